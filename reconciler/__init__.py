@@ -1,0 +1,1 @@
+"""Planner, executor, loop and command line: what brings a machine to its spec."""

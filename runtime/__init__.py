@@ -1,0 +1,1 @@
+"""What does things: values, the Runtime protocol and one package for each backend."""

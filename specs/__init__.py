@@ -1,0 +1,1 @@
+"""From text to a validated, immutable project. Knows nothing of runtimes."""
