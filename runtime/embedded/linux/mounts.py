@@ -1,0 +1,43 @@
+"""Mounting, one call each: mount(2), umount2(2)."""
+
+import ctypes
+import os
+
+from runtime.embedded.linux.libc import check, libc
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
+    """mount(2); raises ``OSError`` with the target. ``data`` above 4,095 bytes is cut by the
+    kernel without a word, so it is refused here."""
+    if len(os.fsencode(data)) > 4095:
+        raise OSError(7, f"mount {target}: options longer than 4095 bytes")
+    status = libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        os.fsencode(kind),
+        ctypes.c_ulong(flags),
+        os.fsencode(data) if data else None,
+    )
+    check(status, f"mount {kind or 'flags'} on {target}")
+
+
+def bind(source: str, target: str) -> None:
+    """Show ``source`` at ``target`` too."""
+    mount(source, target, "", MS_BIND)
+
+
+def make_private(target: str) -> None:
+    """Keep what is mounted below ``target`` out of other mount namespaces."""
+    mount("", target, "", MS_PRIVATE | MS_REC)
+
+
+def unmount(target: str) -> None:
+    """umount2(2) with MNT_DETACH: the name is free at once, busy or not. Never follows a link;
+    what is not mounted is left alone."""
+    status = libc.umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW)
+    if status != 0 and ctypes.get_errno() not in (22, 2):  # EINVAL, ENOENT: not mounted
+        check(status, f"unmount {target}")

@@ -1,0 +1,55 @@
+"""The one family of errors that the product raises on purpose.
+
+A ``Fault`` says what is wrong, why, and what to do about it; the command line prints it in
+that order and leaves with ``exit_code``. Anything else that escapes is a defect of ours.
+"""
+
+
+class Fault(Exception):
+    """Something that a user can understand and act on.
+
+    ``what`` names the object and what failed, ``why`` the cause, ``hint`` the next step.
+    Subclasses take facts as fields and word the three themselves, one class per meaning.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+        self.what, self.why, self.hint = what, why, hint
+        super().__init__(what, why, hint)
+
+    def __str__(self) -> str:
+        text = f"{self.what}: {self.why}" if self.why else self.what
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class ProgramMissing(Fault):
+    """A program that the engine needs is not installed."""
+
+    def __init__(self, program: str, package: str | None = None) -> None:
+        self.program, self.package = program, package
+        super().__init__(
+            f"{program} is not installed",
+            why="it was not found in PATH",
+            hint=f"apt-get install {package or program}",
+        )
+
+
+class ProgramFailed(Fault):
+    """A program ended with an error or did not end in time."""
+
+    def __init__(self, line: str, *, status: int | None, stderr: str) -> None:
+        self.line, self.status, self.stderr = line, status, stderr
+        ended = "did not end in time" if status is None else f"ended with status {status}"
+        super().__init__(f"`{line}` {ended}", why=stderr.strip() or "it gave no reason", hint="")
+
+
+class DiskFull(Fault):
+    """No space, or no inodes, where the engine keeps its state."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"no space left on the device that holds {path}",
+            hint="free some space and run the same command again; nothing was lost",
+        )
