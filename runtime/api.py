@@ -21,14 +21,10 @@ import msgspec
 DEFAULT_PIDS_LIMIT = 2048
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all values: immutable, compared by content, encoded without defaults."""
-
-
 # --- identities -----------------------------------------------------------------------------
 
 
-class ContainerKey(Value, order=True):
+class ContainerKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, order=True):
     """A replica of a project's container, whatever generation of it lives."""
 
     project: str
@@ -60,7 +56,7 @@ class PullPolicy(StrEnum):
     NEVER = "never"
 
 
-class ImageDefaults(Value):
+class ImageDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an image says about running it (OCI image-spec, config)."""
 
     entrypoint: tuple[str, ...] = ()
@@ -74,20 +70,20 @@ class ImageDefaults(Value):
     labels: dict[str, str] = {}
 
 
-class RegistrySource(Value, tag="registry"):
+class RegistrySource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="registry"):
     """An image of a registry; ``reference`` is complete (host/repository:tag or @digest)."""
 
     reference: str
     pull: PullPolicy = PullPolicy.MISSING
 
 
-class ArchiveSource(Value, tag="archive"):
+class ArchiveSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="archive"):
     """A docker-archive or OCI archive file, by absolute path."""
 
     path: str
 
 
-class RootfsSource(Value, tag="rootfs"):
+class RootfsSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="rootfs"):
     """A bare file system as a tar file, by absolute path."""
 
     path: str
@@ -97,7 +93,7 @@ class RootfsSource(Value, tag="rootfs"):
 ImageSource = RegistrySource | ArchiveSource | RootfsSource
 
 
-class ImageSpec(Value):
+class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``name`` is what containers call it: a key of ``images:`` or the reference as written."""
 
     name: str
@@ -119,7 +115,7 @@ class RegistryAccess(msgspec.Struct, frozen=True, kw_only=True):
 # --- volumes and networks -------------------------------------------------------------------
 
 
-class VolumeSpec(Value):
+class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named volume; ``owner`` is (uid, gid), ``mode`` the permission bits of its root."""
 
     project: str
@@ -128,7 +124,7 @@ class VolumeSpec(Value):
     mode: int | None = None
 
 
-class NetworkSpec(Value):
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A network of a project; ``subnet`` in CIDR form, None for one that the engine picks."""
 
     project: str
@@ -139,7 +135,7 @@ class NetworkSpec(Value):
 # --- services -------------------------------------------------------------------------------
 
 
-class PortSpec(Value, order=True):
+class PortSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, order=True):
     """One published port. No ``host_ip``: every address; no ``host_port``: a free one is picked
     once and kept for the life of the service."""
 
@@ -156,7 +152,7 @@ class PortSpec(Value, order=True):
         return hash((self.container_port, self.protocol, self.host_ip, self.host_port))
 
 
-class ServiceSpec(Value):
+class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a container is to others: its name in DNS, its networks and its published ports."""
 
     project: str
@@ -169,19 +165,19 @@ class ServiceSpec(Value):
 # --- containers -----------------------------------------------------------------------------
 
 
-class VolumeMount(Value, tag="volume"):
+class VolumeMount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="volume"):
     volume: str
     target: str
     read_only: bool = False
 
 
-class BindMount(Value, tag="bind"):
+class BindMount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="bind"):
     source: str
     target: str
     read_only: bool = False
 
 
-class TmpfsMount(Value, tag="tmpfs"):
+class TmpfsMount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tmpfs"):
     """``size`` in bytes."""
 
     target: str
@@ -189,7 +185,9 @@ class TmpfsMount(Value, tag="tmpfs"):
     mode: int | None = None
 
 
-class AnonymousMount(Value, tag="anonymous"):
+class AnonymousMount(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="anonymous"
+):
     """A volume without a name: it belongs to the container and goes with it from generation to
     generation."""
 
@@ -206,7 +204,7 @@ class RestartKind(StrEnum):
     UNLESS_STOPPED = "unless-stopped"
 
 
-class RestartPolicy(Value):
+class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: RestartKind = RestartKind.NO
     max_retries: int | None = None
 
@@ -214,12 +212,12 @@ class RestartPolicy(Value):
         return self.kind if self.max_retries is None else f"{self.kind}:{self.max_retries}"
 
 
-class Dependency(Value):
+class Dependency(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     condition: str = "service_started"
 
 
-class ContainerSpec(Value):
+class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a generation shall be. Field names are those of the spec's container.
 
     Sizes are bytes, times seconds; ``pids_limit`` -1 is unlimited; capabilities are written
@@ -275,14 +273,14 @@ class DefectKind(StrEnum):
     MONITOR = "monitor"  # no conmon: runs, but nobody keeps its log or exit code
 
 
-class Defect(Value):
+class Defect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``cause`` in words for people: "the veth of web is gone"."""
 
     kind: DefectKind
     cause: str
 
 
-class Limits(Value):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Live values of the cgroup; None is unlimited."""
 
     mem_limit: int | None = None
@@ -290,7 +288,7 @@ class Limits(Value):
     pids_limit: int | None = None
 
 
-class ObservedImage(Value):
+class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An image that the project names. ``id`` is None while it is not here; ``stale`` says why
     what is here is not what the spec means any more ("site.tar changed", "registry has …")."""
 
@@ -299,25 +297,25 @@ class ObservedImage(Value):
     stale: str = ""
 
 
-class ObservedVolume(Value):
+class ObservedVolume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     applied: VolumeSpec
 
 
-class ObservedNetwork(Value):
+class ObservedNetwork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``subnet`` is the real one, also when the engine picked it."""
 
     applied: NetworkSpec
     subnet: str
 
 
-class PublishedPort(Value, order=True):
+class PublishedPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, order=True):
     """A published port with the host port that it really has."""
 
     spec: PortSpec
     host_port: int
 
 
-class ObservedService(Value):
+class ObservedService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``targets`` are ids of generations that the service leads to."""
 
     applied: ServiceSpec
@@ -326,7 +324,7 @@ class ObservedService(Value):
     targets: tuple[str, ...] = ()
 
 
-class ObservedContainer(Value):
+class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One generation. Times are seconds since the epoch; ``exit_code`` is None while it runs and
     when it is unknown."""
 
@@ -351,7 +349,7 @@ class ObservedContainer(Value):
     defects: tuple[Defect, ...] = ()
 
 
-class PortHolder(Value):
+class PortHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A port that the project wants and somebody else has; ``holder`` is a name for people,
     as in ``nginx[812]`` or ``project blog, container web``."""
 
@@ -359,7 +357,7 @@ class PortHolder(Value):
     holder: str
 
 
-class Observed(Value):
+class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The world as far as one project is concerned.
 
     ``generations`` holds the last generation ever used per container, also of removed ones.
@@ -392,7 +390,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     registries: tuple[RegistryAccess, ...] = ()
 
 
-class ImageSummary(Value):
+class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A row of ``images``: sizes in bytes, times in seconds since the epoch."""
 
     id: str
@@ -422,7 +420,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 Report = Callable[[Progress], None]
 
 
-class PartVersion(Value):
+class PartVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A row of ``version``: a part of the engine and which one it is."""
 
     part: str
@@ -524,6 +522,6 @@ class Runtime(Protocol):
     def close(self) -> None: ...
 
 
-def encode(value: Value) -> bytes:
+def encode(value: msgspec.Struct) -> bytes:
     """JSON with sorted keys, so that equal values give equal bytes."""
     return msgspec.json.encode(value, order="sorted")

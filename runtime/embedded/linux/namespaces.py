@@ -29,7 +29,7 @@ def in_thread(work: Callable[[], Result]) -> Result:
     def body() -> None:
         try:
             results.append(work())
-        except BaseException as failure:  # handed to the caller below
+        except BaseException as failure:  # noqa: BLE001 - raised again in the caller's thread
             failures.append(failure)
 
     thread = threading.Thread(target=body, name="namespace", daemon=True)
