@@ -1,0 +1,180 @@
+"""Fixtures: a host to work on, a registry with real images, an instance that leaves nothing.
+
+`host` and `registry` live for the session, `instance_root` and what stands on it for one test.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.hosts import Host, make_host
+from tests.images import oci, recipes
+from tests.images.layers import Entry
+from tests.images.registry import Credentials, Registry, free_port
+from tests.inventory import Inventory, inventory
+
+COMMAND = Path(sys.executable).with_name("trueup")
+APPLY_SECONDS = 120.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without root the tests that need it are skipped; `.ci/run` counts a skip as a failure."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Host]:
+    """A network namespace that plays the host, linked to `host.other`, another host."""
+    join_controllers()
+    with make_host(f"tuh{os.getpid()}") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def registry(host: Host) -> Iterator[Registry]:
+    """A registry with the images of `tests/images`, at the same 127.0.0.1:port on the machine
+    itself and inside `host`. Its storage is the session's own: push what you like."""
+    layouts = recipes.layouts()
+    with tempfile.TemporaryDirectory(prefix="trueup-registry-") as storage:
+        served = Registry(Path(storage), free_port())
+        try:
+            served.serve()
+            served.serve(within=host.within)
+            for name, layout in layouts.items():
+                served.push(layout, name)
+            yield served
+        finally:
+            served.close()
+
+
+@pytest.fixture
+def locked_registry(host: Host, tmp_path: Path) -> Iterator[Registry]:
+    """A registry that asks for basic authentication; it holds busybox."""
+    storage = tmp_path / "registry"
+    storage.mkdir()
+    served = Registry(storage, free_port(), Credentials(username="ci", password="secret"))
+    try:
+        served.serve()
+        served.serve(within=host.within)
+        served.push(recipes.layouts()["busybox"], "busybox")
+        yield served
+    finally:
+        served.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """References of the images that the registry holds."""
+
+    registry: Registry
+    busybox: str
+    nginx: str
+    python: str
+
+    def with_config(self, name: str, **config: object) -> str:
+        """Publish busybox with other defaults (`Cmd`, `User`, `Volumes` ...); its reference."""
+        return self.publish(name, {}, config)
+
+    def publish(self, name: str, files: dict[str, Entry], config: dict[str, object]) -> str:
+        """Publish busybox with a layer of ``files`` on top and other defaults; its reference."""
+        base = recipes.busybox()
+        above = [files] if files else []
+        image = oci.Image(layers=[*base.layers, *above], config={**base.config, **config})
+        return self.registry.publish(image, name)
+
+
+@pytest.fixture(scope="session")
+def images(registry: Registry) -> Images:
+    """The images by name, as references into the registry."""
+    references = {name: f"{registry.address}/{name}:latest" for name in recipes.IMAGES}
+    return Images(registry=registry, **references)
+
+
+@pytest.fixture
+def instance_root(host: Host) -> Iterator[Path]:
+    """The root of an instance of the test's own. Afterwards every project is taken down and
+    nothing of the instance may be left in the kernel. Short: socket paths have 108 bytes."""
+    root = Path(tempfile.mkdtemp(prefix="tu"))
+    try:
+        yield root
+        if inventory(root, host).leftovers():
+            _down(Trueup(root=root, host=host))
+        left = inventory(root, host).leftovers()
+        assert not left, f"`down` left behind:\n{left}"
+    finally:
+        _end(root, host)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trueup:
+    """The command line on an instance of its own, run inside the host."""
+
+    root: Path
+    host: Host
+
+    def __call__(
+        self, *words: str | Path, code: int | None = 0, timeout: float = APPLY_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `trueup --root ROOT words`; any exit code but ``code`` fails (None: all will do)."""
+        done = self.host.run(COMMAND, "--root", self.root, *words, check=False, timeout=timeout)
+        shown = f"trueup {' '.join(map(str, words))}: exit {done.returncode}"
+        assert code in (None, done.returncode), f"{shown}\n{done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr, f"{shown}\n{done.stderr}"
+        return done
+
+    def start(self, *words: str | Path) -> subprocess.Popen[bytes]:
+        """Start it and return at once: for `watch`, `logs -f` and for killing."""
+        return self.host.start(COMMAND, "--root", self.root, *words)
+
+    def inventory(self) -> Inventory:
+        return inventory(self.root, self.host)
+
+
+@pytest.fixture
+def trueup(instance_root: Path, host: Host) -> Trueup:
+    """The command on a fresh instance: `trueup("apply", file)`."""
+    return Trueup(root=instance_root, host=host)
+
+
+def _down(trueup: Trueup) -> None:
+    """Take down every project that has containers here."""
+    for project in sorted(_projects(trueup)):
+        trueup("down", "--project", project, code=None)
+
+
+def _projects(trueup: Trueup) -> set[str]:
+    shown = trueup("ps", "--all", "--format", "{project}", code=None).stdout
+    return set(shown.split())
+
+
+def _end(root: Path, host: Host) -> None:
+    """Clear what a failed test left, so that the next one starts on clean ground."""
+    for pid, _ in inventory(root, host).processes:
+        subprocess.run(["kill", "-9", str(pid)], capture_output=True)
+    for mount in reversed(inventory(root).mounts):
+        subprocess.run(["umount", "-l", mount.split()[0]], capture_output=True)
+
+
+def join_controllers() -> None:
+    """On a hybrid host crun refuses to work while a controller is left in the v2 hierarchy:
+    mount such controllers as v1, as the others are. `.ci/run` undoes it at its end."""
+    unified = Path("/sys/fs/cgroup/unified/cgroup.controllers")
+    if not unified.exists():
+        return
+    for controller in unified.read_text().split():
+        place = unified.parent.parent / controller
+        place.mkdir(exist_ok=True)
+        command = ["mount", "-t", "cgroup", "-o", controller, controller, str(place)]
+        subprocess.run(command, check=True)
