@@ -1,0 +1,83 @@
+"""A reboot is normal: what belongs to a boot is recognised by the boot id, not by an empty tmpfs.
+
+Everything in ``paths.run`` was written under the boot id that stands in it. When that is not
+this boot's, its processes, links and mounts are gone (or, where the folder is not on tmpfs,
+somebody else's by now): it is emptied before anything is made.
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from runtime import durable
+from runtime.embedded.linux import mounts
+from runtime.embedded.paths import Paths
+
+
+def current() -> str:
+    """This boot's id, proc_sys_kernel(5)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def is_current(paths: Paths) -> bool:
+    """Whether ``paths.run`` was written since this machine started."""
+    try:
+        return paths.boot_id.read_text().strip() == current()
+    except FileNotFoundError:
+        return False
+
+
+def begin(paths: Paths) -> None:
+    """Make the folders of the instance; those of an earlier boot are emptied first. Idempotent.
+
+    ``run`` is a mount of its own, private, so that the mounts below it never show up (and stay
+    busy) in the mount namespaces of other services.
+    """
+    paths.lib.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.lib.chmod(0o700)
+    if is_current(paths):
+        return
+    empty(paths)
+    paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.run.chmod(0o700)
+    mounts.bind(str(paths.run), str(paths.run))
+    mounts.make_private(str(paths.run))
+    for folder in (paths.namespaces, paths.bundles, paths.exits, paths.oci, paths.locks):
+        folder.mkdir(exist_ok=True, mode=0o700)
+    paths.containers.mkdir(exist_ok=True, mode=0o700)
+    durable.write(paths.boot_id, f"{current()}\n".encode(), sync=False)
+
+
+def empty(paths: Paths) -> None:
+    """Remove all of ``paths.run``: its mounts first, so that nothing behind one is touched."""
+    for target in _mounted_below(paths.run):
+        mounts.unmount(target)
+    remove_tree(paths.run)
+
+
+def _mounted_below(folder: Path) -> list[str]:
+    """Mount points at and below ``folder``, the deepest first, proc_pid_mountinfo(5)."""
+    prefix = f"{folder}/"
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split(" ")[4].encode().decode("unicode_escape")
+        if point == str(folder) or point.startswith(prefix):
+            points.append(point)
+    return points[::-1]
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder of ours; what is mounted in it is let go, never emptied."""
+    for target in _mounted_below(path):
+        mounts.unmount(target)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted at ``path``."""
+    try:
+        return os.stat(path).st_dev != os.stat(path.parent).st_dev
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,110 @@
+"""Volumes: a folder each, with the spec that made it beside the data.
+
+    volumes/<project>/<name>/volume.json   applied, and whether the content was seeded
+    volumes/<project>/<name>/data/         what containers mount
+
+Anonymous volumes are named after the container and the path that they are mounted on, so that
+every generation of it finds them again.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from runtime import durable
+from runtime.api import ContainerKey, VolumeSpec, encode
+
+
+class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``seeded``: the image's content was copied in, or there was data; it is never done twice."""
+
+    spec: VolumeSpec
+    seeded: bool = False
+
+
+class Volumes:
+    """The volumes below ``root``. Every call may be repeated."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def data(self, project: str, name: str) -> Path:
+        """The folder that containers mount."""
+        return self._root / project / name / "data"
+
+    def create(self, spec: VolumeSpec) -> None:
+        """Make the volume; data that is there is kept, owner and mode are set as asked."""
+        folder = self._root / spec.project / spec.name
+        data = folder / "data"
+        data.mkdir(parents=True, exist_ok=True, mode=0o755)
+        for parent in (self._root, folder.parent, folder):
+            parent.chmod(0o700)
+        if spec.owner is not None:
+            os.chown(data, *spec.owner)
+        if spec.mode is not None:
+            data.chmod(spec.mode)
+        record = self.record(spec.project, spec.name)
+        seeded = record is not None and record.seeded
+        self._write(VolumeRecord(spec=spec, seeded=seeded))
+
+    def record(self, project: str, name: str) -> VolumeRecord | None:
+        """What is written beside the data; None when there is no such volume."""
+        try:
+            content = (self._root / project / name / "volume.json").read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return msgspec.json.decode(content, type=VolumeRecord)
+
+    def needs_seed(self, project: str, name: str) -> bool:
+        """Whether the image's content shall still be copied in: new, and without data."""
+        record = self.record(project, name)
+        return (
+            record is not None
+            and not record.seeded
+            and not any(os.scandir(self.data(project, name)))
+        )
+
+    def mark_seeded(self, project: str, name: str) -> None:
+        record = self.record(project, name)
+        if record is not None and not record.seeded:
+            self._write(VolumeRecord(spec=record.spec, seeded=True))
+
+    def remove(self, project: str, name: str) -> None:
+        """Delete the volume with all data in it."""
+        folder = self._root / project / name
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        if folder.parent.exists() and not any(os.scandir(folder.parent)):
+            folder.parent.rmdir()
+
+    def of(self, project: str) -> Iterator[VolumeSpec]:
+        """The project's volumes, by name."""
+        try:
+            names = sorted(entry.name for entry in os.scandir(self._root / project))
+        except FileNotFoundError:
+            return
+        for name in names:
+            record = self.record(project, name)
+            if record is not None:
+                yield record.spec
+
+    def _write(self, record: VolumeRecord) -> None:
+        path = self._root / record.spec.project / record.spec.name / "volume.json"
+        content = encode(record)
+        if not path.exists() or path.read_bytes() != content:
+            durable.write(path, content)
+
+
+def anonymous_name(key: ContainerKey, target: str) -> str:
+    """The name of the volume that ``key`` has at ``target`` without having named it.
+
+    ``~`` cannot stand in a declared name, so the two never meet.
+    """
+    return f"{key.name}.{key.replica}~{hashlib.sha256(target.encode()).hexdigest()[:12]}"
+
+
+def is_anonymous(name: str) -> bool:
+    return "~" in name
