@@ -1,0 +1,123 @@
+"""The words after ``trueup``, read into one typed value for the command that they name.
+
+Global options may stand before the command or after it. Only the command that was given
+builds its parser.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from reconciler.cli import catalogue
+from runtime.errors import Fault
+
+
+class Usage(Fault):
+    """The command line is not understood."""
+
+    exit_code = 64
+
+    def __init__(self, problem: str, hint: str) -> None:
+        self.problem = problem
+        super().__init__(problem, hint=hint)
+
+
+class GlobalOptions(argparse.Namespace):
+    """What every command understands. ``lock_timeout`` is in seconds, None waits for good."""
+
+    root: Path | None
+    lock_timeout: float | None
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, except that an error is raised instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(message, f"see `{self.prog} --help`")
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
+    """Cut the words into global options, the command (None if there is none) and its own words."""
+    before: list[str] = []
+    rest = list(argv)
+    while rest and rest[0].startswith("-"):
+        before.append(rest.pop(0))
+        if before[-1] in ("--root", "--lock-timeout") and rest:
+            before.append(rest.pop(0))
+    return before, rest[0] if rest else None, rest[1:]
+
+
+def parse(
+    command: str,
+    module: ModuleType,
+    words: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+) -> GlobalOptions:
+    """Read a command's words, global options among them; raises ``Usage``."""
+    parser = Parser(
+        prog=f"trueup {command}",
+        description=f"{catalogue.summary(command)}.",
+        allow_abbrev=False,
+        add_help=False,
+    )
+    module.arguments(parser)
+    _add_globals(parser, environ)
+    options = module.Options()
+    _, unknown = parser.parse_known_args(words, namespace=options)
+    if unknown:
+        raise _unknown(parser, unknown[0])
+    return options  # type: ignore[no-any-return]  # a module's own subclass of GlobalOptions
+
+
+def _add_globals(parser: Parser, environ: Mapping[str, str]) -> None:
+    root = environ.get("TRUEUP_ROOT")
+    group = parser.add_argument_group("global options")
+    group.add_argument("-h", "--help", action="help", help="show this text and leave")
+    group.add_argument(
+        "--root",
+        metavar="DIR",
+        type=Path,
+        default=Path(root) if root else None,
+        help="use the instance whose state lives below DIR (default: $TRUEUP_ROOT, else the "
+        "machine's own in /var/lib/trueup and /run/trueup)",
+    )
+    group.add_argument(
+        "--lock-timeout",
+        metavar="SECONDS",
+        type=seconds,
+        default=None,
+        help="give up when another trueup works on the same project for longer than this "
+        "(default: wait)",
+    )
+
+
+def _unknown(parser: Parser, word: str) -> Usage:
+    if not word.startswith("-"):
+        return Usage(f"`{word}` is one argument too many", f"see `{parser.prog} --help`")
+    known = [option for action in parser._actions for option in action.option_strings]
+    near = catalogue.nearest(word.partition("=")[0], known)
+    meant = f"did you mean {near}? " if near else ""
+    return Usage(f"{parser.prog} has no option {word}", f"{meant}see `{parser.prog} --help`")
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, not negative; for argparse's ``type=``."""
+    value = float(text)
+    if not 0 <= value < 1e9:
+        raise ValueError(text)
+    return value
+
+
+def add_path(parser: argparse.ArgumentParser) -> None:
+    """The spec that a command works on."""
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=Path,
+        default=Path(),
+        help="a spec file, or a folder with a trueup.yaml (default: this folder)",
+    )

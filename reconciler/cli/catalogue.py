@@ -1,0 +1,58 @@
+"""The commands that exist, as plain data: listing them or naming one imports none of them.
+
+A command ``x`` lives in ``reconciler.cli.x`` and has there ``Options``, ``arguments(parser)``
+and ``run(options) -> int``.
+"""
+
+from collections.abc import Sequence
+
+# group -> (command, one line about it), in the order in which they are listed
+GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
+    "Make the machine true to a spec": (
+        ("apply", "Create, change and remove what differs from the spec"),
+        ("plan", "Show what apply would do"),
+        ("watch", "Keep the machine true to the spec"),
+        ("status", "Show every object of a spec and whether it is in sync"),
+        ("down", "Remove what a project owns; volumes only when named"),
+    ),
+    "Work on specs": (
+        ("validate", "Check a spec and report all its errors"),
+        ("schema", "Print the JSON Schema of specs, for editors"),
+    ),
+    "Look at containers": (
+        ("ps", "List containers"),
+        ("logs", "Show what a container has written"),
+    ),
+    "Images": (
+        ("images", "List the images that are here"),
+        ("pull", "Fetch an image from a registry"),
+    ),
+    "About": (("version", "Show the versions of trueup and of the engine's parts"),),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every command, in the order of the listing."""
+    return tuple(name for group in GROUPS.values() for name, _ in group)
+
+
+def summary(command: str) -> str:
+    """The one line about a command."""
+    return next(text for group in GROUPS.values() for name, text in group if name == command)
+
+
+def listing() -> str:
+    """What ``trueup`` alone prints."""
+    width = max(map(len, names()))
+    lines = ["Usage: trueup [--root DIR] [--lock-timeout SECONDS] COMMAND ...", ""]
+    for title, commands in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in commands), ""]
+    lines += ["`trueup COMMAND --help` tells more about one of them.", ""]
+    return "\n".join(lines)
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that was probably meant."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, known, n=1, cutoff=0.5)), None)

@@ -1,0 +1,95 @@
+"""Where ``trueup`` starts: picks the command, runs it, and turns every error into words on
+stderr and an exit status.
+
+Start-up time is what a command line is judged by, so this module imports next to nothing.
+Exit status: 0 done; 1 failed; 2 changes are pending (``plan``); 64 wrong usage or spec;
+130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from reconciler.cli import catalogue
+from runtime.errors import Fault
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status; prints every error itself."""
+    try:
+        status = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return status
+    except Fault as fault:
+        return _tell(fault)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _silenced()
+    except SystemExit as leaving:  # argparse, after --help
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except Exception as error:  # noqa: BLE001  # whatever is left is a defect of ours
+        return _defect(error)
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    from reconciler.cli.arguments import Usage, parse, split
+
+    before, command, words = split(argv)
+    if command is None:
+        return _bare(before)
+    if command not in catalogue.names():
+        near = catalogue.nearest(command, catalogue.names())
+        meant = f"did you mean `trueup {near}`? " if near else ""
+        raise Usage(f"trueup has no command `{command}`", f"{meant}`trueup` alone lists them")
+    module = import_module(f"reconciler.cli.{command}")
+    status: int = module.run(parse(command, module, [*before, *words]))
+    return status
+
+
+def _bare(before: Sequence[str]) -> int:
+    """No command: list them all."""
+    from reconciler.cli.arguments import Usage
+
+    if "--version" in before:
+        return _dispatch(["version"])
+    if before and before[-1] not in ("-h", "--help"):
+        raise Usage(f"no command after {' '.join(before)}", "`trueup` alone lists the commands")
+    sys.stdout.write(catalogue.listing())
+    sys.stdout.flush()
+    return 0
+
+
+def _tell(fault: Fault) -> int:
+    from reconciler.views.faults import describe
+
+    sys.stderr.write(f"{describe(fault)}\n")
+    return fault.exit_code
+
+
+def _silenced() -> int:
+    """Whoever read our output has left: say nothing, and nothing more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+def _defect(error: Exception) -> int:
+    """Write the traceback to a file that a report can carry; the user gets one line."""
+    import tempfile
+    import traceback
+
+    from reconciler.views.terminal import escape
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="trueup-defect-", suffix=".txt", delete=False
+    ) as file:
+        traceback.print_exception(error, file=file)
+    sys.stderr.write(
+        f"this is a defect of trueup ({escape(repr(error))[:200]}): "
+        f"please report it with {file.name}\n"
+    )
+    return 1

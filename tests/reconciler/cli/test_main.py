@@ -1,0 +1,119 @@
+"""What every command line has in common: listing, wrong usage, errors and their status."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from reconciler.cli import catalogue
+from reconciler.cli.arguments import split
+from reconciler.cli.main import main
+from runtime.errors import Fault
+
+TRUEUP = Path(sys.executable).with_name("trueup")
+
+
+def test_alone_it_lists_every_command_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in catalogue.names():
+        assert any(line.strip().startswith(f"{name} ") for line in lines), name
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_each_listed_command_exists_and_has_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(importlib.import_module(f"reconciler.cli.{name}").run)
+    assert main([name, "--help"]) == 0
+    assert f"usage: trueup {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["appyl"], "trueup has no command `appyl`\n  did you mean `trueup apply`?"),
+        (["zzz"], "trueup has no command `zzz`\n  `trueup` alone lists them\n"),
+        (["version", "--fromat=json"], "trueup version has no option --fromat=json\n  did you"),
+        (["schema", "extra"], "`extra` is one argument too many"),
+        (["--lock-timeout", "-1", "schema"], "argument --lock-timeout: "),
+        (["--bogus"], "no command after --bogus"),
+    ],
+)
+def test_wrong_usage_is_explained_and_leaves_with_64(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 64
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_global_options_stand_before_the_command_or_after_it() -> None:
+    assert split(["--root", "ps", "ps", "-a"]) == (["--root", "ps"], "ps", ["-a"])
+    assert split(["--root=/r", "ps"]) == (["--root=/r"], "ps", [])
+    assert split(["ps", "--root", "/r"]) == ([], "ps", ["--root", "/r"])
+
+
+def _command_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def run(_options: object) -> int:
+        raise error
+
+    module = importlib.import_module("reconciler.cli.schema")
+    monkeypatch.setattr(module, "run", run)
+
+
+def test_a_fault_tells_what_why_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _command_that_raises(monkeypatch, Fault("web failed", why="no \x1b[2Jspace", hint="free some"))
+    assert main(["schema"]) == 1
+    assert capsys.readouterr().err == "web failed: no \\x1b[2Jspace\n  free some\n"
+
+
+def test_a_defect_is_one_line_that_names_the_file_with_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _command_that_raises(monkeypatch, KeyError("x"))
+    assert main(["schema"]) == 1
+    (report,) = tmp_path.iterdir()
+    assert capsys.readouterr().err == (
+        f"this is a defect of trueup (KeyError('x')): please report it with {report}\n"
+    )
+    assert "Traceback" in report.read_text()
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    _command_that_raises(monkeypatch, KeyboardInterrupt())
+    assert main(["schema"]) == 130
+
+
+def test_a_reader_that_left_is_no_error() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{TRUEUP} schema | true; {TRUEUP} | true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+
+
+def test_every_import_of_main_is_cheap() -> None:
+    heavy = "pydantic requests structlog pyroute2 watchfiles yaml msgspec typing dataclasses"
+    code = f"import sys, reconciler.cli.main; print(set('{heavy}'.split()) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    import tomllib
+
+    from reconciler.release import VERSION
+
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    assert SimpleNamespace(**project).version == VERSION
