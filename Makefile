@@ -1,31 +1,20 @@
 # One command each: `make test` sets up and tests, `make demo` sets up and shows the main job.
-# Both need root (namespaces, mounts, nftables) on Debian or Ubuntu.
+# Both need root (namespaces, mounts, nftables) on Debian 12, Ubuntu 24.04 or newer.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help test quick lint format lock apt venv demo bench clean
+.PHONY: help test quick lint format lock venv demo bench clean packages
 
 VENV := .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
 
-# What the engine itself needs, then what the tests and the demo need beside it.
+# What the engine itself needs, then what tests, demo and benchmarks need beside it.
 ENGINE_PACKAGES := crun conmon aardvark-dns nftables libnftables1 iproute2 iptables \
 	golang-github-containers-common ca-certificates
-SHARED_PACKAGES := python3 python3-venv busybox-static mmdebstrap docker-registry skopeo util-linux
+IMAGE_PACKAGES := busybox-static mmdebstrap docker-registry skopeo util-linux
 TEST_PACKAGES := umoci docker.io podman
 BENCH_PACKAGES := docker.io docker-compose podman
-
-# Missing packages only, so that a second run costs no network: $(call install,PACKAGES)
-define install
-	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null \
-		| grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-		echo "installing:" $$missing; \
-		apt-get -qq update && \
-		DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -y install --no-install-recommends \
-			$$missing >/dev/null; \
-	fi
-endef
+PYTHON_PACKAGES := python3 python3-venv
 
 help:
 	@echo "make demo    set up this machine and run the main job (examples/pair)"
@@ -34,14 +23,14 @@ help:
 	@echo "make lint    ruff and mypy; 'make format' mends what can be mended"
 	@echo "make bench   measure trueup beside its peers into docs/benchmarks.md"
 	@echo "make lock    pin the newest allowed dependencies into requirements.lock"
+	@echo "make clean   remove the environment and the caches of the tools"
 
-test: apt-test venv
-	$(MAKE) --no-print-directory lint
-	$(VENV)/bin/pytest tests/test_arrows.py tests/test_import_budget.py -q
-	$(VENV)/bin/pytest -m "not slow and not sweep" $(PYTEST_ARGS)
-	$(VENV)/bin/pytest -m "slow or sweep" $(PYTEST_ARGS)
+# Quick tests come first in the run, then the slow ones, then the sweeps (tests/conftest.py).
+test: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(TEST_PACKAGES) $(PYTHON_PACKAGES)
+test: packages lint
+	$(VENV)/bin/pytest $(PYTEST_ARGS)
 
-quick: venv lint
+quick: lint
 	$(VENV)/bin/pytest -m "not root and not slow and not sweep" $(PYTEST_ARGS)
 
 lint: venv
@@ -53,19 +42,23 @@ format: venv
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-.PHONY: apt-engine apt-test apt-bench
-apt-engine:
-	$(call install,$(ENGINE_PACKAGES) $(SHARED_PACKAGES))
-apt-test:
-	$(call install,$(ENGINE_PACKAGES) $(SHARED_PACKAGES) $(TEST_PACKAGES))
-apt-bench:
-	$(call install,$(ENGINE_PACKAGES) $(SHARED_PACKAGES) $(BENCH_PACKAGES))
+# Settings: ROOT= another instance root, PORT= the published port, KEEP=1 to leave it running.
+demo: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(PYTHON_PACKAGES)
+demo: packages venv
+	@examples/demo
 
-venv: $(VENV)/.complete
-$(VENV)/.complete: requirements.lock pyproject.toml
+bench: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(BENCH_PACKAGES) $(PYTHON_PACKAGES)
+bench: packages venv
+	$(VENV)/bin/python -m benchmarks --write docs/benchmarks.md $(BENCH_ARGS)
+
+packages:
+	@.ci/packages $(PACKAGES)
+
+venv: $(VENV)/complete
+$(VENV)/complete: requirements.lock pyproject.toml | packages
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement requirements.lock
-	$(VENV)/bin/pip install --quiet --no-deps --editable .
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 # In an environment of its own, so that nothing but the declared dependencies is pinned.

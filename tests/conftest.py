@@ -25,12 +25,36 @@ APPLY_SECONDS = 120.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without root the tests that need it are skipped; `.ci/run` counts a skip as a failure."""
-    if os.geteuid() == 0:
-        return
-    for item in items:
+    """Quick tests first, then slow ones, then sweeps. Without root the tests that need it are
+    skipped."""
+    items.sort(key=lambda item: [bool(item.get_closest_marker(m)) for m in ("sweep", "slow")])
+    for item in items if os.geteuid() else ():
         if item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI a skipped test is a failure: it proves nothing of what it was written for."""
+    if _skipped(session.config) and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say so above pytest's closing line."""
+    if skipped := _skipped(config):
+        terminalreporter.write_sep("=", "skipped in CI, therefore failed", red=True)
+        for report in skipped:
+            terminalreporter.write_line(f"{report.nodeid}: {report.longreprtext}")
+
+
+def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
+    """The skips that count: all of them where CI is set, none elsewhere."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") != "true" or reporter is None:
+        return []
+    return list(reporter.stats.get("skipped", []))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,79 @@
+"""Imports are the largest cost of a command: what each may import, and how long that may take.
+
+Python itself starts in 10 ms; pydantic takes 48, requests 99, structlog 109, pyroute2 147. So each
+command imports only what it uses, and this file holds the line.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import COMMAND, Images, Trueup
+
+HEAVY = frozenset({"pydantic", "requests", "structlog", "pyroute2", "watchfiles", "yaml"})
+LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imports:
+    """What one run of a command imported, and the milliseconds that went into it."""
+
+    modules: frozenset[str]
+    milliseconds: float
+
+    @property
+    def heavy(self) -> frozenset[str]:
+        return HEAVY & self.modules
+
+
+def imports(*words: str | Path) -> Imports:
+    """Run the command with Python's own import clock (`-X importtime`)."""
+    command = [sys.executable, "-X", "importtime", COMMAND, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    found = LINE.findall(done.stderr)
+    assert found, done.stderr
+    total = sum(int(microseconds) for microseconds, _ in found) / 1000
+    return Imports(modules=frozenset(name for _, name in found), milliseconds=total)
+
+
+def fastest(*words: str | Path) -> float:
+    """The least of several runs: what the imports cost when nothing else is in the way."""
+    return min(imports(*words).milliseconds for _ in range(ATTEMPTS))
+
+
+@pytest.mark.parametrize("words", [("version",), ("ps",), ("logs", "web"), ("--help",)], ids=str)
+def test_a_light_command_imports_nothing_heavy(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert not imports("--root", tmp_path, *words).heavy
+
+
+def test_version_imports_in_20_ms(tmp_path: Path) -> None:
+    assert fastest("--root", tmp_path, "version") < 20
+
+
+def test_ps_imports_in_40_ms(tmp_path: Path) -> None:
+    assert fastest("--root", tmp_path, "ps") < 40
+
+
+@pytest.mark.root
+def test_an_apply_with_nothing_to_change_imports_no_client_and_no_netlink(
+    images: Images, trueup: Trueup, tmp_path: Path
+) -> None:
+    spec = tmp_path / "trueup.yaml"
+    spec.write_text(f"containers: {{web: {{image: '{images.busybox}', ports: ['80']}}}}\n")
+    trueup("apply", spec)
+    with trueup.host.inside():
+        seen = imports("--root", trueup.root, "apply", spec)
+    assert not seen.heavy & {"requests", "structlog", "pyroute2", "watchfiles"}
+
+
+@pytest.fixture(autouse=True)
+def _warm() -> Iterator[None]:
+    """Byte code is compiled once by the first run; a later run measures what users see."""
+    imports("version")
+    yield
