@@ -7,7 +7,6 @@ command imports only what it uses, and this file holds the line.
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +51,8 @@ def test_a_light_command_imports_nothing_heavy(words: tuple[str, ...], tmp_path:
     assert not imports("--root", tmp_path, *words).heavy
 
 
-def test_version_imports_in_20_ms(tmp_path: Path) -> None:
-    assert fastest("--root", tmp_path, "version") < 20
+def test_version_imports_in_30_ms(tmp_path: Path) -> None:
+    assert fastest("--root", tmp_path, "version") < 30
 
 
 def test_ps_imports_in_40_ms(tmp_path: Path) -> None:
@@ -73,7 +72,6 @@ def test_an_apply_with_nothing_to_change_imports_no_client_and_no_netlink(
 
 
 @pytest.fixture(autouse=True)
-def _warm() -> Iterator[None]:
+def _warm() -> None:
     """Byte code is compiled once by the first run; a later run measures what users see."""
     imports("version")
-    yield
