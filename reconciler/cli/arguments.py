@@ -38,6 +38,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Usage(message, f"see `{self.prog} --help`")
 
+    def options(self) -> list[str]:
+        """Every option as it is written."""
+        return [text for action in self._actions for text in action.option_strings]
+
 
 def split(argv: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
     """Cut the words into global options, the command (None if there is none) and its own words."""
@@ -97,8 +101,7 @@ def _add_globals(parser: Parser, environ: Mapping[str, str]) -> None:
 def _unknown(parser: Parser, word: str) -> Usage:
     if not word.startswith("-"):
         return Usage(f"`{word}` is one argument too many", f"see `{parser.prog} --help`")
-    known = [option for action in parser._actions for option in action.option_strings]
-    near = catalogue.nearest(word.partition("=")[0], known)
+    near = catalogue.nearest(word.partition("=")[0], parser.options())
     meant = f"did you mean {near}? " if near else ""
     return Usage(f"{parser.prog} has no option {word}", f"{meant}see `{parser.prog} --help`")
 

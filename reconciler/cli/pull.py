@@ -1,0 +1,81 @@
+"""``trueup pull``: an image from a registry."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from reconciler.cli.arguments import GlobalOptions, Parser
+from runtime.api import (
+    ImageSpec,
+    ImageSummary,
+    Progress,
+    PullPolicy,
+    RegistryAccess,
+    RegistrySource,
+    Report,
+)
+from runtime.backends import open_runtime
+from runtime.reference import Reference, parse
+
+Pull = Callable[[ImageSpec, Sequence[RegistryAccess], Report], str]
+
+
+class Options(GlobalOptions):
+    reference: str
+    quiet: bool
+
+
+def arguments(parser: Parser) -> None:
+    parser.add_argument("reference", metavar="NAME[:TAG|@DIGEST]")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print the full reference, no progress"
+    )
+
+
+def run(options: Options) -> int:
+    """Fetch what is not here yet; the last lines are the digest and the full reference."""
+    reference = parse(options.reference)
+    image = ImageSpec(
+        name=options.reference,
+        source=RegistrySource(reference=str(reference), pull=PullPolicy.ALWAYS),
+    )
+    if not options.quiet and _has_default_tag(options.reference, reference):
+        sys.stdout.write("Using default tag: latest\n")
+    runtime = open_runtime(options.root)
+    try:
+        id = _pull(runtime.pull, image, quiet=options.quiet)
+        digest = _digest(runtime.images(), id, reference)
+    finally:
+        runtime.close()
+    if digest and not options.quiet:
+        sys.stdout.write(f"Digest: {digest}\n")
+    sys.stdout.write(f"{reference}\n")
+    return 0
+
+
+def _has_default_tag(written: str, reference: Reference) -> bool:
+    """Whether the tag was not written but understood."""
+    return bool(reference.tag) and not written.endswith(f":{reference.tag}")
+
+
+def _pull(pull: Pull, image: ImageSpec, *, quiet: bool) -> str:
+    """Pull with progress on stderr, so that stdout holds only what scripts read."""
+    from reconciler.views.progress import Area, amount
+
+    with Area(sys.stderr) as area:
+
+        def report(progress: Progress) -> None:
+            area.doing(progress.what, amount(progress))
+
+        return pull(image, (), _silent if quiet else report)
+
+
+def _silent(_progress: Progress) -> None:
+    """Nobody asked for progress."""
+
+
+def _digest(images: Sequence[ImageSummary], id: str, reference: Reference) -> str | None:
+    """The digest under which the image just pulled is known in that repository."""
+    name = str(replace(reference, tag="", digest="")) + "@"
+    known = [each for image in images if image.id == id for each in image.references]
+    return next((each.removeprefix(name) for each in known if each.startswith(name)), None)

@@ -1,0 +1,58 @@
+"""The rows of ``images``: one for each name of an image, as Docker has them."""
+
+from collections.abc import Sequence
+
+from reconciler.views.quantities import ago, decimal_size, timestamp
+from runtime.api import ImageSummary
+from runtime.reference import parse
+
+COLUMNS = ("Repository", "Tag", "ID", "CreatedSince", "Size")
+DIGEST_COLUMNS = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
+TITLES = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "ID": "IMAGE ID",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+}
+NONE = "<none>"
+
+
+def rows(images: Sequence[ImageSummary], *, now: float, full: bool) -> list[dict[str, object]]:
+    """A row per name, newest first; an image without a name has one row, too. ``full`` does not
+    cut ids, ``now`` is in seconds since the epoch."""
+    ordered = sorted(images, key=lambda image: (-image.created, image.id))
+    return [_row(image, name, now, full) for image in ordered for name in _names(image)]
+
+
+def _names(image: ImageSummary) -> list[tuple[str, str, str]]:
+    """(repository, tag, digest) for each name; a digest alone is not listed beside a tag of the
+    same repository, but told with it."""
+    named = [_split(reference) for reference in sorted(image.references)]
+    digests = {repository: digest for repository, _, digest in named if digest}
+    tagged = [(repo, tag, digests.get(repo, "")) for repo, tag, _ in named if tag]
+    known = {repository for repository, _, _ in tagged}
+    return [*tagged, *(name for name in named if name[0] not in known)] or [("", "", "")]
+
+
+def _split(reference: str) -> tuple[str, str, str]:
+    name = parse(reference)
+    repository = name.familiar.partition("@")[0]
+    return repository.removesuffix(f":{name.tag}"), name.tag, name.digest
+
+
+def _row(
+    image: ImageSummary, name: tuple[str, str, str], now: float, full: bool
+) -> dict[str, object]:
+    repository, tag, digest = (part or NONE for part in name)
+    return {
+        "Repository": repository,
+        "Tag": tag,
+        "Digest": digest,
+        "ID": image.id if full else image.id.removeprefix("sha256:")[:12],
+        "CreatedSince": ago(image.created, now) if image.created else "N/A",
+        "CreatedAt": timestamp(image.created) if image.created else "N/A",
+        "Size": decimal_size(image.size),
+    }

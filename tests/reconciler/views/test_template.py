@@ -1,0 +1,76 @@
+"""Go's template words as Docker's scripts use them."""
+
+import pytest
+
+from reconciler.views.listing import listing
+from reconciler.views.template import BadTemplate, Template
+
+ROW: dict[str, object] = {
+    "ID": "abc",
+    "Names": "shop/web",
+    "Labels": {"b": "2", "a": "x y"},
+    "Ports": [80, 443],
+    "State": "running",
+    "On": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Names}}", "shop/web"),
+        ("{{ .ID }}: {{.State}}", "abc: running"),
+        ("{{json .Names}}", '"shop/web"'),
+        ("{{json .Labels}}", '{"b":"2","a":"x y"}'),
+        ("{{.Labels}}", "map[a:x y b:2]"),
+        ("{{.Labels.a}}", "x y"),
+        ("{{.Ports}}", "[80 443]"),
+        ("{{.On}}", "true"),
+        ("{{upper .State}}", "RUNNING"),
+        ("{{.State | title | printf}}", None),
+        ("{{.State | title | json}}", '"Running"'),
+        ('{{join (split .Names "/") "-"}}', None),
+        ("{{truncate .Names 4}}", "shop"),
+        (r"{{.ID}}\t{{.State}}", "abc\trunning"),
+        ('{{"{{"}}', "{{"),
+        ("a {{- .ID -}} b", "aabcb"),
+        ("{{/* nothing */}}x", "x"),
+        ("plain", "plain"),
+        ("{{.Missing}}", None),
+        ("{{.Names", None),
+        ("{{if .On}}x{{end}}", None),
+        ("{{}}", None),
+        ("{{.Names .ID}}", None),
+        ("{{upper .On}}", None),
+    ],
+)
+def test_template(template: str, text: str | None) -> None:
+    if text is None:
+        with pytest.raises(BadTemplate):
+            Template(template).render(ROW)
+    else:
+        assert Template(template).render(ROW) == text
+
+
+def test_a_table_template_has_a_header_and_aligned_columns() -> None:
+    shown = listing(
+        [ROW, {**ROW, "ID": "abcdef"}],
+        {"ID": "CONTAINER ID", "Names": "NAMES"},
+        columns=(),
+        form=r"table {{.ID}}\t{{.Names}}",
+    )
+    assert shown == "CONTAINER ID   NAMES\nabc            shop/web\nabcdef         shop/web\n"
+
+
+def test_foreign_characters_in_a_listing_are_shown() -> None:
+    hostile: dict[str, object] = {"Names": "a\x1b]0;title\x07\u202eb"}
+    shown = listing([hostile], {"Names": "NAMES"}, columns=["Names"], form="table")
+    assert shown == "NAMES\na\\x1b]0;title\\x07\\u202eb\n"
+    assert "\\u001b" in listing([hostile], {}, columns=(), form="json")
+    assert "\\x1b" in listing([hostile], {}, columns=(), form="{{.Names}}")
+
+
+def test_an_unknown_field_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(BadTemplate) as caught:
+        Template("{{.Nmaes}}").render({"ID": 1, "Names": 2})
+    assert str(caught.value) == "--format: there is no field .Nmaes\n  fields: .ID .Names"
