@@ -135,11 +135,11 @@ def _rules(host: Host) -> str:
 
 def _cgroups(name: str) -> Iterator[Path]:
     """The instance's directories in every hierarchy."""
-    for top in _hierarchies():
+    for top in hierarchies():
         yield from (top / name).glob("**/")
 
 
-def _hierarchies() -> list[Path]:
+def hierarchies() -> list[Path]:
     """Where cgroup file systems are mounted: one on v2 hosts, a dozen on v1 and hybrid ones."""
     lines = _text(Path("/proc/self/mounts")).splitlines()
     return sorted({Path(line.split()[1]) for line in lines if line.split()[2].startswith("cgroup")})
