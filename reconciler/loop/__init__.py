@@ -1,0 +1,1 @@
+"""When to look: events only say "look again"; every pass compares everything."""

@@ -1,0 +1,1 @@
+"""Where "look again" comes from. A source never says what happened: the pass finds out."""
