@@ -7,8 +7,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +23,7 @@ from tests.conftest import join_controllers
 from tests.hosts import make_host
 from tests.images import recipes
 from tests.images.registry import Registry, free_port
-from tests.inventory import hierarchies
+from tests.peers import removing_cgroups
 
 CONTESTANTS: dict[str, Callable[[Ground], Contestant]] = {
     "trueup": Trueup,
@@ -73,7 +72,7 @@ def _options() -> argparse.Namespace:
 def _enter(stack: ExitStack, names: Sequence[str]) -> list[Entrant]:
     """Every contestant on its ground, with the image pulled."""
     join_controllers()
-    stack.callback(_remove_cgroups, set(_top_cgroups()))
+    stack.enter_context(removing_cgroups())
     storage = Path(stack.enter_context(_folder()))
     registry = Registry(storage, free_port())
     stack.callback(registry.close)
@@ -96,20 +95,6 @@ def _ready(stack: ExitStack, registry: Registry, name: str) -> Entrant:
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="tub", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-def _top_cgroups() -> Iterator[Path]:
-    """The groups that stand at the top of each hierarchy: engines make theirs there."""
-    for top in hierarchies():
-        yield from (path for path in top.iterdir() if path.is_dir() and not path.is_mount())
-
-
-def _remove_cgroups(kept: AbstractSet[Path]) -> None:
-    """docker and podman leave theirs behind, empty."""
-    for path in set(_top_cgroups()) - kept:
-        for below in sorted(path.glob("**/"), reverse=True):
-            with suppress(OSError):
-                below.rmdir()
 
 
 def _round(entrants: Sequence[Entrant], count: int, results: Results) -> None:

@@ -5,16 +5,14 @@ port, so that one's firewall rules do not slow another's.
 """
 
 import json
-import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tests import peers
 from tests.hosts import Host
 
-COMMAND_SECONDS = 300.0
 FIRST_PORT = 20_000
 # PID 1 has no default signal handlers: without the trap every stop would last the grace period.
 SERVE = ["sh", "-c", "trap 'exit 0' TERM; httpd -f -p 80 -h /www & wait"]
@@ -30,18 +28,7 @@ class Ground:
 
     def run(self, *command: str | Path, environment: Mapping[str, str] | None = None) -> str:
         """Run a command inside and return its stdout; a failure raises with all it wrote."""
-        words = [*self.host.within, *map(str, command)]
-        done = subprocess.run(
-            words,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            cwd=self.folder,
-            env={**os.environ, **(environment or {})},
-        )
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-        return done.stdout
+        return peers.run(self.host, command, environment or {}, self.folder)
 
     def write(self, name: str, value: object) -> Path:
         """Write a value as JSON, which every YAML reader reads too."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.images import oci, recipes
 from tests.images.layers import Entry
 from tests.images.registry import Credentials, Registry, free_port
 from tests.inventory import Inventory, inventory
+from tests.peers import Docker, Podman, removing_cgroups
 
 COMMAND = Path(sys.executable).with_name("trueup")
 APPLY_SECONDS = 120.0
@@ -172,6 +174,35 @@ def trueup(instance_root: Path, host: Host) -> Trueup:
     return Trueup(root=instance_root, host=host)
 
 
+@pytest.fixture
+def docker(host: Host) -> Iterator[Docker]:
+    """A Docker of the test's own on the host: `docker("run", "-d", images.busybox)`."""
+    with removing_cgroups(), _peer_folder() as folder:
+        daemon = Docker(host, folder)
+        try:
+            yield daemon
+        finally:
+            daemon.close()
+
+
+@pytest.fixture
+def podman(host: Host, registry: Registry) -> Iterator[Podman]:
+    """A podman of the test's own on the host."""
+    with removing_cgroups(), _peer_folder() as folder:
+        engine = Podman(host, folder, registry.address)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+
+@contextmanager
+def _peer_folder() -> Iterator[Path]:
+    """Short, because sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="tup", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def _down(trueup: Trueup) -> None:
     """Take down every project that has containers here."""
     for project in sorted(_projects(trueup)):
@@ -179,7 +210,7 @@ def _down(trueup: Trueup) -> None:
 
 
 def _projects(trueup: Trueup) -> set[str]:
-    shown = trueup("ps", "--all", "--format", "{project}", code=None).stdout
+    shown = trueup("ps", "--all", "--format", "{{.Project}}", code=None).stdout
     return set(shown.split())
 
 

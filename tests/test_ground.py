@@ -11,6 +11,7 @@ from tests.hosts import Host
 from tests.images import recipes
 from tests.images.registry import Registry
 from tests.inventory import inventory
+from tests.peers import Docker, Podman
 
 pytestmark = pytest.mark.root
 
@@ -67,3 +68,13 @@ def test_the_inventory_sees_a_process_and_a_file_of_the_instance(
         watcher.wait()
     assert "files: file: None" in before.differences(after)
     assert "tail -f" in after.leftovers()
+
+
+@pytest.mark.slow
+def test_docker_and_podman_run_beside_each_other_on_the_host(
+    host: Host, images: Images, docker: Docker, podman: Podman
+) -> None:
+    docker("run", "-d", "-p", "127.0.0.1:8081:80", images.busybox)
+    podman("run", "-d", "-p", "127.0.0.1:8082:80", images.busybox)
+    for port in (8081, 8082):
+        assert host.fetch(f"http://127.0.0.1:{port}/") == recipes.PAGE
