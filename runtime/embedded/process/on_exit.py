@@ -1,0 +1,264 @@
+"""conmon's exit command: brings a container back as its restart policy says.
+
+It runs after each exit, so it is one file for the standard library only, started as
+``python3 -I -S on_exit.py BUNDLE INCARNATION``; even ``json`` is too dear (6 ms). What it needs
+stands in small files of the bundle: ``wish`` and ``intent`` (see ``intent.py``), ``argv``
+(conmon's command line), ``run`` (who runs), ``restarts`` (how often it came back).
+
+conmon calls it in more cases than an exit: after a failed create, after a delete, and beside a
+running container when conmon itself gives up. So it acts only when the exit file is there, the
+init process is dead, its incarnation is current and the wish is to run. It sleeps the back-off
+without the container's lock, under a name in ``restarter`` by which a stop can end it.
+"""
+
+import fcntl
+import os
+import sys
+import time
+
+HEALTHY = 10.0  # seconds; a run this long is no crash loop
+FIRST_DELAY, LONGEST_DELAY = 0.1, 60.0  # seconds
+NOT_STARTED = 128  # the exit code that stands for "it could not be started again"
+POLL = 0.005  # seconds
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+}
+
+
+class Leave(Exception):
+    """Somebody else decides about this container now."""
+
+
+def next_delay(
+    kind: str, max_retries: int, exit_code: int, restarts: int, ran: float, previous: float
+) -> float | None:
+    """Seconds to wait before the next run, None for none.
+
+    ``ran`` is how long the ended run took, ``previous`` the delay before it; ``max_retries`` 0
+    is no limit (Docker's rules: 100 ms, doubled up to a minute, forgotten after a healthy run).
+    """
+    if kind == "no" or (kind == "on-failure" and exit_code == 0):
+        return None
+    if kind == "on-failure" and 0 < max_retries <= restarts:
+        return None
+    if ran >= HEALTHY:
+        return 0.0
+    return min(LONGEST_DELAY, max(FIRST_DELAY, 2 * previous))
+
+
+def read(path: str) -> str:
+    """The text of a small file, "" when it is absent."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def facts(path: str) -> dict[str, str]:
+    """A file of ``name=value`` lines."""
+    return dict(line.split("=", 1) for line in read(path).split("\n") if line)
+
+
+def write(path: str, values: dict[str, object]) -> None:
+    """Replace such a file as a whole; nobody ever sees half of it."""
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w") as file:
+        file.write("".join(f"{name}={value}\n" for name, value in values.items()))
+    os.rename(temporary, path)
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks from boot to the process's start; 0 when it is dead, also as a zombie."""
+    stat = read(f"/proc/{pid}/stat")
+    fields = stat[stat.rfind(")") + 2 :].split()
+    return int(fields[19]) if fields and fields[0] not in "ZX" else 0
+
+
+def remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+class Lock:
+    """The container's lock, as ``durable.lock`` takes it: an flock on a file that its holder
+    removes. While waiting it leaves as soon as the container is not ours any more."""
+
+    def __init__(self, container: "Container") -> None:
+        self.container, self.path, self.fd = container, f"{container.bundle}/lock", -1
+
+    def __enter__(self) -> None:
+        while not self._taken():
+            self.container.check()
+            time.sleep(POLL)
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, b"%d restarting the container" % os.getpid(), 0)
+
+    def __exit__(self, *_: object) -> None:
+        remove(self.path)
+        os.close(self.fd)
+
+    def _taken(self) -> bool:
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError as gone:  # the bundle itself
+            raise Leave from gone
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.stat(self.path), os.fstat(fd)):
+                self.fd = fd
+                return True
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(fd)
+        return False
+
+
+class Container:
+    """A container between two runs."""
+
+    def __init__(self, bundle: str, incarnation: str) -> None:
+        self.bundle, self.incarnation = bundle, incarnation
+        self.intent = facts(f"{bundle}/intent")
+        self.exit_file = f"{self.intent.get('exits')}/{self.intent.get('id')}"
+
+    def check(self) -> tuple[str, int]:
+        """The restart policy as it is now; raises ``Leave`` when the container shall not run or
+        was launched anew."""
+        wish = read(f"{self.bundle}/wish").split()
+        current = facts(f"{self.bundle}/intent").get("incarnation")
+        if not wish or wish[0] != "run" or current != self.incarnation:
+            raise Leave
+        return wish[1], 0 if wish[2] == "-" else int(wish[2])
+
+    def ended(self) -> tuple[int, float]:
+        """Exit code and length of the run that ended; raises ``Leave`` when none did."""
+        run = facts(f"{self.bundle}/run")
+        text = read(self.exit_file)
+        if not text or not run or start_time(int(run["pid"])) == int(run["start"]):
+            raise Leave
+        began = int(run["start"]) / os.sysconf("SC_CLK_TCK")
+        return int(text), time.clock_gettime(time.CLOCK_BOOTTIME) - began
+
+    def decide(self, exit_code: int, ran: float) -> float:
+        """How long to wait before the next run; raises ``Leave`` when there shall be none."""
+        kind, retries = self.check()
+        past = facts(f"{self.bundle}/restarts")
+        count, previous = int(past.get("count", 0)), float(past.get("delay", 0))
+        delay = next_delay(kind, retries, exit_code, count, ran, previous)
+        self.record(count, previous if delay is None else delay, exit_code, past)
+        if delay is None:
+            raise Leave
+        return delay
+
+    def record(self, count: int, delay: float, exit_code: int, past: dict[str, str]) -> None:
+        """Keep what the exit files said: the next run removes them."""
+        try:
+            finished = os.stat(self.exit_file).st_mtime
+        except FileNotFoundError:
+            finished = float(past.get("finished", 0))
+        oom = int(os.path.exists(f"{self.bundle}/oom"))
+        values = {"count": count, "delay": delay, "code": exit_code, "oom": oom}
+        write(f"{self.bundle}/restarts", {**values, "finished": finished})
+
+    def run_again(self) -> None:
+        """Start a successor: a new conmon with the old one's command line. Raises ``OSError``."""
+        intent, bundle = self.intent, self.bundle
+        oci = [intent["oci"], "--root", intent["oci_root"]]
+        call([*oci, "delete", "--force", intent["id"]])
+        for path in (self.exit_file, f"{bundle}/exit", f"{bundle}/oom", f"{bundle}/pidfile"):
+            remove(path)
+        rotate(intent["log"], int(intent["log_max"]))
+        pid = create(read(f"{bundle}/argv").split("\0")[:-1])
+        started = {"boot": read("/proc/sys/kernel/random/boot_id").strip(), "pid": pid}
+        started["start"] = start_time(pid)
+        monitor = int(read(f"{bundle}/conmon.pid"))
+        call([*oci, "start", intent["id"]])
+        past = facts(f"{bundle}/restarts")
+        write(f"{bundle}/restarts", {**past, "count": int(past.get("count", 0)) + 1})
+        monitored = {"monitor": monitor, "monitor_start": start_time(monitor)}
+        write(f"{bundle}/run", {**started, **monitored, "began": time.time()})
+
+
+def rotate(log: str, most: int) -> None:
+    """Put a full log aside: conmon appends and counts from 0 again, so nothing else bounds it."""
+    try:
+        if os.stat(log).st_size >= most:
+            os.rename(log, f"{log}.1")
+    except FileNotFoundError:
+        pass
+
+
+def create(argv: list[str]) -> int:
+    """Run conmon until the container is created and return its init's pid."""
+    ours, theirs = os.pipe()
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, theirs, 3)]
+        environment = {**ENVIRONMENT, "_OCI_SYNCPIPE": "3"}
+        child = os.posix_spawn(argv[0], argv, environment, file_actions=actions)
+    finally:
+        os.close(theirs)
+    try:
+        # One line. Not to the end of the file: conmon keeps its end open for life.
+        line = os.read(ours, 4096)
+    finally:
+        os.close(ours)
+    os.waitpid(child, 0)
+    digits = line.partition(b":")[2].strip(b" }\n")
+    if not digits.isdigit():
+        raise OSError(line)
+    return int(digits)
+
+
+def call(argv: list[str]) -> None:
+    child = os.posix_spawn(argv[0], argv, ENVIRONMENT)
+    if os.waitpid(child, 0)[1]:
+        raise OSError(argv)
+
+
+def restart(container: Container) -> None:
+    """Wait and run again until that succeeds; a start that fails counts as a run that failed."""
+    with Lock(container):
+        exit_code, ran = container.ended()
+        delay = container.decide(exit_code, ran)
+        write_restarter(container.bundle)
+    while True:
+        time.sleep(delay)
+        with Lock(container):
+            container.check()
+            try:
+                container.run_again()
+                return
+            except OSError:
+                delay = container.decide(NOT_STARTED, 0.0)
+
+
+def write_restarter(bundle: str) -> None:
+    write(f"{bundle}/restarter", {"pid": os.getpid(), "start": start_time(os.getpid())})
+
+
+def main(bundle: str, incarnation: str) -> None:
+    """Left over from conmon: an oom score of -1000, which is not for us or the next container."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("0")
+    except OSError:
+        pass
+    try:
+        # conmon writes the file `oom` into its working directory.
+        os.chdir(bundle)
+        restart(Container(bundle, incarnation))
+    except (Leave, FileNotFoundError):
+        pass
+    finally:
+        if facts(f"{bundle}/restarter").get("pid") == str(os.getpid()):
+            remove(f"{bundle}/restarter")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,340 @@
+"""A container's process from launch to removal; what the engine calls.
+
+Each verb takes the container's lock (``lock`` in its bundle) and gives it back; conmon's exit
+command takes the same one, so a restart and a stop never meet. The wish is written before
+anything is killed: an exit command that comes later reads it and leaves.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from runtime import durable
+from runtime.api import Phase, RestartPolicy
+from runtime.embedded import cgroups
+from runtime.embedded.paths import Paths
+from runtime.embedded.process import conmon, on_exit, restart, run
+from runtime.embedded.process import intent as intents
+from runtime.embedded.process.identity import Identity, alive, identify, kill, ran_for, wait
+from runtime.embedded.process.intent import Intent, Want, Wish
+from runtime.embedded.process.ociruntime import OciRuntime
+
+LOG_MAX = 10 << 20  # bytes
+_EXEC_SEEN = 2.0  # seconds; a program on a slow disk may take longer, then nobody waits
+_EXIT_FILE = 0.05  # seconds between a death and its exit file, 2 ms as a rule
+_MONITOR_ENDS = 5.0  # seconds for conmon to drain, write the exit file and run the exit command
+
+
+class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bundle says of its process. ``monitor`` is whether conmon lives, ``want`` what was
+    wished last (None: never launched); times are seconds since the epoch."""
+
+    phase: Phase
+    want: Want | None = None
+    pid: int | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    started_at: float | None = None
+    finished_at: float | None = None
+    restarts: int = 0
+    monitor: bool = False
+
+    @property
+    def held(self) -> bool:
+        return self.want is Want.HELD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervisor:
+    """The processes of an instance."""
+
+    paths: Paths
+    oci: OciRuntime
+    layout: cgroups.Layout
+    log_max: int = LOG_MAX
+
+    def launch(self, id: str, cgroup: str, policy: RestartPolicy) -> Identity:
+        """Run the container whose ``config.json`` stands in its bundle and return its init.
+
+        One that runs already only gets the wish to run. What an interrupted launch left is
+        cleared first. Raises the faults of ``conmon.create`` and ``OciRuntime.start``, and
+        then nothing runs.
+        """
+        bundle = self.paths.bundle(id)
+        wish = Wish(want=Want.RUN, restart=policy)
+        with self._locked(id):
+            last = run.read_run(bundle)
+            if last is not None and alive(last.init):
+                intents.write_wish(bundle, wish)
+                return last.init
+            intent = self._next_intent(id, cgroup)
+            self._clear(bundle, intent)
+            intents.write(bundle, intent)
+            intents.write_wish(bundle, wish)
+            try:
+                return self._start(bundle, intent)
+            except BaseException:
+                self._clear(bundle, intent)
+                raise
+
+    def stop(self, id: str, number: int, grace: float, *, by_hand: bool = False) -> None:
+        """End the container: signal ``number``, ``grace`` seconds, then SIGKILL to all of it.
+
+        Its exit file stays to be read. One that does not run gets the wish only.
+        Raises ``cgroups.Stuck``.
+        """
+        bundle = self.paths.bundle(id)
+        with self._locked(id):
+            intent = intents.read(bundle)
+            self._wish(bundle, Want.HELD if by_hand else Want.STOP)
+            if intent is None:
+                return
+            self._end_restarter(bundle)
+            last = run.read_run(bundle)
+            cgroups.thaw(self.layout, intent.cgroup)
+            if last is not None and kill(last.init, number) and not wait(last.init, grace):
+                cgroups.kill(self.layout, intent.cgroup)
+            self._clear_processes(bundle, intent)
+
+    def discard(self, id: str, cgroup: str) -> None:
+        """Kill what is left of the container and remove every trace of its process; the bundle's
+        own files and its rootfs are the caller's. Works without the bundle, too.
+
+        Raises ``cgroups.Stuck``.
+        """
+        bundle = self.paths.bundle(id)
+        with self._locked(id):
+            intent = intents.read(bundle) or self._next_intent(id, cgroup)
+            self._clear(bundle, intent)
+
+    def change(self, id: str, policy: RestartPolicy) -> None:
+        """Set the restart policy in place; it counts from the next exit on."""
+        bundle = self.paths.bundle(id)
+        with self._locked(id):
+            wish = intents.read_wish(bundle)
+            if wish is not None:
+                intents.write_wish(bundle, Wish(want=wish.want, restart=policy))
+
+    def state(self, id: str) -> ProcessState:
+        """Where the container stands; reads files and /proc only, 0.2 ms."""
+        bundle = self.paths.bundle(id)
+        wish = intents.read_wish(bundle)
+        last = run.read_run(bundle)
+        if wish is None or last is None:
+            return self._unlaunched(id, bundle, wish)
+        counted = run.read_restarts(bundle)
+        state = ProcessState(
+            phase=Phase.RUNNING,
+            want=wish.want,
+            pid=last.pid,
+            started_at=last.began,
+            restarts=counted.count,
+            monitor=alive(last.conmon),
+        )
+        if alive(last.init):
+            return state
+        return self._dead(id, msgspec.structs.replace(state, pid=None), wish, last, counted)
+
+    # --- how it stands ----------------------------------------------------------------------
+
+    def _unlaunched(self, id: str, bundle: Path, wish: Wish | None) -> ProcessState:
+        """Without a recorded start: created, or running on after its bundle was removed."""
+        init = None if bundle.exists() else self.oci.init(id)
+        if init is not None and alive(init):
+            return ProcessState(phase=Phase.RUNNING, pid=init.pid)
+        return ProcessState(phase=Phase.CREATED, want=wish.want if wish else None)
+
+    def _dead(
+        self, id: str, state: ProcessState, wish: Wish, last: run.Run, counted: run.Restarts
+    ) -> ProcessState:
+        bundle = self.paths.bundle(id)
+        ended = self._exit(id, state.monitor) or _exit_seen(counted, last)
+        found = msgspec.structs.replace(
+            state,
+            phase=Phase.EXITED,
+            exit_code=ended.code if ended else None,
+            oom_killed=bool(ended and ended.oom),
+            finished_at=ended.finished if ended else None,
+        )
+        waiting = run.read_restarter(bundle)
+        if waiting is not None and alive(waiting):
+            return msgspec.structs.replace(found, phase=Phase.RESTARTING)
+        if ended is None:
+            lost = wish.want is Want.RUN
+            return msgspec.structs.replace(found, phase=Phase.LOST) if lost else found
+        if state.monitor and _comes_back(wish, ended, last, counted):
+            return msgspec.structs.replace(found, phase=Phase.RESTARTING)
+        return found
+
+    def _exit(self, id: str, monitor: bool) -> run.Exit | None:
+        """The exit file; while conmon lives it may be about to be written."""
+        bundle, exits = self.paths.bundle(id), self.paths.exits
+        found = run.read_exit(bundle, exits, id)
+        if found is None and monitor:
+            _until(lambda: run.read_exit(bundle, exits, id) is not None, _EXIT_FILE)
+            found = run.read_exit(bundle, exits, id)
+        return found
+
+    # --- starting ---------------------------------------------------------------------------
+
+    def _next_intent(self, id: str, cgroup: str) -> Intent:
+        last = intents.read(self.paths.bundle(id))
+        return Intent(
+            id=id,
+            incarnation=last.incarnation + 1 if last else 1,
+            oci=self.oci.program,
+            oci_root=str(self.oci.root),
+            exits=str(self.paths.exits),
+            log=str(self.paths.container(id) / "log"),
+            log_max=self.log_max,
+            cgroup=cgroup,
+            python=_python(),
+        )
+
+    def _start(self, bundle: Path, intent: Intent) -> Identity:
+        for folder in (Path(intent.exits), Path(intent.oci_root)):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        argv = conmon.command_line(bundle, intent)
+        durable.write(bundle / "argv", "".join(f"{a}\0" for a in argv).encode(), sync=False)
+        on_exit.rotate(intent.log, intent.log_max)
+        pid = conmon.create(bundle, argv, intent.id)
+        init = identify(pid)
+        if init is None:
+            raise conmon.CreateFailed(intent.id, "its first process died before it was started")
+        before = _executable(init)
+        self.oci.start(intent.id)
+        run.write_run(bundle, init, conmon.monitor_of(bundle), time.time())
+        self._confirm(intent, init, before)
+        return init
+
+    def _confirm(self, intent: Intent, init: Identity, before: str) -> None:
+        """Wait until init has become the container's program: the OCI runtime's success is no
+        proof. Raises ``CommandNotRunnable`` when it died of that."""
+        if _until(lambda: _executable(init) != before, _EXEC_SEEN) and alive(init):
+            return
+        ended = self._exit(intent.id, monitor=True)
+        if ended is not None and ended.code and (why := _exec_failure(Path(intent.log))):
+            raise conmon.CommandNotRunnable(why)
+
+    # --- ending -----------------------------------------------------------------------------
+
+    def _wish(self, bundle: Path, want: Want) -> None:
+        wish = intents.read_wish(bundle)
+        if wish is not None and wish.want is not want:
+            intents.write_wish(bundle, Wish(want=want, restart=wish.restart))
+
+    def _end_restarter(self, bundle: Path) -> None:
+        """We hold the lock, so it sleeps or waits for it: it can be killed without harm."""
+        waiting = run.read_restarter(bundle)
+        if waiting is not None:
+            kill(waiting)
+            (bundle / "restarter").unlink(missing_ok=True)
+
+    def _clear(self, bundle: Path, intent: Intent) -> None:
+        """Nothing of the container runs or is known afterwards, its exit file included."""
+        # An exit command that waits for our lock leaves now, and its conmon with it.
+        self._wish(bundle, Want.STOP)
+        self._end_restarter(bundle)
+        self._clear_processes(bundle, intent)
+        run.forget(bundle, Path(intent.exits), intent.id)
+
+    def _clear_processes(self, bundle: Path, intent: Intent) -> None:
+        """Kill what is in the cgroup (an OCI runtime that was killed leaves what its own state
+        does not know), let conmon end, take the container from the OCI runtime."""
+        last = run.read_run(bundle)
+        monitor = last.conmon if last else conmon.monitor_of(bundle)
+        if last is None:
+            for stray in _strays(bundle):
+                kill(stray)
+        cgroups.kill(self.layout, intent.cgroup)
+        if monitor is not None and not wait(monitor, _MONITOR_ENDS if last else 0.0):
+            kill(monitor)
+            wait(monitor, _MONITOR_ENDS)
+        OciRuntime(program=intent.oci, root=Path(intent.oci_root)).delete(intent.id)
+        cgroups.remove(self.layout, intent.cgroup)
+
+    @contextmanager
+    def _locked(self, id: str) -> Iterator[None]:
+        """Hold the container's lock; without a bundle nobody else can."""
+        bundle = self.paths.bundle(id)
+        if not bundle.exists():
+            yield
+            return
+        with durable.lock(bundle / "lock", what=f"container {id[:12]}"):
+            yield
+
+
+def _comes_back(wish: Wish, ended: run.Exit, last: run.Run, counted: run.Restarts) -> bool:
+    """Whether the exit command, which runs right now, will bring it back."""
+    decision = restart.decide(
+        wish,
+        ended.code or 0,
+        restarts=counted.count,
+        ran_for=ran_for(last.init),
+        last_delay=counted.delay,
+    )
+    return isinstance(decision, restart.Restart)
+
+
+def _exit_seen(counted: run.Restarts, last: run.Run) -> run.Exit | None:
+    """What the exit command saw of this run before it removed the exit file."""
+    if counted.finished < last.began:
+        return None
+    return run.Exit(code=counted.code, oom=bool(counted.oom), finished=counted.finished)
+
+
+def _strays(bundle: Path) -> list[Identity]:
+    """Processes that work on this bundle: conmon, or an OCI runtime whose conmon died, also when
+    the bundle with its pid files is gone."""
+    mine = os.fsencode(bundle)
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            if mine in command and (process := identify(int(entry.name))):
+                found.append(process)
+    return found
+
+
+def _executable(init: Identity) -> str:
+    """The program that the process executes, "" when it is dead."""
+    try:
+        return os.readlink(f"/proc/{init.pid}/exe")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _exec_failure(log: Path) -> str:
+    """The OCI runtime's own last line in the log when it could not execute the program."""
+    with suppress(FileNotFoundError), open(log, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+        last = file.read().rstrip(b"\n").rpartition(b"\n")[2].decode(errors="replace")
+        _, _, text = last.partition(" stderr F ")
+        if text.startswith(("exec container process", "exec ")):
+            return text
+    return ""
+
+
+def _until(condition: Callable[[], bool], timeout: float) -> bool:
+    """Poll each half millisecond; whether it came true within ``timeout`` seconds."""
+    until = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.0005)
+    return True
+
+
+@cache
+def _python() -> str:
+    """The interpreter itself: through a venv's link it would look for the venv first."""
+    return os.path.realpath(sys.executable)
