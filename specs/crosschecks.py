@@ -1,0 +1,180 @@
+"""What no object can know alone: names that lead nowhere, circles, and clashes.
+
+Runs on the containers that are valid; names of broken ones count as declared.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from specs.document import List, Map, Node, nearest_place
+from specs.model.container import Container
+from specs.model.mount import VolumeMount
+from specs.model.port import Port, read_ports
+from specs.model.tmpfs import is_tmpfs
+from specs.problems import Problem, nearest_word, problem_at, quoted
+
+_EVERY_ADDRESS: Final = "0.0.0.0"
+
+
+def crosscheck(root: Map, containers: Mapping[str, Container]) -> list[Problem]:
+    """All problems between the objects of a project."""
+    checks = _Checks(root, containers)
+    return [
+        *checks.unknown_volumes(),
+        *checks.unknown_dependencies(),
+        *checks.circles(),
+        *checks.targets_taken(),
+        *checks.ports_taken(),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """Where a container uses something: the number of an item in one of its fields."""
+
+    container: str
+    field: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    root: Map
+    containers: Mapping[str, Container]
+
+    def unknown_volumes(self) -> Iterator[Problem]:
+        declared = self.root.get("volumes", {})
+        for name, container in self.containers.items():
+            for number, mount in enumerate(container.volumes):
+                if isinstance(mount, VolumeMount) and mount.volume not in declared:
+                    use = _Use(name, "volumes", number)
+                    yield _unknown_volume(self._place(use), name, mount.volume, declared)
+
+    def unknown_dependencies(self) -> Iterator[Problem]:
+        declared = self.root.get("containers", {})
+        for name, container in self.containers.items():
+            for other in container.depends_on:
+                if other not in declared:
+                    text = f"container {quoted(name)}: there is no container {quoted(other)}"
+                    near = nearest_word(other, declared.keys() - {name})
+                    yield problem_at(self._dependency_place(name, other), text, nearest=near)
+
+    def circles(self) -> Iterator[Problem]:
+        """Each circle of `depends_on` once, told from the container that is met first."""
+        done: set[str] = set()
+        for start in self.containers:
+            for circle in _circles_from(start, self.containers, done):
+                text = "containers wait for each other: " + " -> ".join(map(quoted, circle))
+                place = self._dependency_place(circle[0], circle[1])
+                yield problem_at(place, text, hint="take one of these out of its `depends_on`")
+
+    def targets_taken(self) -> Iterator[Problem]:
+        for name, container in self.containers.items():
+            taken: dict[str, _Use] = {}
+            for field in ("volumes", "tmpfs"):
+                for number, mount in enumerate(getattr(container, field)):
+                    use = _Use(name, field, number)
+                    first = taken.setdefault(mount.target, use)
+                    if first != use:
+                        text = f"container {quoted(name)}: two mounts on {quoted(mount.target)}"
+                        yield self._clash(text, use, first, "the first is at")
+
+    def ports_taken(self) -> Iterator[Problem]:
+        """Two ports on one address; every address includes each single one."""
+        taken: dict[tuple[str, int], list[tuple[str, _Use]]] = {}
+        told: set[tuple[int, int]] = set()
+        for address, port, use in self._published():
+            claims = taken.setdefault((port.protocol, port.host_port or 0), [])
+            first = next((u for a, u in claims if _overlap(a, address)), None)
+            claims.append((address, use))
+            if first is not None and self._is_news(first, use, told):
+                text = f"port {port.host_port}/{port.protocol} is published twice"
+                yield self._clash(text, use, first, f"by container {quoted(first.container)} at")
+
+    def _published(self) -> Iterator[tuple[str, Port, _Use]]:
+        for name, container in self.containers.items():
+            for number, port in enumerate(container.ports):
+                if port.host_port is not None:
+                    yield port.host_ip or _EVERY_ADDRESS, port, _Use(name, "ports", number)
+
+    def _is_news(self, first: _Use, second: _Use, told: set[tuple[int, int]]) -> bool:
+        """Ranges that overlap are told once and not for each port."""
+        pair = (id(self._place(first)), id(self._place(second)))
+        news = pair not in told
+        told.add(pair)
+        return news
+
+    def _clash(self, text: str, use: _Use, first: _Use, relation: str) -> Problem:
+        place, other = self._place(use), self._place(first)
+        return Problem(
+            text=text,
+            span=place.span if place else None,
+            width=place.width if place else 1,
+            other=other.span if other else None,
+            other_text=relation,
+        )
+
+    def _place(self, use: _Use) -> Node | None:
+        """The item of the YAML that a use comes from."""
+        return item_of(self.root, use.container, use.field, use.number)
+
+    def _dependency_place(self, name: str, other: str) -> Node | None:
+        node = self.root["containers"][name]["depends_on"]
+        if isinstance(node, List):
+            return next((item for item in node if item == other), None)
+        return nearest_place(node, (other,))
+
+
+def item_of(root: Map, container: str, field: str, number: int) -> Node | None:
+    """The item of the YAML that a container's mount or port of this number comes from."""
+    items = _items(root["containers"][container], field)
+    if number < len(items):
+        return items[number]
+    return nearest_place(root, ("containers", container, field))
+
+
+def _items(node: Map, field: str) -> list[Node]:
+    """One item of the YAML for each value of a field, in the order of the values."""
+    volumes = _listed(node.get("volumes"))
+    match field:
+        case "volumes":
+            return [item for item in volumes if not is_tmpfs(item)]
+        case "tmpfs":
+            return [*_listed(node.get("tmpfs")), *filter(is_tmpfs, volumes)]
+        case _:
+            return [item for item in _listed(node.get(field)) for _ in read_ports(item)]
+
+
+def _listed(node: Node | None) -> list[Node]:
+    return node if isinstance(node, list) else [] if node is None else [node]
+
+
+def _unknown_volume(place: Node | None, name: str, volume: str, declared: Any) -> Problem:
+    near = nearest_word(volume, declared)
+    hint = f"declare it under `volumes:`, or write `./{volume}` for a folder beside the spec"
+    text = f"container {quoted(name)}: there is no volume {quoted(volume)}"
+    return problem_at(place, text, nearest=near, hint="" if near else hint)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or _EVERY_ADDRESS in (one, other)
+
+
+def _circles_from(
+    start: str, containers: Mapping[str, Container], done: set[str]
+) -> Iterator[list[str]]:
+    """Depth first, without recursion; an edge back onto the way that led here closes a circle."""
+    way: list[str] = []
+    left: list[Iterator[str]] = [iter([start])]
+    while left:
+        name = next(left[-1], None)
+        if name is None:
+            left.pop()
+            done.update(way[len(left) - 1 :])
+            del way[len(left) - 1 :]
+        elif name in way:
+            yield [*way[way.index(name) :], name]
+        elif name not in done and name in containers:
+            way.append(name)
+            left.append(iter(containers[name].depends_on))

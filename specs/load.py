@@ -1,0 +1,214 @@
+"""A folder or file -> `Project`.
+
+    files -> documents -> variables filled in -> merged -> objects -> environment files -> crosschecks
+
+Every step adds to one list of problems and goes on with what is left, so that all come at once. An
+empty or vanished spec is broken, never a project without containers.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from specs import document
+from specs.crosschecks import crosscheck, item_of
+from specs.document import Document, List, Map, Node
+from specs.environment import Environment, unset_warning
+from specs.fields import Context
+from specs.files import FileRefused, Files, check_printable
+from specs.interpolate import Interpolation
+from specs.masking import hide_secrets
+from specs.merge import SECTIONS, merge
+from specs.model.mount import BindMount
+from specs.model.project import NAME_PATTERN, NAME_RULE, Project
+from specs.notations import name_of
+from specs.objects import Objects, read_objects
+from specs.problems import Problem, SpecErrors, in_order, problem_at, quoted
+from specs.refusals import unreadable, wrong
+from specs.scalars import Unreadable
+from specs.source import Source, Span
+
+MAIN_FILES: Final = ("trueup.yaml", "trueup.yml")
+PARTS: Final = "trueup.d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A project that can be carried out, and what its author may want to know all the same."""
+
+    project: Project
+    warnings: tuple[Problem, ...] = ()
+
+
+def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Loaded:
+    """Read the project in a folder, or in a file; `environ` fills in its variables.
+
+    Raises `SpecErrors` with all that is wrong. Reads, and never writes.
+    """
+    loading = _Loading(os.fspath(path), environ)
+    project = loading.run()
+    problems = [loading.with_excerpt(each) for each in loading.problems]
+    if problems or project is None:
+        raise SpecErrors(problems)
+    warnings = in_order(loading.with_excerpt(each) for each in loading.warnings)
+    return Loaded(project=project, warnings=warnings)
+
+
+@dataclass(slots=True)
+class _Loading:
+    """One run of `load`: the files that were read and what was found on the way."""
+
+    path: str
+    environ: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    files: Files = field(default_factory=Files)
+    sources: dict[str, Source] = field(default_factory=dict)
+
+    def run(self) -> Project | None:
+        """The project, as far as it can be read; None when nothing of it can."""
+        main = _main_file(self.path)
+        directory = os.path.dirname(os.path.abspath(main))
+        environment = self._environment(directory, os.path.dirname(main))
+        documents = self._documents(main)
+        root = merge(documents, self.problems)
+        self._fill(root, environment.variables)
+        context = Context(directory=directory, environ=environment.variables)
+        objects = read_objects(root, context, self.problems)
+        self._fill_environments(objects, root, environment)
+        if len(documents) == len(
+            self.sources
+        ):  # else something may be declared where we cannot see
+            self._check_together(root, objects, main)
+        return self._project(root, objects, directory)
+
+    def _environment(self, directory: str, shown: str) -> Environment:
+        environment = Environment(
+            self.files, directory, shown, self.environ, self.problems, self.warnings
+        )
+        environment.read_dotenv()
+        return environment
+
+    def _documents(self, main: str) -> list[tuple[str, Node | None]]:
+        """File and root of every file that is YAML at all."""
+        found = ((name, self._document(name)) for name in _all_files(main))
+        return [
+            (name, read.root) for name, read in found if read.root is not None or not read.problems
+        ]
+
+    def _document(self, name: str) -> Document:
+        source = self.sources.setdefault(name, Source(name, ""))
+        try:
+            source.text = self.files.text(os.path.abspath(name))
+            check_printable(source.text)
+        except FileRefused as refusal:
+            span = Span(name, refusal.line, refusal.column)
+            return self._told(Document(problems=[Problem(text=refusal.reason, span=span)]))
+        read = document.read(source)
+        hide_secrets(source, read.root)
+        return self._told(read)
+
+    def _told(self, read: Document) -> Document:
+        self.problems += read.problems
+        return read
+
+    def _fill(self, root: Map, variables: Mapping[str, str]) -> None:
+        interpolation = Interpolation(variables, self.problems)
+        interpolation.fill(root)
+        for name, node in interpolation.unset.items():
+            self.warnings.append(unset_warning(name, node.span, node.width))
+
+    def _fill_environments(self, objects: Objects, root: Map, environment: Environment) -> None:
+        for name, container in objects.containers.items():
+            node = root["containers"][name]
+            objects.containers[name] = environment.filled(container, name, node)
+
+    def _check_together(self, root: Map, objects: Objects, main: str) -> None:
+        self.problems += crosscheck(root, objects.containers)
+        self.problems += _missing_files(root, objects)
+        self.warnings += _missing_sources(root, objects)
+        if not any(root.get(section) for section in SECTIONS) and not self.problems:
+            hint = "to remove everything run `trueup down`"
+            text = "nothing is declared here, so the spec is taken as broken"
+            self.problems.append(Problem(text=text, span=Span(main, 0, 0), hint=hint))
+
+    def _project(self, root: Map, objects: Objects, directory: str) -> Project | None:
+        name = self._name(root, directory)
+        if self.problems:
+            return None
+        sections = {section: getattr(objects, section) for section in SECTIONS}
+        files = tuple(self.files.taken)
+        return Project(name=name, directory=directory, files=files, **sections).placed(root)
+
+    def _name(self, root: Map, directory: str) -> str:
+        """What `project:` says, else the folder's name made valid."""
+        declared = root.get("project")
+        if isinstance(declared, (Map, List)):
+            self.problems.append(wrong(declared, NAME_RULE))
+        elif declared is not None and not declared.null:
+            try:
+                return str(name_of("a project", NAME_PATTERN, NAME_RULE)(str(declared)))
+            except Unreadable as error:
+                self.problems.append(unreadable(declared, error))
+        return default_name(directory) or self._nameless(directory)
+
+    def _nameless(self, directory: str) -> str:
+        text = f"the folder {quoted(directory)} gives no name to the project"
+        self.problems.append(Problem(text=text, hint="write `project: NAME` into the spec"))
+        return ""
+
+    def with_excerpt(self, problem: Problem) -> Problem:
+        """The problem with the lines that it speaks of."""
+        return replace(
+            problem,
+            excerpt=self._excerpt(problem.span, problem.width),
+            other_excerpt=self._excerpt(problem.other, problem.width),
+        )
+
+    def _excerpt(self, span: Span | None, width: int) -> str:
+        source = self.sources.get(span.file) if span else None
+        return source.excerpt(span, width) if source and span else ""
+
+
+def default_name(directory: str) -> str:
+    """A folder's name made valid: small letters, other characters as `-`; empty if none is left."""
+    base = os.path.basename(directory.rstrip("/")).lower()
+    return re.sub(r"[^a-z0-9_-]", "-", base, flags=re.ASCII).strip("-_")[:63]
+
+
+def _main_file(path: str) -> str:
+    """The spec's first file, as the user would name it."""
+    if not os.path.isdir(path):
+        return os.path.normpath(path)
+    names = [os.path.normpath(os.path.join(path, name)) for name in MAIN_FILES]
+    return next((name for name in names if os.path.lexists(name)), names[0])
+
+
+def _all_files(main: str) -> list[str]:
+    """The main file and, if it is called `trueup.yaml`, the parts in `trueup.d/` by name."""
+    folder = os.path.join(os.path.dirname(main), PARTS)
+    if os.path.basename(main) not in MAIN_FILES or not os.path.isdir(folder):
+        return [main]
+    names = sorted(n for n in os.listdir(folder) if n.endswith((".yaml", ".yml")) and n[0] != ".")
+    return [main, *(os.path.join(folder, name) for name in names)]
+
+
+def _missing_files(root: Map, objects: Objects) -> Iterator[Problem]:
+    """Archives and root file systems that are not there."""
+    for name, image in objects.images.items():
+        for key, path in (("archive", image.archive), ("rootfs", image.rootfs)):
+            if path is not None and not os.path.isfile(path):
+                text = f"image {quoted(name)}: there is no file {quoted(path)}"
+                yield problem_at(root["images"][name][key], text)
+
+
+def _missing_sources(root: Map, objects: Objects) -> Iterator[Problem]:
+    """Paths of the host that nothing is at: a mistake, unless something makes them before `apply`."""
+    for name, container in objects.containers.items():
+        for number, mount in enumerate(container.volumes):
+            if isinstance(mount, BindMount) and not os.path.exists(mount.source):
+                text = f"container {quoted(name)}: there is no {quoted(mount.source)} on this host"
+                hint = "make it before `apply`; unlike Docker, trueup makes no folder in its place"
+                yield problem_at(item_of(root, name, "volumes", number), text, hint=hint)

@@ -1,0 +1,1 @@
+"""The nouns of a spec: one file each, fields with their short forms."""

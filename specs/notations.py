@@ -1,0 +1,263 @@
+"""Types of fields: a scalar's notation, joined to the Python type that it becomes.
+
+`Bytes` is an `int` whose YAML may say `512m`. Each takes a node of the YAML or a canonical value and
+carries the JSON Schema of what may be written.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, ValidationError, ValidationInfo, WithJsonSchema
+
+from specs import scalars
+from specs.document import List, Map, Text
+from specs.fields import context_of
+from specs.problems import Problem, nearest_word
+from specs.refusals import refuse, refuse_if_any, refused, unreadable, wrong
+from specs.scalars import Unreadable
+
+Parse = Callable[[str], Any]
+
+_REFERENCE: Final = re.compile(
+    r"(?=.{1,512}\Z)(?:[\w.-]+(?::\d{1,5})?/)?[\w.-]+(?:/[\w.-]+)*"
+    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+_TEXT: Final = {"type": "string"}
+WORD_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
+WORDS_SCHEMA: Final = {"type": "array", "items": WORD_SCHEMA}
+
+
+def read_text(value: str, parse: Parse) -> Any:
+    """What `parse` makes of the text; its complaint becomes a problem with the text's place."""
+    try:
+        return parse(str(value))
+    except Unreadable as error:
+        refuse([unreadable(value, error)])
+
+
+def scalar(
+    parse: Parse, expected: str, schema: Mapping[str, Any], *native: type
+) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Reads text by `parse`; lets values of the `native` types through; refuses the rest."""
+
+    def read(value: object) -> Any:
+        if isinstance(value, str):
+            return read_text(value, parse)
+        if isinstance(value, native) and not isinstance(value, List):
+            return value
+        return refuse([wrong(value, expected)])
+
+    return BeforeValidator(read), WithJsonSchema(dict(schema))
+
+
+def line(text: str) -> str:
+    """Text as it is; the kernel ends strings at a zero byte, so there can be none."""
+    if "\0" in text:
+        raise Unreadable("text without a zero byte")
+    return text
+
+
+def filled(text: str) -> str:
+    """Text that is not empty."""
+    if not text.strip():
+        raise Unreadable("text that is not empty")
+    return line(text)
+
+
+def reference(text: str) -> str:
+    """An image: a name from `images:` or a reference such as `nginx:1.27`. Only its letters are checked
+    here; how it is completed is the engine's affair.
+    """
+    if not _REFERENCE.fullmatch(text):
+        raise Unreadable("an image such as nginx:1.27 or docker.io/library/nginx:1.27")
+    return text
+
+
+def absolute(text: str) -> str:
+    """A path inside a container, without `.` and `..`, never the root itself."""
+    import posixpath
+
+    if not text.startswith("/") or "\0" in text:
+        raise Unreadable("a path in the container that begins with /")
+    path = "/" + posixpath.normpath(text).lstrip("/")
+    if path == "/":
+        raise Unreadable("a path below /", reason="is the whole root file system")
+    return path
+
+
+def hostname(text: str) -> str:
+    """A host name: RFC 1123's labels, at most 64 bytes as sethostname(2) takes them."""
+    label = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    if len(text) > 64 or not re.fullmatch(rf"{label}(?:\.{label})*", text, re.ASCII):
+        raise Unreadable("a host name: letters, digits, `-` and `.`, at most 64 in all")
+    return text
+
+
+def name_of(what: str, pattern: str, rule: str) -> Parse:
+    """A reader of names, with its rule in words."""
+    compiled = re.compile(pattern)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise Unreadable(rule, reason=f"cannot be the name of {what}")
+        return text
+
+    return read
+
+
+def choice(words: type[StrEnum], what: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """The words of an enum, with the nearest one for a wrong word."""
+
+    known = [each.value for each in words]
+
+    def read(text: str) -> StrEnum:
+        if text in known:
+            return words(text)
+        near = nearest_word(text, known)
+        raise Unreadable("one of " + ", ".join(known), reason=f"is not {what}", nearest=near)
+
+    return scalar(read, "one of " + ", ".join(known), {"enum": known}, words)
+
+
+def either(kind: str, *examples: Any) -> dict[str, Any]:
+    """A number that may be quoted, or come from a variable."""
+    return {"type": [kind, "string"], "examples": list(examples)}
+
+
+OBJECT_NAME: Final = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
+OBJECT_RULE: Final = "letters, digits, `_`, `.` and `-`, beginning with a letter or digit"
+
+
+def words(value: object) -> Any:
+    """A list of scalars as text: numbers and `yes` stay as they were written."""
+    if isinstance(value, (str, Map)):
+        refuse([wrong(value, "a list, `[a, b]` or lines that begin with `- `")])
+    if isinstance(value, List):
+        refuse_if_any([wrong(v, "text") for v in value if not isinstance(v, Text) or v.null])
+    return tuple(str(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def argv(value: object) -> Any:
+    """A command: a list of words, or one text that is split as a shell would."""
+    if isinstance(value, str):
+        return read_text(value, scalars.parse_command)
+    if isinstance(value, Map):
+        refuse([wrong(value, "a command as text, or a list of words")])
+    return words(value)
+
+
+def each_of(value: object, expected: str, read: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """Every item of a list read on its own, so that all their problems come at once."""
+    if not isinstance(value, (list, tuple)):
+        refuse([wrong(value, expected)])
+    results: list[Any] = []
+    problems: list[Problem] = []
+    for item in value:
+        try:
+            results.append(read(item) if isinstance(item, (str, dict)) else _other(item, expected))
+        except ValidationError as error:
+            problems += refused(error)
+    refuse_if_any(problems)
+    return tuple(results)
+
+
+def _other(item: object, expected: str) -> Any:
+    """An item that is neither text nor map: a value made already, or a list too many."""
+    if isinstance(item, (list, type(None))):
+        refuse([wrong(item, expected)])
+    return item
+
+
+def pairs(value: object, info: ValidationInfo, *, ask: bool) -> Any:
+    """`{K: v}` or `[K=v]`; a K without value comes from the caller's environment if `ask`, else empty.
+
+    A K that the environment lacks, too, is left out, as Compose does.
+    """
+    if isinstance(value, (List, Map)):
+        found = _listed(value) if isinstance(value, List) else _mapped(value)
+        environ = context_of(info).environ if ask else {}
+        taken = {k: environ.get(k, None if ask else "") if v is None else v for k, v in found}
+        return {k: v for k, v in taken.items() if v is not None}
+    if isinstance(value, str):
+        refuse([wrong(value, "a map `{NAME: value}` or a list `[NAME=value]`")])
+    return value
+
+
+def _mapped(value: Map) -> list[tuple[str, str | None]]:
+    bad = [wrong(v, "text, a number, true or false") for v in value.values() if not _is_line(v)]
+    bad += [wrong(k, "a name") for k in value.keys_at.values() if not _is_variable(k)]
+    refuse_if_any(bad)
+    return [(str(k), None if v.null else str(v)) for k, v in value.items()]
+
+
+def _listed(value: List) -> list[tuple[str, str | None]]:
+    bad = [
+        wrong(v, "`NAME=value`, or `NAME` to pass it on")
+        for v in value
+        if not _is_line(v) or not _is_variable(v.partition("=")[0])
+    ]
+    refuse_if_any(bad)
+    split = (str(item).partition("=") for item in value)
+    return [(name, text if equals else None) for name, equals, text in split]
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, Text) and "\0" not in value
+
+
+def _is_variable(name: str) -> bool:
+    """A name that execve(2) can carry: not empty, no `=`, no zero byte."""
+    return bool(name.strip()) and "=" not in name and "\0" not in name
+
+
+def _asked(value: object, info: ValidationInfo) -> Any:
+    return pairs(value, info, ask=True)
+
+
+def _unasked(value: object, info: ValidationInfo) -> Any:
+    return pairs(value, info, ask=False)
+
+
+_PAIRS_SCHEMA: Final = {
+    "anyOf": [
+        {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        },
+        {"type": "array", "items": _TEXT},
+    ]
+}
+
+Line = Annotated[str, *scalar(line, "text", WORD_SCHEMA)]
+Filled = Annotated[str, *scalar(filled, "text", WORD_SCHEMA)]
+Reference = Annotated[str, *scalar(reference, "an image such as nginx:1.27", _TEXT)]
+Absolute = Annotated[str, *scalar(absolute, "a path in the container that begins with /", _TEXT)]
+Flag = Annotated[bool, *scalar(scalars.parse_flag, "true or false", either("boolean", True), bool)]
+Seconds = Annotated[
+    float,
+    *scalar(
+        scalars.parse_duration, "a duration such as 10s", {**_TEXT, "examples": ["10s"]}, int, float
+    ),
+]
+Mode = Annotated[
+    int,
+    *scalar(scalars.parse_mode, "octal bits such as 0750", either("integer", "0750"), int),
+]
+Owner = Annotated[
+    tuple[int, int],
+    *scalar(scalars.parse_owner, "numbers such as 27:27", either("integer", "27:27"), tuple),
+]
+User = Annotated[str, *scalar(scalars.parse_user, "a user", either("integer", "1000:1000"))]
+Signal = Annotated[
+    str, *scalar(scalars.parse_signal, "a signal such as SIGTERM", either("integer", "SIGQUIT"))
+]
+Hostname = Annotated[str, *scalar(hostname, "a host name", _TEXT)]
+Argv = Annotated[
+    tuple[str, ...], BeforeValidator(argv), WithJsonSchema({"anyOf": [_TEXT, WORDS_SCHEMA]})
+]
+Words = Annotated[tuple[str, ...], BeforeValidator(words), WithJsonSchema(WORDS_SCHEMA)]
+Environment = Annotated[dict[str, str], BeforeValidator(_asked), WithJsonSchema(_PAIRS_SCHEMA)]
+Labels = Annotated[dict[str, str], BeforeValidator(_unasked), WithJsonSchema(_PAIRS_SCHEMA)]

@@ -1,0 +1,107 @@
+"""How readers refuse: problems that have their place already, handed through pydantic.
+
+pydantic goes on with the other fields after a refusal, so that all problems of an object come at
+once. What a variable holds is never repeated: it may be a password.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NoReturn
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from specs.document import List, Map, Text
+from specs.fields import Spec
+from specs.problems import Placed, Problem, nearest_word, problem_at, quoted
+from specs.scalars import Unreadable
+
+
+def refuse(problems: Iterable[Problem]) -> NoReturn:
+    """Raise what pydantic takes for the errors of one field."""
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("spec", "{text}", {"text": each.text, "problem": each}),
+            input=None,
+        )
+        for each in problems
+    ]
+    raise ValidationError.from_exception_data("spec", errors)
+
+
+def refuse_if_any(problems: list[Problem]) -> None:
+    """Raise them when there are some."""
+    if problems:
+        refuse(problems)
+
+
+def refused(error: ValidationError) -> list[Problem]:
+    """The problems that `refuse` put into an error, for readers that call other readers."""
+    found = (details.get("ctx", {}).get("problem") for details in error.errors())
+    return [each for each in found if isinstance(each, Problem)]
+
+
+def wrong(value: object, expected: str, *, reason: str = "", hint: str = "") -> Problem:
+    """A value that is not what its place takes; `reason` continues the sentence after the value."""
+    text = f"{shown(value)} {reason or 'does not fit here'}"
+    return problem_at(placed(value), text, expected=expected, hint=_variables(value) or hint)
+
+
+def unreadable(value: str, error: Unreadable) -> Problem:
+    """A notation's complaint at the place of the text."""
+    problem = wrong(value, error.expected, reason=error.reason, hint=error.hint)
+    return replace(problem, nearest=error.nearest)
+
+
+def not_yet(value: object, what: str, hint: str = "") -> Problem:
+    """Something that is understood, but that trueup cannot do so far."""
+    return problem_at(placed(value), f"{what} is not carried out yet", hint=hint)
+
+
+def _variables(value: object) -> str:
+    """What to say of a value with variables in it: people look for the mistake in the wrong file."""
+    if not isinstance(value, Text):
+        return ""
+    if value.unset:
+        names = ", ".join(quoted(name) for name in value.unset)
+        return f"{names} is not set, so it is read as empty text"
+    return "its variable is set in the environment or in `.env`" if value.foreign else ""
+
+
+def shown(value: object) -> str:
+    """A value as messages name it: as written, with `${X}` and not with what X holds."""
+    match value:
+        case Text():
+            return quoted(value.written) if value.written.strip() else "an empty value"
+        case str() | int() | float():
+            return quoted(str(value))
+        case dict():
+            return "a map"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return "a missing value"
+
+
+def placed(value: object) -> Placed | None:
+    """The value when it knows its place."""
+    return value if isinstance(value, (Text, Map, List)) else None
+
+
+def unknown_key(key: Text, spec: type[Spec]) -> Problem:
+    """What to say of a key that a model does not have."""
+    if key in spec.not_yet:
+        text = f"{quoted(key)} is a Compose key that trueup does not carry out yet"
+        return problem_at(key, text)
+    if key in spec.planned:
+        return problem_at(key, f"{quoted(key)} is a key that trueup does not carry out yet")
+    return unknown_word(key, spec.keys(), spec.noun, spec.renamed.get(key.lower(), ""))
+
+
+def unknown_word(key: Text, known: Iterable[str], noun: str, meant: str = "") -> Problem:
+    """A key that is not among the known ones, with the nearest of them or all of them."""
+    words = tuple(known)
+    near = meant or nearest_word(key, words)
+    expected = "" if near else "one of " + ", ".join(words)
+    text = f"{quoted(key)} is not a key of {noun}"
+    return problem_at(key, text, nearest=near, expected=expected)
