@@ -20,7 +20,7 @@ from benchmarks.ours import Trueup
 from benchmarks.podman import Podman
 from benchmarks.results import Results, Row, document
 from tests.conftest import join_controllers
-from tests.hosts import make_host
+from tests.hosts import make_host, remove_strays
 from tests.images import recipes
 from tests.images.registry import Registry, free_port
 from tests.peers import removing_cgroups
@@ -32,6 +32,7 @@ CONTESTANTS: dict[str, Callable[[Ground], Contestant]] = {
 }
 CLIENT_RUNS = 10
 MEMORY_AT = 10
+HOSTS = "tub"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ def _options() -> argparse.Namespace:
 def _enter(stack: ExitStack, names: Sequence[str]) -> list[Entrant]:
     """Every contestant on its ground, with the image pulled."""
     join_controllers()
+    remove_strays(HOSTS)
     stack.enter_context(removing_cgroups())
     storage = Path(stack.enter_context(_folder()))
     registry = Registry(storage, free_port())
@@ -83,7 +85,7 @@ def _enter(stack: ExitStack, names: Sequence[str]) -> list[Entrant]:
 
 def _ready(stack: ExitStack, registry: Registry, name: str) -> Entrant:
     folder = stack.enter_context(_folder())
-    host = stack.enter_context(make_host(f"tub{os.getpid()}-{name[:3]}"))
+    host = stack.enter_context(make_host(f"{HOSTS}{os.getpid()}-{name[:3]}"))
     registry.serve(within=host.within)
     ground = Ground(host=host, folder=folder, image=f"{registry.address}/busybox:latest")
     contestant = CONTESTANTS[name](ground)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import Host, make_host
+from tests.hosts import Host, make_host, remove_strays
 from tests.images import oci, recipes
 from tests.images.layers import Entry
 from tests.images.registry import Credentials, Registry, free_port
@@ -24,6 +24,7 @@ from tests.peers import Docker, Podman, removing_cgroups
 
 COMMAND = Path(sys.executable).with_name("trueup")
 APPLY_SECONDS = 120.0
+HOSTS = "tuh"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +64,8 @@ def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
 def host() -> Iterator[Host]:
     """A network namespace that plays the host, linked to `host.other`, another host."""
     join_controllers()
-    with make_host(f"tuh{os.getpid()}") as made:
+    remove_strays(HOSTS)
+    with make_host(f"{HOSTS}{os.getpid()}") as made:
         yield made
 
 

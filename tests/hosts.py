@@ -91,6 +91,14 @@ def _setns(descriptor: int) -> None:
         raise OSError(number, os.strerror(number), "setns")
 
 
+def remove_strays(prefix: str) -> None:
+    """Remove the hosts `PREFIX<pid>` of earlier runs that were killed."""
+    for path in Path("/run/netns").glob(f"{prefix}*"):
+        owner = path.name.removeprefix(prefix).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            _ip("netns", "del", path.name)
+
+
 @contextmanager
 def make_host(name: str) -> Iterator[Host]:
     """A host and another host: 192.0.2.1 and 192.0.2.2, 2001:db8::1 and 2001:db8::2."""

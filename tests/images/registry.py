@@ -15,6 +15,8 @@ import yaml
 from tests.images import oci
 
 START_SECONDS = 10.0
+# A registry ends with the run that started it, even when that is killed.
+WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,7 @@ class Registry:
         """Start a server and wait until it answers; ``within`` is a prefix such as nsenter."""
         log = (self.storage / "log").open("ab")
         with log:
-            command = [*within, "docker-registry", "serve", str(self._configuration())]
+            command = [*within, *WITH_US, "docker-registry", "serve", str(self._configuration())]
             server = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.servers.append(server)
         self._await(server, within)
