@@ -4,7 +4,7 @@ import sys
 import time
 
 from reconciler.cli.arguments import GlobalOptions, Parser
-from runtime.backends import open_runtime
+from reconciler.cli.console import opened
 
 
 class Options(GlobalOptions):
@@ -27,11 +27,8 @@ def run(options: Options) -> int:
     from reconciler.views import images as view
     from reconciler.views.listing import listing
 
-    runtime = open_runtime(options.root)
-    try:
+    with opened(options) as runtime:
         found = runtime.images()
-    finally:
-        runtime.close()
     listed = view.rows(found, now=time.time(), full=options.no_trunc)
     if options.quiet:
         listed = list({row["ID"]: row for row in listed}.values())

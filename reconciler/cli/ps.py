@@ -4,7 +4,7 @@ import sys
 import time
 
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage
-from runtime.backends import open_runtime
+from reconciler.cli.console import opened
 
 
 class Options(GlobalOptions):
@@ -41,8 +41,7 @@ def run(options: Options) -> int:
     from reconciler.views.listing import listing
 
     filters = _filters(options.filter, FILTERS)
-    runtime = open_runtime(options.root)
-    try:
+    with opened(options) as runtime:
         found = chosen(
             runtime.containers(),
             everything=options.all,
@@ -50,8 +49,6 @@ def run(options: Options) -> int:
             last=1 if options.latest else options.last,
         )
         services = () if options.quiet else runtime.services()
-    finally:
-        runtime.close()
     listed = rows(found, services, now=time.time(), full=options.no_trunc)
     form = "{{.ID}}" if options.quiet else options.format
     sys.stdout.write(listing(listed, TITLES, columns=COLUMNS, form=form))

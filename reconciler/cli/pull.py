@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from reconciler.cli.arguments import GlobalOptions, Parser
+from reconciler.cli.console import opened
 from runtime.api import (
     ImageSpec,
     ImageSummary,
@@ -14,7 +15,6 @@ from runtime.api import (
     RegistrySource,
     Report,
 )
-from runtime.backends import open_runtime
 from runtime.reference import Reference, parse
 
 Pull = Callable[[ImageSpec, Sequence[RegistryAccess], Report], str]
@@ -41,12 +41,9 @@ def run(options: Options) -> int:
     )
     if not options.quiet and _has_default_tag(options.reference, reference):
         sys.stdout.write("Using default tag: latest\n")
-    runtime = open_runtime(options.root)
-    try:
+    with opened(options) as runtime:
         id = _pull(runtime.pull, image, quiet=options.quiet)
         digest = _digest(runtime.images(), id, reference)
-    finally:
-        runtime.close()
     if digest and not options.quiet:
         sys.stdout.write(f"Digest: {digest}\n")
     sys.stdout.write(f"{reference}\n")

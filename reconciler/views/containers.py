@@ -15,6 +15,7 @@ from runtime.api import (
     TmpfsMount,
     VolumeMount,
 )
+from runtime.reference import parse
 
 COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 TITLES = {
@@ -72,7 +73,7 @@ def _row(
     mounts = _mounts(spec)
     return {
         "ID": container.id if full else container.id[:12],
-        "Image": spec.image,
+        "Image": image(spec.image),
         "Command": f'"{command if full else cut(command, _COMMAND_COLUMNS)}"',
         "CreatedAt": timestamp(container.created_at),
         "RunningFor": ago(container.created_at, now),
@@ -87,6 +88,11 @@ def _row(
         "Project": container.key.project,
         "Generation": container.generation,
     }
+
+
+def image(name: str) -> str:
+    """An image as people call it: of a complete reference the short form."""
+    return parse(name).familiar if "/" in name else name
 
 
 def _mounts(spec: ContainerSpec) -> list[str]:

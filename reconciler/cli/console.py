@@ -1,0 +1,70 @@
+"""What the commands that work on a project share: its spec, the instance, and where passes keep
+their records."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.cli.arguments import GlobalOptions
+from runtime.backends import instance, open_runtime
+from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    from reconciler.desired import Desired
+    from reconciler.passes import Records
+    from runtime.api import Runtime
+    from specs.load import Loaded
+
+
+class NeedsRoot(Fault):
+    """Namespaces, mounts and nftables belong to root."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "trueup works as root only",
+            why="it makes namespaces, mounts and nftables rules",
+            hint="run the same command with sudo",
+        )
+
+
+@contextmanager
+def opened(options: GlobalOptions) -> "Iterator[Runtime]":
+    """The runtime of the instance that the options name, closed afterwards. Raises
+    ``NeedsRoot``."""
+    if os.geteuid() != 0:
+        raise NeedsRoot
+    runtime = open_runtime(options.root)
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def records(options: GlobalOptions) -> "Records":
+    """Where passes on that instance keep their journal and find the locks."""
+    from reconciler.passes import Records
+
+    paths = instance(options.root)
+    return Records(journal=paths.records, locks=paths.locks, lock_timeout=options.lock_timeout)
+
+
+def read_spec(path: Path) -> "Loaded":
+    """Load the spec and tell its warnings on stderr. Raises ``SpecBroken``."""
+    from reconciler.spec import read
+
+    loaded = read(path)
+    if loaded.warnings:
+        from specs.problems import render
+
+        sys.stderr.write("".join(f"warning: {render([each])}" for each in loaded.warnings))
+    return loaded
+
+
+def wanted(path: Path) -> "Desired":
+    """The spec as what shall be. Raises ``SpecBroken``."""
+    from reconciler.desired import desire
+
+    return desire(read_spec(path).project)

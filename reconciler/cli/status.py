@@ -1,0 +1,36 @@
+"""``trueup status``: every object of a spec, and whether it is in sync."""
+
+import sys
+import time
+from pathlib import Path
+
+from reconciler.cli.arguments import GlobalOptions, Parser, add_path
+from reconciler.cli.console import opened, wanted
+
+
+class Options(GlobalOptions):
+    path: Path
+    format: str
+
+
+def arguments(parser: Parser) -> None:
+    add_path(parser)
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
+    )
+
+
+def run(options: Options) -> int:
+    """Show the state; always exit 0: ``plan`` is the command that answers by its exit status."""
+    from reconciler.planning import plan
+    from reconciler.views.status import render, state
+    from runtime.api import encode
+
+    desired = wanted(options.path)
+    with opened(options) as runtime:
+        observed = runtime.observe(desired.query())
+    # As the loop plans: what failed or is held is told, not counted as a change.
+    found = state(desired, observed, plan(desired, observed, explicit=False), time.time())
+    json = options.format == "json"
+    sys.stdout.write(f"{encode(found).decode()}\n" if json else render(found))
+    return 0

@@ -1,0 +1,166 @@
+"""One pass: look, plan, and make it so. ``apply``, ``down`` and ``watch`` differ in what they aim
+at and in whom they tell, not in how.
+
+A first look takes no lock: where nothing is to be done, nothing is written and nobody waits.
+Otherwise the project's lock is taken and the look is taken again, since whoever held the lock
+may have changed everything.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.desired import Desired
+from reconciler.plan import Plan
+from runtime.api import Query, RegistryAccess, Runtime
+from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    from reconciler.executor.walk import Outcome, StepEvent
+
+
+class CannotBegin(Fault):
+    """Something forbids the first step; nothing was done."""
+
+    def __init__(self, project: str, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__(f"{project}: nothing was changed", hint="\n".join(problems))
+
+
+class Aim(Protocol):
+    """What a pass makes true."""
+
+    @property
+    def project(self) -> str: ...
+
+    @property
+    def registries(self) -> tuple[RegistryAccess, ...]: ...
+
+    def plan(self, runtime: Runtime) -> Plan:
+        """What is to be done now; only looks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """The project as a spec wants it. ``explicit``: somebody asked for it now, so that what
+    failed or was stopped by hand starts again; ``only`` names containers, empty means all."""
+
+    desired: Desired
+    explicit: bool
+    only: frozenset[str] = frozenset()
+    take_over: bool = False
+
+    @property
+    def project(self) -> str:
+        return self.desired.project
+
+    @property
+    def registries(self) -> tuple[RegistryAccess, ...]:
+        return self.desired.registries
+
+    def plan(self, runtime: Runtime) -> Plan:
+        from reconciler.planning import plan
+
+        return plan(
+            self.desired,
+            runtime.observe(self.desired.query()),
+            explicit=self.explicit,
+            only=self.only,
+            take_over=self.take_over,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """Nothing of the project, except its volumes; those named in ``volumes`` go, too."""
+
+    project: str
+    volumes: frozenset[str] = frozenset()
+    every_volume: bool = False
+
+    @property
+    def registries(self) -> tuple[RegistryAccess, ...]:
+        return ()
+
+    def plan(self, runtime: Runtime) -> Plan:
+        from reconciler.planning import plan_down
+
+        observed = runtime.observe(Query(project=self.project))
+        volumes = frozenset(observed.volumes) if self.every_volume else self.volumes
+        return plan_down(observed, volumes=volumes)
+
+
+class Spectator(Protocol):
+    """Who is told what a pass does, and may stop it."""
+
+    def waiting(self, holder: str) -> None:
+        """Somebody else works on the project."""
+        ...
+
+    def planned(self, plan: Plan) -> bool:
+        """This will be done, unless the answer is False."""
+        ...
+
+    def stepped(self, event: "StepEvent") -> None:
+        """Called from many threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a pass came to; ``outcome`` is None when nothing was to be done or it was declined."""
+
+    plan: Plan
+    outcome: "Outcome | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Where a pass keeps its journal and finds the locks; ``lock_timeout`` in seconds."""
+
+    journal: Path
+    locks: Path
+    lock_timeout: float | None = None
+
+
+def make_true(aim: Aim, runtime: Runtime, records: Records, spectator: Spectator) -> Finished:
+    """Carry out what the aim needs. Raises ``CannotBegin`` and ``Locked``, and whatever looking
+    raises; what single steps raise is in the outcome."""
+    plan = _begin(aim, runtime)
+    if plan.converged:
+        return Finished(plan=plan)
+    with _locked(aim.project, records, spectator):
+        plan = _begin(aim, runtime)
+        if plan.converged or not spectator.planned(plan):
+            return Finished(plan=plan)
+        return Finished(plan=plan, outcome=_execute(plan, aim, runtime, records, spectator))
+
+
+def _begin(aim: Aim, runtime: Runtime) -> Plan:
+    plan = aim.plan(runtime)
+    if plan.problems:
+        raise CannotBegin(aim.project, plan.problems)
+    return plan
+
+
+@contextmanager
+def _locked(project: str, records: Records, spectator: Spectator) -> Iterator[None]:
+    from reconciler.records.writer_lock import project_lock
+
+    with project_lock(
+        records.locks, project, timeout=records.lock_timeout, waiting=spectator.waiting
+    ):
+        yield
+
+
+def _execute(
+    plan: Plan, aim: Aim, runtime: Runtime, records: Records, spectator: Spectator
+) -> "Outcome":
+    from reconciler.executor.walk import execute
+    from reconciler.records.journal import Journal
+
+    with Journal(records.journal) as journal:
+        return execute(plan, runtime, journal, aim.registries, progress=spectator.stepped)

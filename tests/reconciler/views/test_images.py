@@ -1,0 +1,41 @@
+"""The rows of ``images``."""
+
+from reconciler.views.images import rows
+from runtime.api import ImageSummary
+
+ID = "sha256:" + "ab" * 32
+DIGEST = "sha256:" + "cd" * 32
+
+
+def test_a_row_for_each_name_with_its_digest_beside_the_tag() -> None:
+    image = ImageSummary(
+        id=ID,
+        references=(
+            "docker.io/library/nginx:1.27",
+            f"docker.io/library/nginx@{DIGEST}",
+            "127.0.0.1:5000/team/web:2",
+        ),
+        created=0.0,
+        size=187_000_000,
+    )
+    shown = [
+        (row["Repository"], row["Tag"], row["Digest"], row["ID"], row["Size"])
+        for row in rows([image], now=10.0, full=False)
+    ]
+    assert shown == [
+        ("127.0.0.1:5000/team/web", "2", "<none>", "abababababab", "187MB"),
+        ("nginx", "1.27", DIGEST, "abababababab", "187MB"),
+    ]
+
+
+def test_an_image_without_a_name_and_one_known_by_digest_alone() -> None:
+    nameless = ImageSummary(id=ID, created=5.0)
+    digest = ImageSummary(id=ID, references=(f"r.example/a@{DIGEST}",), created=9.0)
+    shown = [
+        (row["Repository"], row["Tag"], row["Digest"], row["CreatedSince"])
+        for row in rows([nameless, digest], now=10.0, full=True)
+    ]
+    assert shown == [
+        ("r.example/a", "<none>", DIGEST, "1 second ago"),
+        ("<none>", "<none>", "<none>", "5 seconds ago"),
+    ]
