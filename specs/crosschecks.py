@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from specs.document import List, Map, Node, nearest_place
 from specs.model.container import Container
 from specs.model.mount import VolumeMount
 from specs.model.port import Port, read_ports
 from specs.model.tmpfs import is_tmpfs
+from specs.nodes import List, Map, Node, nearest_place
 from specs.problems import Problem, nearest_word, problem_at, quoted
 
 _EVERY_ADDRESS: Final = "0.0.0.0"
@@ -143,7 +143,8 @@ def _items(node: Map, field: str) -> list[Node]:
         case "tmpfs":
             return [*_listed(node.get("tmpfs")), *filter(is_tmpfs, volumes)]
         case _:
-            return [item for item in _listed(node.get(field)) for _ in read_ports(item)]
+            ports = (item for item in _listed(node.get(field)) if not isinstance(item, List))
+            return [item for item in ports for _ in read_ports(item)]
 
 
 def _listed(node: Node | None) -> list[Node]:

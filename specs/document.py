@@ -6,14 +6,15 @@ reads it and not by YAML 1.1 (`22:22`, `0644`, `no`); and size, depth and aliase
 they are read (CVE-2019-11253 and its kin).
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
 
+from specs.nodes import List, Map, Node, Text, height_of, list_at, map_at, size_of, text_at
 from specs.problems import Problem, problem_at, quoted
 from specs.source import Source, Span
+from specs.syntax import syntax_problem
 
 DEEPEST: Final = 64
 MOST_NODES: Final = 100_000  # with every alias counted as often as it is used
@@ -24,49 +25,6 @@ _NULLS: Final = {"", "~", "null", "Null", "NULL"}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Text(str):
-    """A scalar as it is read; a `str` so that it can be used where one is wanted.
-
-    `last_line`: where it ends. `plain`: written without quotes. `null`: stands for nothing. `written`: before its variables
-    were filled in. `unset`: variables without a value in it. `foreign`: holds a value from the
-    caller's environment or `.env`, which no message may show.
-    """
-
-    __slots__ = ("foreign", "last_line", "null", "plain", "span", "unset", "width", "written")
-    span: Span
-    width: int
-    last_line: int
-    plain: bool
-    null: bool
-    written: str
-    unset: tuple[str, ...]
-    foreign: bool
-
-
-class Map(dict[str, Any]):
-    """A mapping; `keys_at` holds the keys with their places."""
-
-    __slots__ = ("height", "keys_at", "size", "span", "width")
-    span: Span
-    width: int
-    keys_at: dict[str, Text]
-    size: int
-    height: int
-
-
-class List(list[Any]):
-    """A sequence with its place."""
-
-    __slots__ = ("height", "size", "span", "width")
-    span: Span
-    width: int
-    size: int
-    height: int
-
-
-Node = Text | Map | List
-
-
 @dataclass(slots=True)
 class Document:
     """What could be read of one file; `root` is None when it is empty or not YAML at all."""
@@ -75,48 +33,10 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
 
-def nearest_place(root: Node, path: Iterable[object]) -> Node | None:
-    """The key or list item at the end of a path, or the last one that is there; None: not even one."""
-    place, node = None, root
-    for part in path:
-        if isinstance(node, Map) and part in node:
-            place, node = node.keys_at[str(part)], node[str(part)]
-        elif isinstance(node, List) and str(part).isdigit() and int(str(part)) < len(node):
-            place = node = node[int(str(part))]
-        else:
-            break
-    return place
-
-
 class _Refused(Exception):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         super().__init__(problem.text)
-
-
-def text_at(
-    value: str, span: Span, width: int = 1, *, plain: bool = False, null: bool = False
-) -> Text:
-    """A scalar node."""
-    node = Text(value)
-    node.span, node.width, node.last_line = span, width, span.line
-    node.plain, node.null = plain, null
-    node.written, node.unset, node.foreign = value, (), False
-    return node
-
-
-def map_at(span: Span, width: int = 1) -> Map:
-    """An empty mapping node."""
-    node = Map()
-    node.span, node.width, node.keys_at, node.size, node.height = span, width, {}, 1, 1
-    return node
-
-
-def list_at(span: Span, width: int = 1) -> List:
-    """An empty sequence node."""
-    node = List()
-    node.span, node.width, node.size, node.height = span, width, 1, 1
-    return node
 
 
 def read(source: Source) -> Document:
@@ -127,7 +47,7 @@ def read(source: Source) -> Document:
     except _Refused as refusal:
         document.problems.append(refusal.problem)
     except yaml.MarkedYAMLError as error:
-        document.problems.append(_syntax_problem(source, error))
+        document.problems.append(syntax_problem(source, error))
     return document
 
 
@@ -181,7 +101,7 @@ class _Composer:
         node = self._anchors[event.anchor]
         if node is None:
             raise _Refused(self._problem(event, f"{name} stands inside what it refers to"))
-        if depth + _height(node) > DEEPEST:
+        if depth + height_of(node) > DEEPEST:
             raise _Refused(self._problem(event, f"nested more than {DEEPEST} levels deep"))
         return node
 
@@ -250,8 +170,8 @@ class _Composer:
                     node.keys_at[key] = base.keys_at[key]
 
     def _grow(self, node: Map | List, child: Node, event: Any) -> None:
-        node.size += _size(child)
-        node.height = max(node.height, 1 + _height(child))
+        node.size += size_of(child)
+        node.height = max(node.height, 1 + height_of(child))
         if node.size > MOST_NODES:
             text = f"more than {MOST_NODES:,} values, aliases counted as often as they are used"
             raise _Refused(self._problem(event, text))
@@ -272,69 +192,7 @@ class _Composer:
         return problem_at(place, text, **facts)
 
 
-def _size(node: Node) -> int:
-    return 1 if isinstance(node, Text) else node.size
-
-
-def _height(node: Node) -> int:
-    return 0 if isinstance(node, Text) else node.height
-
-
 def _width(event: Any) -> int:
     """Columns to underline; one when the node goes over several lines."""
     start, end = event.start_mark, event.end_mark
     return max(1, end.column - start.column) if end.line == start.line else 1
-
-
-_SYNTAX: Final[Mapping[str, tuple[str, str]]] = {
-    "found character '\\t' that cannot start any token": (
-        "a tab is used for indentation",
-        "YAML is indented with spaces",
-    ),
-    "mapping values are not allowed": (
-        "a `:` that YAML cannot place",
-        "indent this line like its neighbours, or quote a value that holds `: `",
-    ),
-    "did not find expected key": (
-        "YAML expected another key here",
-        "check the indentation of this line and the one above, and that brackets and quotes are closed",
-    ),
-    "could not find expected ':'": (
-        "a key without its `:`",
-        "write `key: value`; a list's items begin with `- `",
-    ),
-    "did not find expected '-' indicator": (
-        "YAML expected another `- ` item here",
-        "indent this line like the items above",
-    ),
-    "did not find expected ',' or ']'": ("a list `[` is not closed", "add the missing `]` or `,`"),
-    "did not find expected ',' or '}'": ("a map `{` is not closed", "add the missing `}` or `,`"),
-    "found unexpected end of stream": (
-        "the text ends inside a quoted value",
-        "add the missing quote",
-    ),
-}
-
-
-def _syntax_problem(source: Source, error: yaml.MarkedYAMLError) -> Problem:
-    """PyYAML's words turned into what to do; its own words where we know no better."""
-    mark = error.problem_mark or error.context_mark
-    reason = str(error.problem or error)
-    found = next((words for start, words in _SYNTAX.items() if reason.startswith(start)), None)
-    text, hint = found or (f"this is not YAML: {reason}", "")
-    other = _opened_at(source, error)
-    return Problem(
-        text=text,
-        span=Span(source.name, mark.line + 1, mark.column + 1) if mark else None,
-        hint=hint,
-        other=other,
-        other_text="what is not finished begins at" if other else "",
-    )
-
-
-def _opened_at(source: Source, error: yaml.MarkedYAMLError) -> Span | None:
-    """Where the construct began that the error is in, when that is another line."""
-    start, end = error.context_mark, error.problem_mark
-    if start is None or end is None or start.line == end.line:
-        return None
-    return Span(source.name, start.line + 1, start.column + 1)

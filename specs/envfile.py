@@ -1,8 +1,8 @@
 """`.env` and `env_file`: lines of `NAME=value`, as Compose reads them.
 
 `export ` before a name and `# comments` are allowed; `'…'` is literal, `"…"` knows backslashes,
-both may go over several lines; variables are filled in outside of single quotes. A name alone stands
-for the caller's own variable. Values are secrets: no problem repeats one.
+both may go over several lines; variables are filled in outside of single quotes. A name alone
+stands for the caller's own variable. Values are secrets: no problem repeats one.
 """
 
 import re
@@ -17,7 +17,8 @@ from specs.source import Span
 _BLANK: Final = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*[ \t\r]*(?:#[^\n]*)?")
 _NAME: Final = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*")
 _VALUE: Final = re.compile(
-    r"""[ \t]*(?:'(?P<literal>[^']*)'|"(?P<quoted>(?:[^"\\]|\\.)*)")[ \t\r]*(?:\#[^\n]*)?(?=\n|\Z)""",
+    r"""[ \t]* (?: '(?P<literal>[^']*)' | "(?P<quoted>(?:[^"\\]|\\.)*)" )
+        [ \t\r]* (?:\#[^\n]*)? (?=\n|\Z)""",
     re.DOTALL | re.VERBOSE,
 )
 _REST: Final = re.compile(r"[^\n]*")

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from specs import envfile
-from specs.document import List, Map, Node, Text, nearest_place
 from specs.files import FileRefused, Files, is_below
 from specs.model.container import Container
 from specs.model.env_file import EnvFile
+from specs.nodes import List, Map, Node, Text, nearest_place
 from specs.problems import Problem, problem_at, quoted
 from specs.source import Span
 
@@ -62,18 +62,8 @@ class Environment:
             return self._values(file.path)
         except FileRefused as refusal:
             if file.required or not refusal.missing:
-                self.problems.append(self._refused(file, refusal, where, place))
+                self.problems.append(_refused(refusal, where, place))
             return {}
-
-    def _refused(
-        self, file: EnvFile, refusal: FileRefused, where: str, place: Node | None
-    ) -> Problem:
-        hint = (
-            "write `{path: …, required: false}` if it need not be there" if refusal.missing else ""
-        )
-        at = f" (line {refusal.line})" if refusal.line else ""
-        reason = "does not exist" if refusal.missing else refusal.reason
-        return problem_at(place, f"{where} {reason}{at}", hint=hint)
 
     def _values(self, path: str) -> dict[str, str]:
         """What a file sets; its own problems are told the first time."""
@@ -88,6 +78,14 @@ class Environment:
 
     def _shown(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.shown, path))
+
+
+def _refused(refusal: FileRefused, where: str, place: Node | None) -> Problem:
+    if refusal.missing:
+        hint = "write `{path: …, required: false}` if it need not be there"
+        return problem_at(place, f"{where} does not exist", hint=hint)
+    at = f" (line {refusal.line})" if refusal.line else ""
+    return problem_at(place, f"{where} {refusal.reason}{at}")
 
 
 def unset_warning(name: str, span: Span, width: int = 1) -> Problem:

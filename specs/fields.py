@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from specs.document import Text
+from specs.nodes import Text
 
 
 class Effect(StrEnum):
@@ -32,7 +33,7 @@ def about(
     **rest: Any,
 ) -> Any:
     """A field with its one-sentence meaning and its effect."""
-    extra = {"x-change": effect.value}
+    extra: JsonDict = {"x-change": effect.value}
     return Field(default, description=description, json_schema_extra=extra, **rest)
 
 

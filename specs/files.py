@@ -1,4 +1,4 @@
-"""The door to the files that a spec is made of: regular, small, UTF-8, and told when they are not."""
+"""The door to the files that a spec is made of: regular, small, UTF-8, or refused."""
 
 import os
 import re
@@ -8,14 +8,14 @@ from typing import Final
 
 LARGEST: Final = 1 << 20
 
-# What YAML 1.1 section 5.1 does not count as printable; libyaml tells of it without line and column.
+# Not printable by YAML 1.1, section 5.1; libyaml tells of it without line and column.
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufeff\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 
 
 class FileRefused(Exception):
-    """A file that cannot be read as part of a spec. `line` and `column` are 0 for the whole file."""
+    """A file that cannot be part of a spec; `line` and `column` are 0 for the whole of it."""
 
     def __init__(
         self, reason: str, *, missing: bool = False, line: int = 0, column: int = 0

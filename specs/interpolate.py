@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from specs.document import List, Map, Node, Text, text_at
+from specs.nodes import Map, Node, Text, text_at
 from specs.problems import Problem, problem_at, quoted
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,7 +39,7 @@ class BadInterpolation(ValueError):
 
 @dataclass(slots=True)
 class Expansion:
-    """A value filled in: `unset` names plain variables without a value, `used` those that had one."""
+    """A value filled in: `unset` are plain variables without a value, `used` had one."""
 
     value: str = ""
     unset: list[str] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """A folder or file -> `Project`.
 
-    files -> documents -> variables filled in -> merged -> objects -> environment files -> crosschecks
+    files -> documents -> merged -> variables -> objects -> environment files -> crosschecks
 
 Every step adds to one list of problems and goes on with what is left, so that all come at once. An
 empty or vanished spec is broken, never a project without containers.
@@ -14,7 +14,7 @@ from typing import Final
 
 from specs import document
 from specs.crosschecks import crosscheck, item_of
-from specs.document import Document, List, Map, Node
+from specs.document import Document
 from specs.environment import Environment, unset_warning
 from specs.fields import Context
 from specs.files import FileRefused, Files, check_printable
@@ -23,6 +23,7 @@ from specs.masking import hide_secrets
 from specs.merge import SECTIONS, merge
 from specs.model.mount import BindMount
 from specs.model.project import NAME_PATTERN, NAME_RULE, Project
+from specs.nodes import List, Map, Node
 from specs.notations import name_of
 from specs.objects import Objects, read_objects
 from specs.problems import Problem, SpecErrors, in_order, problem_at, quoted
@@ -205,7 +206,7 @@ def _missing_files(root: Map, objects: Objects) -> Iterator[Problem]:
 
 
 def _missing_sources(root: Map, objects: Objects) -> Iterator[Problem]:
-    """Paths of the host that nothing is at: a mistake, unless something makes them before `apply`."""
+    """Paths of the host that nothing is at: a mistake, unless made before `apply`."""
     for name, container in objects.containers.items():
         for number, mount in enumerate(container.volumes):
             if isinstance(mount, BindMount) and not os.path.exists(mount.source):

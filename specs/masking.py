@@ -1,13 +1,13 @@
 """Which places of a spec hold secrets: no excerpt of its text shows them.
 
-What stands on one line with its key is found in the text itself (`source.py`), even when the YAML is
-broken; here are the places that need the tree.
+What stands on one line with its key is found in the text itself (`source.py`), even when the YAML
+is broken; here are the places that need the tree.
 """
 
 import re
 from typing import Final
 
-from specs.document import List, Map, Node, Text
+from specs.nodes import List, Map, Node, Text
 from specs.source import Region, Source
 
 _SECRET_KEY: Final = re.compile(r"(?i)pass?w|pwd|secret|token|credential|api_?key|private_?key")

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
-from specs.document import Map, Node, Text, map_at
 from specs.fields import is_null
 from specs.model.project import Project
+from specs.nodes import Map, Node, Text, map_at
 from specs.problems import Problem, problem_at, quoted
 from specs.refusals import unknown_key, wrong
 from specs.source import Span

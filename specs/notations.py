@@ -1,6 +1,6 @@
 """Types of fields: a scalar's notation, joined to the Python type that it becomes.
 
-`Bytes` is an `int` whose YAML may say `512m`. Each takes a node of the YAML or a canonical value and
+`Mode` is an `int` whose YAML says `0750`. Each takes a node of the YAML or a canonical value, and
 carries the JSON Schema of what may be written.
 """
 
@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, ValidationError, ValidationInfo, WithJsonSchema
+from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 
 from specs import scalars
-from specs.document import List, Map, Text
-from specs.fields import context_of
+from specs.nodes import List, Map, Text
 from specs.problems import Problem, nearest_word
 from specs.refusals import refuse, refuse_if_any, refused, unreadable, wrong
 from specs.scalars import Unreadable
@@ -26,6 +25,7 @@ _REFERENCE: Final = re.compile(
     re.ASCII,
 )
 _TEXT: Final = {"type": "string"}
+_VARIABLE: Final = {"type": "string", "pattern": r"\$"}
 WORD_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
 WORDS_SCHEMA: Final = {"type": "array", "items": WORD_SCHEMA}
 
@@ -68,8 +68,9 @@ def filled(text: str) -> str:
 
 
 def reference(text: str) -> str:
-    """An image: a name from `images:` or a reference such as `nginx:1.27`. Only its letters are checked
-    here; how it is completed is the engine's affair.
+    """An image: a name from `images:` or a reference such as `nginx:1.27`.
+
+    Only its letters are checked here; how it is completed is the engine's affair.
     """
     if not _REFERENCE.fullmatch(text):
         raise Unreadable("an image such as nginx:1.27 or docker.io/library/nginx:1.27")
@@ -119,7 +120,9 @@ def choice(words: type[StrEnum], what: str) -> tuple[BeforeValidator, WithJsonSc
         near = nearest_word(text, known)
         raise Unreadable("one of " + ", ".join(known), reason=f"is not {what}", nearest=near)
 
-    return scalar(read, "one of " + ", ".join(known), {"enum": known}, words)
+    return scalar(
+        read, "one of " + ", ".join(known), {"anyOf": [{"enum": known}, _VARIABLE]}, words
+    )
 
 
 def either(kind: str, *examples: Any) -> dict[str, Any]:
@@ -171,71 +174,13 @@ def _other(item: object, expected: str) -> Any:
     return item
 
 
-def pairs(value: object, info: ValidationInfo, *, ask: bool) -> Any:
-    """`{K: v}` or `[K=v]`; a K without value comes from the caller's environment if `ask`, else empty.
-
-    A K that the environment lacks, too, is left out, as Compose does.
-    """
-    if isinstance(value, (List, Map)):
-        found = _listed(value) if isinstance(value, List) else _mapped(value)
-        environ = context_of(info).environ if ask else {}
-        taken = {k: environ.get(k, None if ask else "") if v is None else v for k, v in found}
-        return {k: v for k, v in taken.items() if v is not None}
-    if isinstance(value, str):
-        refuse([wrong(value, "a map `{NAME: value}` or a list `[NAME=value]`")])
-    return value
-
-
-def _mapped(value: Map) -> list[tuple[str, str | None]]:
-    bad = [wrong(v, "text, a number, true or false") for v in value.values() if not _is_line(v)]
-    bad += [wrong(k, "a name") for k in value.keys_at.values() if not _is_variable(k)]
-    refuse_if_any(bad)
-    return [(str(k), None if v.null else str(v)) for k, v in value.items()]
-
-
-def _listed(value: List) -> list[tuple[str, str | None]]:
-    bad = [
-        wrong(v, "`NAME=value`, or `NAME` to pass it on")
-        for v in value
-        if not _is_line(v) or not _is_variable(v.partition("=")[0])
-    ]
-    refuse_if_any(bad)
-    split = (str(item).partition("=") for item in value)
-    return [(name, text if equals else None) for name, equals, text in split]
-
-
-def _is_line(value: object) -> bool:
-    return isinstance(value, Text) and "\0" not in value
-
-
-def _is_variable(name: str) -> bool:
-    """A name that execve(2) can carry: not empty, no `=`, no zero byte."""
-    return bool(name.strip()) and "=" not in name and "\0" not in name
-
-
-def _asked(value: object, info: ValidationInfo) -> Any:
-    return pairs(value, info, ask=True)
-
-
-def _unasked(value: object, info: ValidationInfo) -> Any:
-    return pairs(value, info, ask=False)
-
-
-_PAIRS_SCHEMA: Final = {
-    "anyOf": [
-        {
-            "type": "object",
-            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-        },
-        {"type": "array", "items": _TEXT},
-    ]
-}
-
 Line = Annotated[str, *scalar(line, "text", WORD_SCHEMA)]
 Filled = Annotated[str, *scalar(filled, "text", WORD_SCHEMA)]
 Reference = Annotated[str, *scalar(reference, "an image such as nginx:1.27", _TEXT)]
 Absolute = Annotated[str, *scalar(absolute, "a path in the container that begins with /", _TEXT)]
-Flag = Annotated[bool, *scalar(scalars.parse_flag, "true or false", either("boolean", True), bool)]
+Flag = Annotated[
+    bool, *scalar(scalars.parse_flag, "true or false", {"type": ["boolean", "string"]}, bool)
+]
 Seconds = Annotated[
     float,
     *scalar(
@@ -259,5 +204,3 @@ Argv = Annotated[
     tuple[str, ...], BeforeValidator(argv), WithJsonSchema({"anyOf": [_TEXT, WORDS_SCHEMA]})
 ]
 Words = Annotated[tuple[str, ...], BeforeValidator(words), WithJsonSchema(WORDS_SCHEMA)]
-Environment = Annotated[dict[str, str], BeforeValidator(_asked), WithJsonSchema(_PAIRS_SCHEMA)]
-Labels = Annotated[dict[str, str], BeforeValidator(_unasked), WithJsonSchema(_PAIRS_SCHEMA)]

@@ -11,13 +11,13 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from specs.document import Map, Node, Text, nearest_place
 from specs.fields import Context, Spec
 from specs.model.container import Container
 from specs.model.image import Image
 from specs.model.network import DEFAULT, Network
 from specs.model.registry import Registry
 from specs.model.volume import Volume
+from specs.nodes import Map, Node, Text, nearest_place
 from specs.notations import OBJECT_NAME, OBJECT_RULE, name_of, read_text
 from specs.problems import Problem, problem_at, quoted
 from specs.refusals import not_yet, placed, refuse, shown, unknown_key

@@ -1,7 +1,7 @@
 """What is wrong with a spec, said so that a newcomer can act on it.
 
-Each reader makes `Problem`s and goes on; `load` gives them their excerpts and raises them all at once
-in one `SpecErrors`. `render` is the only place that decides how they look.
+Each reader makes `Problem`s and goes on; `load` gives them their excerpts and raises them all at
+once in one `SpecErrors`. Only `render` decides how they look.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,11 +52,18 @@ class SpecErrors(Exception):
         return render(self.problems)
 
 
-def problem_at(node: Placed | None, text: str, **facts: str) -> Problem:
+def problem_at(
+    node: Placed | None, text: str, *, expected: str = "", nearest: str = "", hint: str = ""
+) -> Problem:
     """A problem with this node's place."""
-    if node is None:
-        return Problem(text=text, **facts)
-    return Problem(text=text, span=node.span, width=node.width, **facts)
+    return Problem(
+        text=text,
+        span=node.span if node else None,
+        width=node.width if node else 1,
+        expected=expected,
+        nearest=nearest,
+        hint=hint,
+    )
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -11,8 +11,8 @@ from typing import NoReturn
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from specs.document import List, Map, Text
 from specs.fields import Spec
+from specs.nodes import List, Map, Text
 from specs.problems import Placed, Problem, nearest_word, problem_at, quoted
 from specs.scalars import Unreadable
 
@@ -59,7 +59,7 @@ def not_yet(value: object, what: str, hint: str = "") -> Problem:
 
 
 def _variables(value: object) -> str:
-    """What to say of a value with variables in it: people look for the mistake in the wrong file."""
+    """Where a value with variables comes from: else people search the wrong file."""
     if not isinstance(value, Text):
         return ""
     if value.unset:

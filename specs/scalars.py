@@ -70,13 +70,13 @@ def parse_decimal(text: str) -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """A size in bytes: `512m`, `1.5g`, `64KiB`, `1048576`; units are powers of 1024, as Docker's."""
+    """A size in bytes: `512m`, `1.5g`, `64KiB`, `1048576`; powers of 1024, as Docker's."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise Unreadable("a size such as 512m, 1.5g or a number of bytes")
     whole, _, fraction = match.group(1).partition(".")
     unit = _SIZES[(match.group(2) or "b").lower()]
-    size = int(whole) * unit + int(fraction or "0") * unit // 10 ** len(fraction)
+    size = int(whole) * unit + int(fraction or "0") * unit // int(10 ** len(fraction))
     if size > MAX_BYTES:
         raise Unreadable("a size such as 512m or 1.5g", reason="is larger than 2^63 - 1 bytes")
     return size
@@ -183,7 +183,7 @@ def _signal_by_number(number: int, lowest: int = 1) -> str:
 
 
 def parse_command(text: str) -> tuple[str, ...]:
-    """Words split as a shell would, without a shell: quotes and backslashes only, as Compose does."""
+    """Words split as a shell would; quotes and backslashes only, as Compose does."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:

@@ -11,16 +11,15 @@ from specs.model.dependency import Dependencies
 from specs.model.env_file import EnvFiles
 from specs.model.limits import Cpus, MemoryLimit, PidsLimit
 from specs.model.mount import Mounts
+from specs.model.pairs import Environment, Labels
 from specs.model.port import Ports
 from specs.model.restart import NO_RESTART, RestartPolicy
 from specs.model.tmpfs import Tmpfs, take_tmpfs
 from specs.notations import (
     Absolute,
     Argv,
-    Environment,
     Flag,
     Hostname,
-    Labels,
     Reference,
     Seconds,
     Signal,
@@ -32,12 +31,12 @@ _COMPOSE_LATER: Final = frozenset(
     annotations attach blkio_config build cgroup cgroup_parent configs container_name cpu_count
     cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpuset credential_spec
     deploy develop device_cgroup_rules devices dns dns_opt dns_search domainname expose extends
-    external_links extra_hosts gpus group_add healthcheck init ipc isolation label_file links logging
-    mac_address mem_reservation mem_swappiness memswap_limit models network_mode networks
+    external_links extra_hosts gpus group_add healthcheck init ipc isolation label_file links
+    logging mac_address mem_reservation mem_swappiness memswap_limit models network_mode networks
     oom_kill_disable oom_score_adj pid platform post_start pre_start pre_stop privileged profiles
     provider pull_policy pull_refresh_after runtime scale secrets security_opt shm_size stdin_open
     storage_opt sysctls tty ulimits use_api_socket userns_mode uts volumes_from
-    """.split()
+    """.split()  # noqa: SIM905  # as words it can be read
 )
 _RENAMED: Final = {
     "args": "command", "bind": "volumes", "binds": "volumes", "capabilities": "cap_add",

@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from specs.document import Map, Text
 from specs.fields import Effect, Spec, about, is_null
+from specs.nodes import Map, Text
 from specs.notations import each_of
 from specs.problems import Problem, nearest_word
 from specs.refusals import not_yet, refuse, refuse_if_any, unknown_word, wrong

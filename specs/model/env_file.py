@@ -4,9 +4,9 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from specs.document import Map, Text
 from specs.fields import Spec, about, is_null
 from specs.model.mount import long_texts
+from specs.nodes import Map, Text
 from specs.notations import each_of, filled, read_text
 from specs.refusals import refuse, wrong
 from specs.scalars import parse_flag

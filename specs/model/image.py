@@ -6,10 +6,11 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ValidationInfo, model_validator
 
-from specs.document import Text
 from specs.fields import Effect, Spec, about, context_of
+from specs.model.pairs import Environment
 from specs.model.paths import resolved_node
-from specs.notations import Absolute, Argv, Environment, Filled, Reference, User, choice
+from specs.nodes import Text
+from specs.notations import Absolute, Argv, Filled, Reference, User, choice
 
 
 class PullPolicy(StrEnum):
@@ -29,7 +30,7 @@ class ImageConfig(Spec):
 
     noun: ClassVar[str] = "`config`"
     renamed: ClassVar[Mapping[str, str]] = {
-        "command": "cmd", "environment": "env", "workdir": "working_dir", "workingdir": "working_dir",
+        "command": "cmd", "environment": "env", "workdir": "working_dir",
     }  # fmt: skip
 
     cmd: Argv = about("Default command.", default=())

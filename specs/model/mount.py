@@ -5,9 +5,9 @@ from typing import Annotated, Any, ClassVar, Final, NoReturn
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from specs.document import Map, Text
 from specs.fields import Context, Spec, about, context_of, is_null
 from specs.model.paths import resolved
+from specs.nodes import Map, Text
 from specs.notations import OBJECT_NAME, OBJECT_RULE, absolute, each_of, name_of, read_text
 from specs.problems import Problem, nearest_word
 from specs.refusals import not_yet, refuse, refuse_if_any, unknown_word, wrong
@@ -17,8 +17,8 @@ FORMS: Final = "`NAME:/path`, `./path:/path`, `/path:/path:ro` or `/path`"
 _WITHOUT_EFFECT: Final = {"z", "Z", "cached", "delegated", "consistent"}
 _OPTIONS: Final = {"ro", "rw"} | _WITHOUT_EFFECT
 _OPTIONS_NOT_YET: Final = {
-    "nocopy", "shared", "slave", "private", "rshared", "rslave", "rprivate", "exec", "noexec", "suid",
-    "nosuid", "dev", "nodev", "U", "O", "idmap", "copy", "volume-nocopy",
+    "nocopy", "shared", "slave", "private", "rshared", "rslave", "rprivate", "exec", "noexec",
+    "suid", "nosuid", "dev", "nodev", "U", "O", "idmap", "copy", "volume-nocopy",
 }  # fmt: skip
 _LONG_KEYS: Final = ("type", "source", "target", "read_only", "consistency")
 _LONG_NOT_YET: Final = {"bind", "volume", "image", "tmpfs"}
@@ -156,7 +156,7 @@ def type_of(item: dict[str, Any]) -> str:
         refuse([not_yet(kind, f"a mount of type `{kind}`")])
     if kind is None or is_null(kind):
         refuse([wrong(item, "a `type`: volume, bind or tmpfs", reason="has no `type`")])
-    refuse([wrong(kind, "one of volume, bind, tmpfs", reason="is not a type of mount")])
+    return refuse([wrong(kind, "one of volume, bind, tmpfs", reason="is not a type of mount")])
 
 
 def long_texts(

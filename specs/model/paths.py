@@ -2,8 +2,8 @@
 
 import os
 
-from specs.document import Text, text_at
 from specs.fields import Context
+from specs.nodes import Text, text_at
 
 
 def resolved(path: str, context: Context) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Final, NoReturn
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from specs.document import Map, Text
 from specs.fields import Effect, Spec, about, is_null
+from specs.nodes import Map, Text
 from specs.notations import choice, each_of
 from specs.problems import Problem
 from specs.refusals import not_yet, refuse, refuse_if_any, unknown_word, wrong
@@ -164,7 +164,7 @@ def _protocol(item: str, word: str) -> Protocol:
         return Protocol(word.lower())
     if word.lower() == "sctp":
         refuse([not_yet(item, "publishing SCTP")])
-    _refuse(item, "has an unknown protocol", "/tcp or /udp")
+    return _refuse(item, "has an unknown protocol", "/tcp or /udp")
 
 
 def _refuse(item: str, reason: str, expected: str = FORMS, hint: str = "") -> NoReturn:

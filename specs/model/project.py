@@ -6,13 +6,13 @@ from typing import ClassVar, Final, Self
 
 from pydantic import PrivateAttr
 
-from specs.document import Map, nearest_place
 from specs.fields import Effect, Spec, about
 from specs.model.container import Container
 from specs.model.image import Image
 from specs.model.network import Network
 from specs.model.registry import Registry
 from specs.model.volume import Volume
+from specs.nodes import Map, nearest_place
 from specs.source import Span
 
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -67,8 +67,9 @@ class Project(Spec):
 
     def placed(self, root: Map) -> Self:
         """The same project, knowing where its parts stand."""
+        # The copy is this very class's, and so is its private attribute.
         project = self.model_copy()
-        project._places = Places(root)
+        project._places = Places(root)  # noqa: SLF001
         return project
 
     def span(self, *path: str) -> Span | None:

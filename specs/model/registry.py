@@ -5,9 +5,9 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
-from specs.document import Map, Text
 from specs.fields import Effect, Spec, about, context_of
 from specs.model.paths import resolved_node
+from specs.nodes import Map, Text
 from specs.notations import Filled, Flag, Line
 from specs.refusals import not_yet, refuse
 

@@ -1,13 +1,13 @@
-"""Memory mounted into a container: `/run`, `/tmp:size=64m,mode=1777`, or `type: tmpfs` in `volumes:`."""
+"""Memory in a container: `/run`, `/tmp:size=64m,mode=1777`, or `type: tmpfs` in `volumes:`."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from specs.document import List, Map, Text
 from specs.fields import Spec, about, is_null
 from specs.model.mount import long_texts
+from specs.nodes import List, Map, Text
 from specs.notations import absolute, each_of, read_text
 from specs.problems import nearest_word
 from specs.refusals import not_yet, refuse, wrong

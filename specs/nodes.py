@@ -1,0 +1,98 @@
+"""What a YAML document is read into: values that know their place and stay as they were written.
+
+They are a `str`, a `dict` and a `list`, so that every reader can use them as such.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from specs.source import Span
+
+
+class Text(str):
+    """A scalar as it is read.
+
+    `last_line`: where it ends. `plain`: written without quotes. `null`: stands for nothing.
+    `written`: before its variables were filled in. `unset`: variables without a value in it.
+    `foreign`: holds a value from the caller's environment or `.env`, which no message may show.
+    """
+
+    __slots__ = ("foreign", "last_line", "null", "plain", "span", "unset", "width", "written")
+    span: Span
+    width: int
+    last_line: int
+    plain: bool
+    null: bool
+    written: str
+    unset: tuple[str, ...]
+    foreign: bool
+
+
+class Map(dict[str, Any]):
+    """A mapping; `keys_at` holds the keys with their places."""
+
+    __slots__ = ("height", "keys_at", "size", "span", "width")
+    span: Span
+    width: int
+    keys_at: dict[str, Text]
+    size: int
+    height: int
+
+
+class List(list[Any]):
+    """A sequence with its place."""
+
+    __slots__ = ("height", "size", "span", "width")
+    span: Span
+    width: int
+    size: int
+    height: int
+
+
+Node = Text | Map | List
+
+
+def text_at(
+    value: str, span: Span, width: int = 1, *, plain: bool = False, null: bool = False
+) -> Text:
+    """A scalar node."""
+    node = Text(value)
+    node.span, node.width, node.last_line = span, width, span.line
+    node.plain, node.null = plain, null
+    node.written, node.unset, node.foreign = value, (), False
+    return node
+
+
+def map_at(span: Span, width: int = 1) -> Map:
+    """An empty mapping node."""
+    node = Map()
+    node.span, node.width, node.keys_at, node.size, node.height = span, width, {}, 1, 1
+    return node
+
+
+def list_at(span: Span, width: int = 1) -> List:
+    """An empty sequence node."""
+    node = List()
+    node.span, node.width, node.size, node.height = span, width, 1, 1
+    return node
+
+
+def nearest_place(root: Node, path: Iterable[object]) -> Node | None:
+    """The key or list item at the end of a path, or the last one there is; None: not even one."""
+    place, node = None, root
+    for part in path:
+        if isinstance(node, Map) and part in node:
+            place, node = node.keys_at[str(part)], node[str(part)]
+        elif isinstance(node, List) and str(part).isdigit() and int(str(part)) < len(node):
+            place = node = node[int(str(part))]
+        else:
+            break
+    return place
+
+
+def size_of(node: Node) -> int:
+    return 1 if isinstance(node, Text) else node.size
+
+
+def height_of(node: Node) -> int:
+    return 0 if isinstance(node, Text) else node.height
