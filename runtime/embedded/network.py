@@ -1,0 +1,388 @@
+"""The network of an instance: values of the ledger in, a kernel that agrees out.
+
+Every verb is called under the host lock. Nothing is remembered between calls but open doors
+into the two namespaces, and those are checked: other processes come and go, and what counts is
+what the kernel and the files of this boot say.
+"""
+
+import json
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from runtime import durable
+from runtime.api import Defect, DefectKind
+from runtime.embedded.dns import zones
+from runtime.embedded.dns.aardvark import Server
+from runtime.embedded.linux import conntrack, namespaces, rtnetlink
+from runtime.embedded.linux.netlink import Message
+from runtime.embedded.nft import compare, ruleset
+from runtime.embedded.nft.apply import RulesRefused
+from runtime.embedded.nft.ruleset import Table
+from runtime.embedded.paths import Paths
+from runtime.embedded.ports.claims import Claim, Wanted, claims, claims_of, holders
+from runtime.embedded.ports.docker import DockerChain
+from runtime.embedded.ports.holder import Holder
+from runtime.embedded.ports.table import HostSide, host_table
+from runtime.embedded.router import forwarding, links, uplink
+from runtime.embedded.router.doors import Doors
+from runtime.embedded.router.isolation import UPLINK
+from runtime.embedded.router.layout import LOOPBACK_NAME, host_layout, router_layout
+from runtime.embedded.router.table import router_table
+from runtime.embedded.router.wiring import Link, PortWire, Wiring
+from runtime.errors import Fault
+
+_OWN_IN_ROUTER = (LOOPBACK_NAME, UPLINK, "")
+_UDP = socket.IPPROTO_UDP
+_RESOLV_CONF = Path("/etc/resolv.conf")
+# systemd-resolved lists the real name servers there, when /etc/resolv.conf names only itself.
+_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+_SHOWN_CAUSES = 6
+
+
+class Network:
+    """The facade that the engine calls; cheap to make."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._holder = Holder(paths.holder)
+        self._dns = Server(paths.dns, paths.router)
+        self._host: Doors | None = None
+        self._router: Doors | None = None
+
+    # --- what the engine asks ---
+
+    def host_networks(self) -> tuple[IPv4Network, ...]:
+        """Where the host's routes lead, but for its default route and ours."""
+        return uplink.host_networks(self._host_doors().routes, self._paths.uplink)
+
+    def mend(self, wiring: Wiring) -> None:
+        """Make everything but the links of containers as ``wiring`` says, from whatever is
+        there. Idempotent.
+
+        Ports that somebody else has are left out, and raised (``PortTaken``) once all else
+        stands.
+        """
+        self._paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        uplink.ensure_namespace(self._paths.router)
+        host, router = self._host_doors(), self._router_doors()
+        uplink.ensure_router(router)
+        failures = self._holder.hold(claims(wiring.ports))
+        served = replace(wiring, ports=_without(wiring.ports, failures))
+        self._replace(router, router_table(served))
+        opened = forwarding.open_links(host.routes, self._paths.uplink, self._forwarded)
+        # The guards stand before the uplink can carry anything.
+        self._replace(host, host_table(served, self._side(opened)))
+        uplink.ensure_uplink(self._paths.uplink, host, router)
+        host.sysctl(self._uplink_sysctls())
+        uplink.settle(host.routes, host_layout(wiring, self._paths.uplink), own=self._own)
+        uplink.settle(router.routes, router_layout(wiring), own=_OWN_IN_ROUTER)
+        self._docker().admit()
+        self._dns.serve(self._zones(wiring))
+        for failure in failures.values():
+            raise failure
+
+    def change(self, before: Wiring, after: Wiring) -> None:
+        """Lead from ``before``, which stands, to ``after``: one transaction per namespace, old
+        UDP flows forgotten after it, DNS and reservations only if touched.
+
+        If the kernel is not as ``before`` says, everything is mended. Raises ``PortTaken``,
+        ``AddressNotHere`` and ``NameNotAllowed`` before anything changed.
+        """
+        renamed = zones.facts(before) != zones.facts(after)
+        if renamed:
+            zones.zones(after, ())  # a bad name is refused first
+        if not namespaces.exists(self._paths.router):
+            self.mend(after)
+            return
+        if before.ports != after.ports:
+            self._reserve(before, after)
+        try:
+            self._rewire(before, after)
+        except (RulesRefused, OSError):
+            self.mend(after)
+            return
+        if renamed:
+            self._dns.serve(self._zones(after))
+
+    def connect(self, link: Link) -> None:
+        """Give a container its link; idempotent."""
+        links.connect(self._router_doors(), link)
+
+    def disconnect(self, gone: Sequence[Link]) -> None:
+        """Take containers' namespaces away, the links go with them; idempotent."""
+        exists = namespaces.exists(self._paths.router)
+        links.disconnect(self._router_doors() if exists else None, gone)
+
+    def defects(
+        self, wiring: Wiring, wanted: Sequence[Link]
+    ) -> tuple[tuple[Defect, ...], dict[str, tuple[Defect, ...]]]:
+        """What is broken, of the host and per container; reads only."""
+        exists = namespaces.exists(self._paths.router)
+        router = self._router_doors() if exists else None
+        found = self._host_causes(wiring, router)
+        by_container = links.causes(router, wanted)
+        return (
+            _defects(DefectKind.HOST, found),
+            {name: _defects(DefectKind.LINK, causes) for name, causes in by_container.items()},
+        )
+
+    def free_port(self, wiring: Wiring, host_ip: str | None, protocol: str) -> int:
+        """A host port that nobody has, checked by binding."""
+        used = {port.host_port for port in wiring.ports if port.protocol == protocol}
+        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+        while True:
+            with socket.socket(socket.AF_INET, kind) as trial:
+                trial.bind((host_ip or "0.0.0.0", 0))
+                port: int = trial.getsockname()[1]
+            if port not in used and not self.holders([(host_ip, port, protocol)]):
+                return port
+
+    def holders(self, wanted: Sequence[Wanted]) -> dict[Wanted, str]:
+        """Who but ourselves has which of the wanted ports."""
+        return holders(wanted, self._holder.claims(), self._holder.pid())
+
+    def tear_down(self, wiring: Wiring) -> None:
+        """Leave nothing of ours: processes, namespace, links, table, rules. Idempotent."""
+        host = self._host_doors()
+        self._dns.stop()
+        self._docker().retract()
+        self._close_router()
+        namespaces.remove(self._paths.router)
+        with suppress(RulesRefused):
+            host.nft.apply(ruleset.destroy(self._paths.table))
+        forwarding.restore(host.routes, self._paths.uplink, self._forwarded)
+        host.routes.request([rtnetlink.delete_link(self._paths.uplink)])
+        host.tracking.request(_forget_ports(wiring.ports))
+        self._holder.release()
+        self._fingerprints.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._close_router()
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+
+    # --- changing ---
+
+    def _reserve(self, before: Wiring, after: Wiring) -> None:
+        failures = self._holder.hold(claims(after.ports))
+        for failure in failures.values():
+            self._holder.hold(claims(before.ports))
+            raise failure
+
+    def _rewire(self, before: Wiring, after: Wiring) -> None:
+        host, router = self._host_doors(), self._router_doors()
+        if before.networks != after.networks:
+            self._settle(after)
+        old, new = router_table(before), router_table(after)
+        self._write(router, old, new)
+        router.tracking.request(_forget_targets(before, after))
+        if before.ports == after.ports and before.networks == after.networks:
+            return
+        side = self._side(forwarding.recorded(self._forwarded))
+        self._write(host, host_table(before, side), host_table(after, side))
+        gone, come = set(before.ports) - set(after.ports), set(after.ports) - set(before.ports)
+        host.tracking.request(_forget_ports(sorted(gone | come, key=str)))
+
+    def _settle(self, wiring: Wiring) -> None:
+        host, router = self._host_doors(), self._router_doors()
+        uplink.settle(router.routes, router_layout(wiring), own=_OWN_IN_ROUTER)
+        uplink.settle(host.routes, host_layout(wiring, self._paths.uplink), own=self._own)
+
+    def _write(self, doors: Doors, old: Table, new: Table) -> None:
+        if old.skeleton != new.skeleton:
+            self._replace(doors, new)
+        else:
+            doors.nft.apply(ruleset.change(old, new))
+
+    def _replace(self, doors: Doors, table: Table) -> None:
+        """Write the whole table, and note what the kernel makes of its fixed part."""
+        doors.nft.apply(ruleset.replace(table))
+        listing = doors.nft.listing(table.name)
+        assert listing is not None
+        noted = self._noted()
+        noted[self._place(doors)] = [
+            compare.digest(table.skeleton),
+            compare.read(listing).fingerprint,
+        ]
+        durable.write(self._fingerprints, json.dumps(noted).encode(), sync=False)
+
+    # --- looking ---
+
+    def _host_causes(self, wiring: Wiring, router: Doors | None) -> list[str]:
+        if router is None:
+            return ["the router namespace is gone"]
+        host = self._host_doors()
+        side = self._side(forwarding.recorded(self._forwarded))
+        found = self._uplink_causes(wiring, host, router)
+        found += self._table_causes(router, router_table(wiring), "router", _names(wiring))
+        found += self._table_causes(host, host_table(wiring, side), "host", _names(wiring))
+        if found and not self._uplink_exists(host):
+            return found
+        if self._docker().missing():
+            found.append("the rules that let containers through Docker's firewall are missing")
+        missing = sorted(self._holder.missing(claims(wiring.ports)))
+        found += [f"port {c.port}/{c.protocol} on {c.address} is not reserved" for c in missing]
+        return found + self._dns.causes(self._zones(wiring))
+
+    def _uplink_causes(self, wiring: Wiring, host: Doors, router: Doors) -> list[str]:
+        if not self._uplink_exists(host):
+            return [f"the link {self._paths.uplink} between host and router is gone"]
+        here, there = host_layout(wiring, self._paths.uplink), router_layout(wiring)
+        found = []
+        for side, doors, layout, own in (
+            ("host", host, here, self._own),
+            ("router", router, there, _OWN_IN_ROUTER),
+        ):
+            addresses, _ = uplink.addresses_off(doors.routes, layout, own)
+            routes, _ = uplink.routes_off(doors.routes, layout, own)
+            found += [f"the {side} has no address {a} on {name}" for name, a in addresses]
+            found += [f"the {side} has no {route}" for route in routes]
+        for name in forwarding.closed_links(host.routes, self._paths.uplink):
+            found.append(f"the host does not forward on {name}")
+        for name, value in self._uplink_sysctls().items():
+            if Path("/proc/sys/net", name).read_text().strip() != value:
+                found.append(f"the sysctl {name.replace('/', '.')} is not {value}")
+        return found
+
+    def _uplink_exists(self, host: Doors) -> bool:
+        seen = {link.name: link for link in rtnetlink.links(host.routes)}.get(self._paths.uplink)
+        return seen is not None and seen.up and seen.carrier
+
+    def _table_causes(
+        self, doors: Doors, table: Table, side: str, names: dict[str, str]
+    ) -> list[str]:
+        listing = doors.nft.listing(table.name)
+        if listing is None:
+            return [f"{side} table {table.name} is missing"]
+        seen = compare.read(listing)
+        found = compare.differences(table, seen, names)
+        if self._noted().get(self._place(doors)) != [
+            compare.digest(table.skeleton),
+            seen.fingerprint,
+        ]:
+            found.append(f"the rules of {side} table {table.name} are not ours any more")
+        return found
+
+    # --- what all of these need ---
+
+    @property
+    def _forwarded(self) -> Path:
+        return self._paths.run / "forwarding.json"
+
+    @property
+    def _fingerprints(self) -> Path:
+        return self._paths.run / "rules.json"
+
+    @property
+    def _own(self) -> tuple[str, ...]:
+        return (self._paths.uplink,)
+
+    def _place(self, doors: Doors) -> str:
+        return "host" if doors is self._host else "router"
+
+    def _noted(self) -> dict[str, list[str]]:
+        try:
+            noted: dict[str, list[str]] = json.loads(self._fingerprints.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return noted
+
+    def _uplink_sysctls(self) -> dict[str, str]:
+        name = self._paths.uplink
+        return {
+            f"ipv4/conf/{name}/route_localnet": "1",
+            f"ipv4/conf/{name}/forwarding": "1",
+            f"ipv4/conf/{name}/send_redirects": "0",
+        }
+
+    def _docker(self) -> DockerChain:
+        paths = self._paths
+        return DockerChain(self._host_doors().nft, uplink=paths.uplink, mark=paths.table)
+
+    def _side(self, opened: Sequence[str]) -> HostSide:
+        resolver = next((a for a in _resolvers() if IPv4Address(a).is_loopback), None)
+        return HostSide(
+            table=self._paths.table,
+            uplink=self._paths.uplink,
+            opened=opened,
+            resolver=resolver if not _reachable_resolvers() else None,
+        )
+
+    def _zones(self, wiring: Wiring) -> dict[str, str]:
+        servers = _reachable_resolvers()
+        if not servers and _resolvers():
+            servers = [str(wiring.pool.uplink_host)]
+        return zones.zones(wiring, servers)
+
+    def _host_doors(self) -> Doors:
+        if self._host is None:
+            self._host = Doors(None)
+        return self._host
+
+    def _router_doors(self) -> Doors:
+        if self._router is not None and not self._router.current:
+            self._close_router()
+        if self._router is None:
+            self._router = Doors(self._paths.router)
+        return self._router
+
+    def _close_router(self) -> None:
+        if self._router is not None:
+            self._router.close()
+            self._router = None
+
+
+def _resolvers() -> list[str]:
+    for path in (_RESOLVED, _RESOLV_CONF):
+        with suppress(OSError):
+            if found := zones.name_servers(path.read_text()):
+                return found
+    return []
+
+
+def _reachable_resolvers() -> list[str]:
+    return [a for a in _resolvers() if not IPv4Address(a).is_loopback]
+
+
+def _without(ports: Sequence[PortWire], failures: dict[Claim, Fault]) -> tuple[PortWire, ...]:
+    return tuple(
+        port
+        for port in ports
+        if not any(c in failures for c in claims_of(port.host_ip, port.host_port, port.protocol))
+    )
+
+
+def _forget_targets(before: Wiring, after: Wiring) -> list[Message]:
+    """UDP flows to generations that a service no longer leads to."""
+    now = {(s.address, target) for s in after.services for target in s.targets}
+    gone = {
+        target for s in before.services for target in s.targets if (s.address, target) not in now
+    }
+    return [conntrack.forget_replies_from(target, _UDP) for target in sorted(gone)]
+
+
+def _forget_ports(ports: Sequence[PortWire]) -> list[Message]:
+    """UDP flows to published ports: who sent before a port came owns an untranslated flow."""
+    return [
+        conntrack.forget_port(
+            _UDP, port.host_port, IPv4Address(port.host_ip) if port.host_ip else None
+        )
+        for port in ports
+        if port.protocol == "udp"
+    ]
+
+
+def _names(wiring: Wiring) -> dict[str, str]:
+    return {str(service.address): service.name for service in wiring.services}
+
+
+def _defects(kind: DefectKind, causes: Sequence[str]) -> tuple[Defect, ...]:
+    shown = list(causes[:_SHOWN_CAUSES])
+    if more := len(causes) - len(shown):
+        shown.append(f"and {more} more of the kind")
+    return tuple(Defect(kind=kind, cause=cause) for cause in shown)
