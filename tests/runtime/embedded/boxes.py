@@ -15,7 +15,7 @@ from pathlib import Path
 from runtime import programs
 from runtime.api import ContainerKey, Limits, RestartKind, RestartPolicy, container_id
 from runtime.embedded import boot, cgroups
-from runtime.embedded.bundle import capabilities, config, seccomp
+from runtime.embedded.bundle import capabilities, config, filters, seccomp
 from runtime.embedded.linux import namespaces
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.identity import Identity
@@ -23,8 +23,10 @@ from runtime.embedded.process.ociruntime import OciRuntime
 from runtime.embedded.process.supervise import ProcessState, Supervisor
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "sleep", "true", "false", "echo", "cat", "id", "ls", "dd", "touch", "mknod",
-           "mount", "env", "pwd", "date", "kill", "yes", "head", "test", "seq", "usleep")  # fmt: skip
+APPLETS = (
+    "sh", "sleep", "true", "false", "echo", "cat", "id", "ls", "dd", "touch", "mknod", "mount",
+    "env", "pwd", "date", "kill", "yes", "head", "test", "seq", "usleep", "readlink", "grep",
+)  # fmt: skip
 PROJECT = "boxes"
 
 
@@ -112,7 +114,10 @@ class Boxes:
         self, box: Box, rootfs: Path, args: tuple[str, ...], **changes: object
     ) -> config.BundleInput:
         caps = capabilities.resolve((), (), capabilities.from_mask((1 << 41) - 1))
-        kernel = tuple(map(int, platform.release().split(".")[:2]))
+        major, minor = map(int, platform.release().split(".")[:2])
+        rules = seccomp.resolve(
+            seccomp.load(), caps, machine=platform.machine(), kernel=(major, minor)
+        )
         fields: dict[str, object] = {
             "id": box.id,
             "rootfs": str(rootfs),
@@ -122,9 +127,8 @@ class Boxes:
             "hostname": "box",
             "netns": str(self.paths.namespace(box.id)),
             "cgroups_path": box.cgroup,
-            "seccomp": seccomp.resolve(
-                seccomp.load(), caps, machine=platform.machine(), kernel=(kernel[0], kernel[1])
-            ),
+            "seccomp": rules,
+            "annotations": filters.annotations(rules, self.paths.run / "seccomp"),
             "capabilities": caps,
             "limits": Limits(pids_limit=2048),
             "rlimits": config.default_rlimits(
