@@ -1,0 +1,1 @@
+"""Carrying out a plan; nothing is decided here."""

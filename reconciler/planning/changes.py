@@ -1,0 +1,104 @@
+"""What people see of a plan: one change per object with all its reasons.
+
+Derived from the fates of containers and the drafts of steps; nothing is decided here.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from reconciler.compare import Difference
+from reconciler.plan import Change, ChangeKind, Impact, worst
+from reconciler.planning.containers import Fate
+from reconciler.planning.edges import Draft
+from reconciler.planning.lifecycle import label
+
+_KINDS = {
+    "pull": ChangeKind.CREATE,
+    "network": ChangeKind.CREATE,
+    "volume": ChangeKind.CREATE,
+    "mend host": ChangeKind.CHANGE,
+    "remove network": ChangeKind.REMOVE,
+    "remove volume": ChangeKind.REMOVE,
+}
+
+
+def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]:
+    """Changes of everything but containers."""
+    for draft in drafts:
+        kind = _KINDS.get(draft.name[0])
+        if draft.name[0] == "adopt" and taken_over:
+            kind = ChangeKind.CHANGE
+        if kind is not None:
+            yield Change(kind=kind, object=draft.object, reasons=draft.reasons, impact=draft.impact)
+
+
+def of_containers(
+    fates: Iterable[Fate],
+    services: Mapping[str, tuple[Difference, ...]],
+    drafts: Collection[Draft],
+) -> Iterator[Change]:
+    """Changes of declared containers; those of its service count as the container's."""
+    drafted = {draft.name: draft for draft in drafts}
+    for fate in fates:
+        reasons = [*_reasons(fate), *(d.text for d in services.get(fate.key.name, ()))]
+        serve = drafted.get(("serve", fate.key.name))
+        kind = _kind(fate)
+        if kind is None and (reasons or serve or fate.key.name in services):
+            kind = ChangeKind.CHANGE
+        if kind is None:
+            continue
+        if not reasons and kind is ChangeKind.CHANGE:
+            reasons = list(serve.reasons) if serve else ["its service is not registered"]
+        yield Change(
+            kind=kind,
+            object=label(fate),
+            reasons=tuple(dict.fromkeys(reasons)),
+            impact=_impact(fate, drafted),
+        )
+
+
+def _kind(fate: Fate) -> ChangeKind | None:
+    if fate.create is not None:
+        return ChangeKind.REPLACE if fate.differences else ChangeKind.CREATE
+    touched = fate.starts or fate.updates or fate.mends or fate.olds
+    return ChangeKind.CHANGE if touched else None
+
+
+def _reasons(fate: Fate) -> Iterator[str]:
+    yield from (difference.text for difference in fate.differences)
+    yield from fate.mends
+    if fate.keep is not None and fate.starts:
+        yield fate.verdict.why
+    if fate.olds and fate.create is None:
+        yield "an older generation goes"
+    if fate.stop_first:
+        yield f"the old one stops first: {fate.stop_first}"
+
+
+def _impact(fate: Fate, drafted: Mapping[tuple[str, ...], Draft]) -> Impact:
+    mine = (fate.id, *(old.id for old in fate.olds))
+    verbs = ("create", "update", "mend", "start", "stop", "remove")
+    names = [(verb, id) for verb in verbs for id in mine]
+    return worst(drafted[name].impact for name in names if name in drafted)
+
+
+def of_leaving(leaving: Iterable[str], *, reason: str) -> Iterator[Change]:
+    """``leaving`` are labels of objects."""
+    for each in sorted(set(leaving)):
+        yield Change(kind=ChangeKind.REMOVE, object=each, reasons=(reason,), impact=Impact.DOWNTIME)
+
+
+_ORDER = ("project", "the", "network", "volume", "image", "container")
+
+
+def ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Removals last; before that the ground first, then by name."""
+    return tuple(
+        sorted(
+            changes,
+            key=lambda change: (
+                change.kind is ChangeKind.REMOVE,
+                _ORDER.index(change.object.partition(" ")[0]),
+                change.object,
+            ),
+        )
+    )

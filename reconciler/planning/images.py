@@ -1,0 +1,47 @@
+"""Images to bring here: only those that a new generation needs."""
+
+from collections.abc import Collection, Iterator
+
+from reconciler.desired import Desired, image_label
+from reconciler.plan import PullImage
+from reconciler.planning.edges import Draft
+from runtime.api import ImageSpec, Observed, PullPolicy, RegistrySource
+
+
+def needed(observed: Observed, names: Collection[str]) -> list[str]:
+    """Those of ``names`` that are not here or not what the spec means any more."""
+    return [name for name in sorted(set(names)) if why(observed, name)]
+
+
+def why(observed: Observed, name: str) -> str:
+    """Why an image must be fetched, in words; "" when it need not be."""
+    here = observed.images.get(name)
+    if here is None or here.id is None:
+        return "not here yet"
+    return here.stale
+
+
+def pulls(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[Draft]:
+    for name in names:
+        image = desired.images[name]
+        yield Draft(
+            name=("pull", name),
+            action=PullImage(image=image),
+            object=f"image {image_label(image)}",
+            reasons=(why(observed, name),),
+            places=(desired.place("image", name),),
+        )
+
+
+def problems(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[str]:
+    """Images that are needed, not here, and not to be fetched."""
+    for name in names:
+        image, here = desired.images[name], observed.images.get(name)
+        if _never(image) and (here is None or here.id is None):
+            place = desired.place("image", name)
+            where = f" ({place})" if place else ""
+            yield f"image {image_label(image)}{where} is not here, and `pull: never` forbids a pull"
+
+
+def _never(image: ImageSpec) -> bool:
+    return isinstance(image.source, RegistrySource) and image.source.pull is PullPolicy.NEVER

@@ -1,0 +1,158 @@
+"""The steps of services: names, addresses, published ports, and where each service leads.
+
+All that is new or changed is one `Register`, all that goes is one `Unregister`: each is one
+transaction of the network. Ports of others are found here, before anything is done.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from reconciler import compare
+from reconciler.compare import Difference
+from reconciler.desired import Desired
+from reconciler.plan import Impact, Register, Serve, Unregister
+from reconciler.planning.containers import Fate
+from reconciler.planning.edges import Draft, Name
+from reconciler.planning.lifecycle import GROUND
+from reconciler.planning.stopped import RUNNING
+from runtime.api import Observed, PortSpec, ServiceSpec
+
+REGISTER: Name = ("register", "services")
+UNREGISTER: Name = ("unregister", "services")
+
+
+def changed(
+    desired: Desired, observed: Observed, names: Collection[str]
+) -> dict[str, tuple[Difference, ...]]:
+    """Services to register with what changed of them; nothing for new ones."""
+    found: dict[str, tuple[Difference, ...]] = {}
+    for name in sorted(names):
+        service, there = desired.services[name], observed.services.get(name)
+        if there is None:
+            found[name] = ()
+        elif differences := _differences(desired, service, there.applied):
+            found[name] = differences
+    return found
+
+
+def _differences(
+    desired: Desired, service: ServiceSpec, applied: ServiceSpec
+) -> tuple[Difference, ...]:
+    def place(field: str) -> str:
+        return desired.place("container", service.name, field)
+
+    return compare.service(service, applied, place=place)
+
+
+def register(desired: Desired, changes: Mapping[str, tuple[Difference, ...]]) -> Iterator[Draft]:
+    """One step for all; it waits until names that go have given back their ports."""
+    if not changes:
+        return
+    services = tuple(desired.services[name] for name in sorted(changes))
+    networks = {("network", network) for each in services for network in each.networks}
+    yield Draft(
+        name=REGISTER,
+        action=Register(services=services),
+        object=_object(changes),
+        after=GROUND | networks | {UNREGISTER},
+        reasons=tuple(f"{n}: {d.text}" for n, each in changes.items() for d in each),
+        places=tuple(d.place for each in changes.values() for d in each),
+    )
+
+
+def unregister(names: Collection[str], *, after: Iterable[Name] = ()) -> Iterator[Draft]:
+    if names:
+        yield Draft(
+            name=UNREGISTER,
+            action=Unregister(names=tuple(sorted(names))),
+            object=_object(names),
+            after=GROUND | frozenset(after),
+            impact=Impact.DOWNTIME,
+        )
+
+
+def _object(names: Collection[str]) -> str:
+    return f"{'service' if len(names) == 1 else 'services'} {', '.join(sorted(names))}"
+
+
+def lead(name: str, fates: Iterable[Fate], observed: Observed) -> Iterator[Draft]:
+    """The step that leads a service to its generations, unless it leads there already.
+
+    What runs must answer. A service whose container ended may go on leading to it: a finished
+    job is in sync.
+    """
+    fates = tuple(fates)
+    running, idle = _answering(fates)
+    there = observed.services.get(name)
+    targets = set(there.targets) if there else set()
+    if targets == set(running) if running else targets <= idle:
+        return
+    ids = [fate.id for fate in fates]
+    yield Draft(
+        name=("serve", name),
+        action=Serve(service=name, ids=running),
+        object=f"service {name}",
+        after=GROUND | {REGISTER} | {(verb, id) for verb in ("start", "ready") for id in ids},
+        reasons=(_aim(targets, running),),
+    )
+
+
+def _answering(fates: tuple[Fate, ...]) -> tuple[tuple[str, ...], set[str]]:
+    """Generations that shall answer once the plan is done, and those that stay but do not run."""
+    running: list[str] = []
+    idle: set[str] = set()
+    for fate in fates:
+        if fate.runs:
+            running.append(fate.id)
+        elif fate.id:
+            idle.add(fate.id)
+        for each in fate.alone:
+            if each.phase in RUNNING:
+                running.append(each.id)
+            else:
+                idle.add(each.id)
+    return tuple(running), idle
+
+
+def _aim(targets: Collection[str], running: tuple[str, ...]) -> str:
+    if not running:
+        return "nothing is left to answer"
+    return "it leads elsewhere" if targets else "it leads nowhere yet"
+
+
+# --- ports that others have -------------------------------------------------------------------
+
+
+def port_reports(
+    desired: Desired, observed: Observed, changes: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(problems, notes): a port that is about to be published and held by others is a problem,
+    one that was published and was taken from us is a note."""
+    holders = {_address(each.port): each.holder for each in observed.port_holders}
+    problems: list[str] = []
+    notes: list[str] = []
+    for name in sorted(desired.services) if holders else ():
+        had = _published(observed, name)
+        for port in desired.services[name].ports:
+            if holder := holders.get(_address(port)):
+                new = name in changes and _address(port) not in had
+                place = desired.place("container", name, "ports")
+                (problems if new else notes).append(_held(port, name, place, holder))
+    return tuple(problems), tuple(notes)
+
+
+_Address = tuple[str | None, int | None, str]
+
+
+def _address(port: PortSpec) -> _Address:
+    return port.host_ip, port.host_port, port.protocol
+
+
+def _published(observed: Observed, name: str) -> set[_Address]:
+    service = observed.services.get(name)
+    return {_address(port) for port in service.applied.ports} if service else set()
+
+
+def _held(port: PortSpec, name: str, place: str, holder: str) -> str:
+    host = f"{port.host_ip}:" if port.host_ip else ""
+    where = f" ({place})" if place else ""
+    return f"port {host}{port.host_port}/{port.protocol} of {name}{where} is held by {holder}"

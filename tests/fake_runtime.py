@@ -1,0 +1,471 @@
+"""A runtime in memory: the whole protocol, with the rules that a real engine holds its callers to.
+
+Faults can be injected per verb, the caller can be killed at any effect, and the world can be
+changed behind its back. A broken rule is an AssertionError: a defect of the planner, not a
+fault to be handled.
+"""
+
+import hashlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import msgspec
+
+from runtime.api import (
+    AnonymousMount,
+    BindMount,
+    ContainerKey,
+    ContainerSpec,
+    Defect,
+    DefectKind,
+    ImageSpec,
+    ImageSummary,
+    Limits,
+    LogLine,
+    NetworkSpec,
+    Observed,
+    ObservedContainer,
+    ObservedImage,
+    ObservedNetwork,
+    ObservedService,
+    ObservedVolume,
+    PartVersion,
+    Phase,
+    PortHolder,
+    PortSpec,
+    Progress,
+    PublishedPort,
+    Query,
+    RegistryAccess,
+    Report,
+    ServiceSpec,
+    VolumeMount,
+    VolumeSpec,
+    container_id,
+)
+from runtime.errors import Fault
+
+RUNNING = (Phase.RUNNING, Phase.RESTARTING)
+
+
+class Killed(BaseException):
+    """The caller dies here, as if by SIGKILL: nothing of it goes on."""
+
+
+class FakeFault(Fault):
+    """A fault that a test asked for."""
+
+
+class FakeRuntime:
+    """See the module. Attributes without underscore are knobs and facts for tests."""
+
+    def __init__(self, ready: Callable[[ContainerSpec], bool] = lambda _spec: True) -> None:
+        self.faults: dict[tuple[str, str], Fault] = {}
+        self.kill_at: int | None = None
+        self.effects: list[str] = []
+        self.registry: dict[str, str] = {}
+        self.foreign_ports: dict[tuple[str | None, int, str], str] = {}
+        self.ready = ready
+        self.specs: dict[str, str] = {}
+        self.volumes_made: dict[tuple[str, str], ObservedVolume] = {}
+        self.networks_made: dict[tuple[str, str], ObservedNetwork] = {}
+        self.services_made: dict[tuple[str, str], ObservedService] = {}
+        self.generations: dict[str, ObservedContainer] = {}
+        self.last: dict[str, int] = {}
+        self.local: dict[str, str] = {}
+        self.stale: dict[str, str] = {}
+        self.broken: list[Defect] = []
+        self.pause: dict[tuple[str, str], threading.Event] = {}
+        self._lock = threading.RLock()
+        self._dead = False
+        self._clock = itertools.count(1_700_000_000)
+
+    # --- knobs ----------------------------------------------------------------------------------
+
+    def change(self, id: str, **fields: object) -> None:
+        """Drift: change facts of a generation behind everybody's back."""
+        self.generations[id] = msgspec.structs.replace(self.generations[id], **fields)
+
+    def exit(self, id: str, code: int | None) -> None:
+        """The process ends with this exit code; None when nobody saw it."""
+        phase = Phase.LOST if code is None else Phase.EXITED
+        self.change(id, phase=phase, exit_code=code, pid=None, limits=None)
+
+    def reboot(self) -> None:
+        """Every process and the host's part are gone."""
+        for id, each in self.generations.items():
+            if each.phase in RUNNING:
+                self.exit(id, None)
+        if self.networks_made:
+            self.break_host("the router namespace is gone")
+
+    def break_host(self, cause: str) -> None:
+        self.broken.append(Defect(kind=DefectKind.HOST, cause=cause))
+
+    def damage(self, id: str, kind: DefectKind, cause: str) -> None:
+        defects = (*self.generations[id].defects, Defect(kind=kind, cause=cause))
+        self.change(id, defects=defects)
+
+    def publish_image(self, name: str) -> None:
+        """The registry has something newer under this name; the policy makes us look."""
+        self.registry[name] = image_id(name, next(self._clock))
+        if name in self.local:
+            self.stale[name] = "the registry has a newer one"
+
+    def revive(self) -> None:
+        """A new caller after the old one was killed."""
+        self._dead, self.kill_at = False, None
+        self.effects = []
+
+    # --- effects --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _verb(self, verb: str, what: str) -> Iterator[None]:
+        if event := self.pause.get((verb, what)):
+            assert event.wait(10)
+        with self._lock:
+            if self._dead:
+                raise Killed
+            if fault := self.faults.get((verb, what)):
+                raise fault
+            yield
+
+    def _effect(self, text: str) -> None:
+        """One change of the world; the caller may be killed just before it."""
+        if self.kill_at is not None and len(self.effects) >= self.kill_at:
+            self._dead = True
+            raise Killed
+        self.effects.append(text)
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def observe(self, query: Query) -> Observed:
+        project = query.project
+        with self._lock:
+            return Observed(
+                project=project,
+                spec_path=self.specs.get(project, ""),
+                images={image.name: self._image(image) for image in query.images},
+                volumes=_of(project, self.volumes_made),
+                networks=_of(project, self.networks_made),
+                services=_of(project, self.services_made),
+                containers=tuple(c for c in self.containers() if c.key.project == project),
+                generations={k: n for k, n in self.last.items() if k.startswith(f"{project}/")},
+                port_holders=tuple(self._holders(query)),
+                defects=tuple(self.broken),
+            )
+
+    def _image(self, image: ImageSpec) -> ObservedImage:
+        name = image.name
+        return ObservedImage(name=name, id=self.local.get(name), stale=self.stale.get(name, ""))
+
+    def _holders(self, query: Query) -> Iterator[PortHolder]:
+        for _, port in query.ports:
+            if holder := self._taken(query.project, port):
+                yield PortHolder(port=port, holder=holder)
+
+    def _taken(self, project: str, port: PortSpec) -> str | None:
+        if port.host_port is None:
+            return None
+        for owner, service in self.services_made.items():
+            if owner[0] != project and any(_clash(port, p) for p in service.applied.ports):
+                return f"project {owner[0]}, container {owner[1]}"
+        return self.foreign_ports.get((port.host_ip, port.host_port, port.protocol))
+
+    def containers(self) -> tuple[ObservedContainer, ...]:
+        with self._lock:
+            return tuple(self.generations[id] for id in sorted(self.generations))
+
+    def services(self) -> tuple[ObservedService, ...]:
+        with self._lock:
+            return tuple(each for _, each in sorted(self.services_made.items()))
+
+    def projects(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(sorted(self.specs))
+
+    def images(self) -> tuple[ImageSummary, ...]:
+        with self._lock:
+            return tuple(
+                ImageSummary(id=id, references=(name,)) for name, id in sorted(self.local.items())
+            )
+
+    # --- projects, images, networks, volumes -----------------------------------------------------
+
+    def adopt_project(self, project: str, spec_path: str) -> None:
+        with self._verb("adopt", project):
+            self._effect(f"adopt {project}")
+            self.specs[project] = spec_path
+
+    def forget_project(self, project: str) -> None:
+        with self._verb("forget", project):
+            assert not _of(project, self.networks_made), "networks are left"
+            assert not _of(project, self.services_made), "services are left"
+            assert all(each.key.project != project for each in self.containers())
+            self._effect(f"forget {project}")
+            self.specs.pop(project, None)
+
+    def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
+        with self._verb("pull", image.name):
+            report(Progress(what=image.name, doing="downloading", done=1, total=2))
+            self._effect(f"pull {image.name}")
+            id = self.registry.setdefault(image.name, image_id(image.name, 1))
+            self.local[image.name] = id
+            self.stale.pop(image.name, None)
+            return id
+
+    def create_network(self, network: NetworkSpec) -> None:
+        with self._verb("create network", network.name):
+            self._need_host()
+            self._need_record(network.project)
+            if (network.project, network.name) not in self.networks_made:
+                self._effect(f"create network {network.name}")
+                subnet = network.subnet or f"10.240.{len(self.networks_made)}.0/24"
+                made = ObservedNetwork(applied=network, subnet=subnet)
+                self.networks_made[network.project, network.name] = made
+
+    def remove_network(self, project: str, name: str) -> None:
+        with self._verb("remove network", name):
+            for each in self.containers():
+                assert each.key.project != project or name not in (each.applied or _NO).networks
+            assert all(
+                name not in s.applied.networks for s in _of(project, self.services_made).values()
+            )
+            self._effect(f"remove network {name}")
+            self.networks_made.pop((project, name), None)
+
+    def create_volume(self, volume: VolumeSpec) -> None:
+        with self._verb("create volume", volume.name):
+            self._need_record(volume.project)
+            if (volume.project, volume.name) not in self.volumes_made:
+                self._effect(f"create volume {volume.name}")
+                made = ObservedVolume(applied=volume)
+                self.volumes_made[volume.project, volume.name] = made
+
+    def remove_volume(self, project: str, name: str) -> None:
+        with self._verb("remove volume", name):
+            for each in self.containers():
+                mounts = (each.applied or _NO).mounts if each.key.project == project else ()
+                assert all(not isinstance(m, VolumeMount) or m.volume != name for m in mounts)
+            self._effect(f"remove volume {name}")
+            self.volumes_made.pop((project, name), None)
+
+    # --- services -------------------------------------------------------------------------------
+
+    def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
+        with self._verb("register", project):
+            self._need_host()
+            self._need_record(project)
+            changed = {service.name for service in services}
+            for service in services:
+                for network in service.networks:
+                    assert (project, network) in self.networks_made, f"no network {network}"
+                self._check_ports(project, service, changed)
+            self._effect(f"register {' '.join(sorted(changed))}")
+            for service in services:
+                old = self.services_made.get((project, service.name))
+                self.services_made[project, service.name] = ObservedService(
+                    applied=service,
+                    ports=tuple(
+                        PublishedPort(spec=port, host_port=port.host_port or 49152 + number)
+                        for number, port in enumerate(service.ports)
+                    ),
+                    targets=old.targets if old else (),
+                )
+
+    def _check_ports(self, project: str, service: ServiceSpec, changed: set[str]) -> None:
+        for port in service.ports:
+            if holder := self._taken(project, port):
+                raise FakeFault(f"port {port} is taken", why=f"{holder} has it")
+            for (owner, name), other in self.services_made.items():
+                if owner == project and name != service.name and name not in changed:
+                    clash = any(_clash(port, p) for p in other.applied.ports)
+                    assert not clash, f"{service.name} wants {port} of {name}"
+
+    def unregister(self, project: str, names: Sequence[str]) -> None:
+        with self._verb("unregister", project):
+            self._effect(f"unregister {' '.join(names)}")
+            for name in names:
+                self.services_made.pop((project, name), None)
+
+    def serve(self, project: str, service: str, ids: Sequence[str]) -> None:
+        with self._verb("serve", service):
+            self._need_host()
+            there = self.services_made.get((project, service))
+            assert there is not None, f"service {service} is not registered"
+            assert all(id in self.generations for id in ids), f"{service} to what is not there"
+            self._effect(f"serve {service}")
+            made = msgspec.structs.replace(there, targets=tuple(ids))
+            self.services_made[project, service] = made
+
+    # --- containers -----------------------------------------------------------------------------
+
+    def create(self, key: ContainerKey, generation: int, spec: ContainerSpec) -> None:
+        with self._verb("create", key.name):
+            self._need_host()
+            self._need_record(key.project)
+            assert spec.image in self.local, f"no image {spec.image}"
+            for network in spec.networks:
+                assert (key.project, network) in self.networks_made, f"no network {network}"
+            for mount in spec.mounts:
+                if isinstance(mount, VolumeMount):
+                    assert (key.project, mount.volume) in self.volumes_made, f"no {mount}"
+            id = container_id(key, generation)
+            there = self.generations.get(id)
+            if there is None:
+                self._effect(f"begin {key.name}@{generation}")
+                self.last[str(key)] = max(generation, self.last.get(str(key), 0))
+                there = self.generations[id] = ObservedContainer(
+                    key=key, id=id, generation=generation, phase=Phase.CREATING
+                )
+            if there.phase is Phase.CREATING:
+                self._effect(f"create {key.name}@{generation}")
+                anonymous = (m.target for m in spec.mounts if isinstance(m, AnonymousMount))
+                self.change(
+                    id,
+                    phase=Phase.CREATED,
+                    applied=spec,
+                    image_id=self.local[spec.image],
+                    created_at=float(next(self._clock)),
+                    volumes=tuple(sorted(anonymous)),
+                )
+
+    def start(self, id: str) -> None:
+        with self._verb("start", self._name(id)):
+            self._need_host()
+            there = self.generations[id]
+            assert there.phase is not Phase.CREATING, "half made"
+            assert there.applied is not None
+            if there.phase in RUNNING:
+                return
+            self._nobody_else_writes(there, there.applied)
+            self._effect(f"start {there.key.name}@{there.generation}")
+            link = tuple(d for d in there.defects if d.kind is not DefectKind.LINK)
+            self.change(
+                id,
+                phase=Phase.RUNNING,
+                pid=1000 + next(self._clock) % 1000,
+                exit_code=None,
+                held=False,
+                restarts=0,
+                limits=_limits(there.applied),
+                started_at=float(next(self._clock)),
+                defects=link,
+            )
+
+    def _nobody_else_writes(self, one: ObservedContainer, spec: ContainerSpec) -> None:
+        for other in self.containers():
+            if other.key == one.key and other.id != one.id and other.phase in RUNNING:
+                both = _written(spec) & _written(other.applied or _NO)
+                assert not both, f"two generations of {one.key} write to {both}"
+
+    def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
+        with self._verb("ready", self._name(id)):
+            there = self.generations[id]
+            if there.phase not in RUNNING or not self.ready(there.applied or _NO):
+                raise FakeFault(f"{there.key.name} does not listen", why=f"after {timeout:.0f} s")
+
+    def update(self, id: str, spec: ContainerSpec) -> None:
+        with self._verb("update", self._name(id)):
+            there = self.generations[id]
+            self._effect(f"update {there.key.name}@{there.generation}")
+            live = _limits(spec) if there.phase in RUNNING else None
+            self.change(id, applied=spec, limits=live)
+
+    def mend(self, id: str | None) -> None:
+        with self._verb("mend", self._name(id) if id else "host"):
+            self._effect(f"mend {self._name(id) if id else 'host'}")
+            if id is None:
+                self.broken.clear()
+            else:
+                defects = self.generations[id].defects
+                self.change(id, defects=tuple(d for d in defects if d.kind is not DefectKind.LINK))
+
+    def stop(self, id: str, *, by_hand: bool = False) -> None:
+        with self._verb("stop", self._name(id)):
+            there = self.generations.get(id)
+            if there is None or there.phase not in RUNNING:
+                return
+            self._effect(f"stop {there.key.name}@{there.generation}")
+            self.exit(id, 143)
+            self.change(id, held=by_hand)
+
+    def remove(self, id: str) -> None:
+        with self._verb("remove", self._name(id)):
+            there = self.generations.get(id)
+            if there is None:
+                return
+            self._effect(f"unlink {there.key.name}@{there.generation}")
+            self.change(id, phase=Phase.CREATING, pid=None, limits=None)
+            self._effect(f"remove {there.key.name}@{there.generation}")
+            del self.generations[id]
+            for where, service in self.services_made.items():
+                left = tuple(target for target in service.targets if target != id)
+                self.services_made[where] = msgspec.structs.replace(service, targets=left)
+
+    def _name(self, id: str) -> str:
+        there = self.generations.get(id)
+        return there.key.name if there else id[:12]
+
+    def _need_host(self) -> None:
+        assert not self.broken, "the host's part must be mended first"
+
+    def _need_record(self, project: str) -> None:
+        assert project in self.specs, "the project must be recorded first"
+
+    # --- the rest -------------------------------------------------------------------------------
+
+    def logs(self, id: str, *, tail: int | None, follow: bool) -> Iterator[LogLine]:
+        return iter(())
+
+    def wait_for_change(self, timeout: float) -> bool:
+        return False
+
+    def versions(self) -> tuple[PartVersion, ...]:
+        return (PartVersion(part="fake", version="1"),)
+
+    def close(self) -> None:
+        pass
+
+
+def image_id(name: str, version: int) -> str:
+    """The id of an image in this world."""
+    return f"sha256:{hashlib.sha256(f'{name} {version}'.encode()).hexdigest()}"
+
+
+_NO = ContainerSpec(image="")
+T = TypeVar("T")
+
+
+def _of(project: str, made: dict[tuple[str, str], T]) -> dict[str, T]:
+    return {name: made[owner, name] for owner, name in sorted(made) if owner == project}
+
+
+def _limits(spec: ContainerSpec) -> Limits:
+    pids = spec.pids_limit
+    return Limits(mem_limit=spec.mem_limit, cpus=spec.cpus, pids_limit=None if pids < 0 else pids)
+
+
+def _written(spec: ContainerSpec) -> set[str]:
+    """What a generation may write to that another one could share."""
+    found: set[str] = set()
+    for mount in spec.mounts:
+        match mount:
+            case VolumeMount(read_only=False):
+                found.add(f"volume {mount.volume}")
+            case BindMount(read_only=False):
+                found.add(mount.source)
+            case AnonymousMount():
+                found.add(f"anonymous {mount.target}")
+            case _:
+                pass
+    return found
+
+
+def _clash(one: PortSpec, other: PortSpec) -> bool:
+    if one.host_port is None or (one.host_port, one.protocol) != (other.host_port, other.protocol):
+        return False
+    return one.host_ip is None or other.host_ip is None or one.host_ip == other.host_ip
