@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from runtime import programs
 from runtime.api import PartVersion
 from runtime.embedded import cgroups
 from runtime.embedded.bundle import capabilities, seccomp
-from runtime.errors import ProgramFailed, ProgramMissing
+from runtime.errors import Fault, ProgramFailed, ProgramMissing
 
 # (part, how it is asked); absent parts are shown as such.
 _PROGRAMS = (
@@ -26,6 +27,22 @@ _PROGRAMS = (
     ("aardvark-dns", ("aardvark-dns", "--version")),
     ("nft", ("nft", "--version")),
 )
+
+
+class HybridHost(Fault):
+    """crun refuses hosts with v1 hierarchies whose v2 tree keeps controllers, and there is no
+    runc to take its place."""
+
+    def __init__(self, left: Sequence[str]) -> None:
+        self.left = tuple(left)
+        names = ",".join(left)
+        place = f"/sys/fs/cgroup/{names}"
+        super().__init__(
+            "crun cannot work on this host",
+            why=f"the controllers {names} are neither wholly in cgroup v1 nor is the host in v2",
+            hint=f"mkdir -p {place} && mount -t cgroup -o {names} {names} {place}\n"
+            "  or: apt-get install runc",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +77,19 @@ def read() -> HostFacts:
         },
         oom_score_adj=int(Path("/proc/self/oom_score_adj").read_text()),
     )
+
+
+def oci_program(layout: cgroups.Layout) -> str:
+    """The OCI runtime to use, by absolute path: crun, or runc where crun cannot work.
+
+    Raises ``HybridHost`` and ``ProgramMissing``.
+    """
+    if not layout.left:
+        return programs.find("crun")
+    try:
+        return programs.find("runc")
+    except ProgramMissing as missing:
+        raise HybridHost(layout.left) from missing
 
 
 def versions() -> tuple[PartVersion, ...]:

@@ -1,15 +1,13 @@
 """crun, or runc: the program that makes and starts a container; only what we use of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from runtime import programs
-from runtime.embedded.cgroups import Layout
 from runtime.embedded.process.identity import Identity, boot_id
-from runtime.errors import Fault, ProgramFailed, ProgramMissing
+from runtime.errors import Fault, ProgramFailed
 
 
 class StartFailed(Fault):
@@ -20,22 +18,6 @@ class StartFailed(Fault):
     def __init__(self, id: str, message: str) -> None:
         self.id, self.message = id, message
         super().__init__(f"container {id[:12]} cannot be started", why=message)
-
-
-class HybridHost(Fault):
-    """crun refuses hosts with v1 hierarchies whose v2 tree keeps controllers, and there is no
-    runc to take its place."""
-
-    def __init__(self, left: Sequence[str]) -> None:
-        self.left = tuple(left)
-        names = ",".join(left)
-        place = f"/sys/fs/cgroup/{names}"
-        super().__init__(
-            "crun cannot work on this host",
-            why=f"the controllers {names} are neither wholly in cgroup v1 nor is the host in v2",
-            hint=f"mkdir -p {place} && mount -t cgroup -o {names} {names} {place}\n"
-            "  or: apt-get install runc",
-        )
 
 
 class _CrunStatus(msgspec.Struct):
@@ -54,16 +36,6 @@ class OciRuntime:
 
     program: str
     root: Path
-
-    @classmethod
-    def pick(cls, layout: Layout, root: Path) -> "OciRuntime":
-        """crun, or runc where crun cannot work. Raises ``HybridHost`` and ``ProgramMissing``."""
-        if not layout.left:
-            return cls(program=programs.find("crun"), root=root)
-        try:
-            return cls(program=programs.find("runc"), root=root)
-        except ProgramMissing as missing:
-            raise HybridHost(layout.left) from missing
 
     def start(self, id: str) -> None:
         """Let the created container run. Raises ``StartFailed``.
