@@ -109,9 +109,9 @@ class _Checks:
         place, other = self._place(use), self._place(first)
         return Problem(
             text=text,
-            span=place.span if place else None,
-            width=place.width if place else 1,
-            other=other.span if other else None,
+            span=None if place is None else place.span,
+            width=1 if place is None else place.width,
+            other=None if other is None else other.span,
             other_text=relation,
         )
 

@@ -56,6 +56,7 @@ class _Composer:
 
     def __init__(self, source: Source, problems: list[Problem]) -> None:
         self._file = source.name
+        self._lines = len(source.lines())
         self._problems = problems
         self._anchors: dict[str, Node | None] = {}
         self._loader = _LOADER(source.text)
@@ -109,8 +110,17 @@ class _Composer:
         plain = event.style in (None, "") and event.tag != _CORE + "str"
         null = plain and event.value in _NULLS
         node = text_at(event.value, self._span(event), _width(event), plain=plain, null=null)
-        node.last_line = event.end_mark.line + 1
+        node.last_line = self._last_line(event)
         return node
+
+    def _last_line(self, event: Any) -> int:
+        """A block's end is marked where the next line's text begins, unless the file ends there."""
+        mark = event.end_mark
+        block = event.style in ("|", ">") and mark.line > event.start_mark.line
+        return int(mark.line if block and not self._ends_in(mark.line) else mark.line + 1)
+
+    def _ends_in(self, line: int) -> bool:
+        return line + 1 >= self._lines
 
     def _list(self, event: Any, depth: int) -> List:
         node = list_at(self._span(event), _width(event))

@@ -37,7 +37,7 @@ class Environment:
         except FileRefused as refusal:
             if not refusal.missing:
                 span = Span(self._shown(DOTENV), refusal.line, refusal.column)
-                self.problems.append(Problem(text=refusal.reason, span=span))
+                self.problems.append(Problem(text=f"the file {refusal.reason}", span=span))
             return
         self.variables = {**values, **self.environ}
 
@@ -53,7 +53,7 @@ class Environment:
     def _of_file(self, file: EnvFile, name: str, place: Node | None) -> dict[str, str]:
         where = f"container {quoted(name)}: {quoted(file.path)}"
         if not is_below(os.path.join(self.directory, file.path), self.directory):
-            hint = "put it into the project's folder, or link the folder that it is in"
+            hint = "copy it into the project's folder"
             self.problems.append(
                 problem_at(place, f"{where} is outside of the project's folder", hint=hint)
             )
@@ -83,7 +83,7 @@ class Environment:
 def _refused(refusal: FileRefused, where: str, place: Node | None) -> Problem:
     if refusal.missing:
         hint = "write `{path: …, required: false}` if it need not be there"
-        return problem_at(place, f"{where} does not exist", hint=hint)
+        return problem_at(place, f"{where} {refusal.reason}", hint=hint)
     at = f" (line {refusal.line})" if refusal.line else ""
     return problem_at(place, f"{where} {refusal.reason}{at}")
 

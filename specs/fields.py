@@ -94,7 +94,7 @@ class Spec(BaseModel):
         return {k: v for k, v in value.items() if not (is_null(v) or k.startswith("x-"))}
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def yaml_keys(cls) -> tuple[str, ...]:
         """The keys that YAML may use, in the order of the fields."""
         named = ((name, cls.model_fields[name]) for name in cls.model_fields)
         return tuple(_key(name, info) for name, info in named if name not in cls.internal)

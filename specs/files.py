@@ -47,7 +47,7 @@ def _bytes(path: str) -> bytes:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
         missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-        reason = "there is no such file" if missing else f"cannot be read: {_words(error)}"
+        reason = "does not exist" if missing else f"cannot be read: {_words(error)}"
         raise FileRefused(reason, missing=missing) from error
     with open(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
@@ -80,7 +80,11 @@ def check_printable(text: str) -> None:
     if match := _UNPRINTABLE.search(text):
         line, column = _place(text[: match.start()])
         code = f"U+{ord(match.group()):04X}"
-        raise FileRefused(f"holds the control character {code} here", line=line, column=column)
+        raise FileRefused(
+            f"holds the control character {code}, which YAML does not allow",
+            line=line,
+            column=column,
+        )
 
 
 def _place(before: str) -> tuple[int, int]:

@@ -21,9 +21,10 @@ from specs.files import FileRefused, Files, check_printable
 from specs.interpolate import Interpolation
 from specs.masking import hide_secrets
 from specs.merge import SECTIONS, merge
+from specs.model.container import Container
 from specs.model.mount import BindMount
 from specs.model.project import NAME_PATTERN, NAME_RULE, Project
-from specs.nodes import List, Map, Node
+from specs.nodes import List, Map, Node, map_at, map_like
 from specs.notations import name_of
 from specs.objects import Objects, read_objects
 from specs.problems import Problem, SpecErrors, in_order, problem_at, quoted
@@ -75,15 +76,20 @@ class _Loading:
         environment = self._environment(directory, os.path.dirname(main))
         documents = self._documents(main)
         root = merge(documents, self.problems)
-        self._fill(root, environment.variables)
+        interpolation = self._fill(root, environment.variables)
         context = Context(directory=directory, environ=environment.variables)
         objects = read_objects(root, context, self.problems)
         self._fill_environments(objects, root, environment)
-        if len(documents) == len(
-            self.sources
-        ):  # else something may be declared where we cannot see
+        # A file that cannot be read may declare what others name.
+        if len(documents) == len(self.sources):
             self._check_together(root, objects, main)
+        self._put_first(interpolation.problems)
         return self._project(root, objects, directory)
+
+    def _put_first(self, first: list[Problem]) -> None:
+        """A value whose variables cannot be filled in has no other problem worth telling."""
+        places = {problem.span for problem in first}
+        self.problems[:] = [*first, *(each for each in self.problems if each.span not in places)]
 
     def _environment(self, directory: str, shown: str) -> Environment:
         environment = Environment(
@@ -106,7 +112,9 @@ class _Loading:
             check_printable(source.text)
         except FileRefused as refusal:
             span = Span(name, refusal.line, refusal.column)
-            return self._told(Document(problems=[Problem(text=refusal.reason, span=span)]))
+            hint = "name a spec, or a folder that holds a `trueup.yaml`" if refusal.missing else ""
+            problem = Problem(text=f"the file {refusal.reason}", span=span, hint=hint)
+            return self._told(Document(problems=[problem]))
         read = document.read(source)
         hide_secrets(source, read.root)
         return self._told(read)
@@ -115,19 +123,23 @@ class _Loading:
         self.problems += read.problems
         return read
 
-    def _fill(self, root: Map, variables: Mapping[str, str]) -> None:
-        interpolation = Interpolation(variables, self.problems)
+    def _fill(self, root: Map, variables: Mapping[str, str]) -> Interpolation:
+        interpolation = Interpolation(variables)
         interpolation.fill(root)
         for name, node in interpolation.unset.items():
             self.warnings.append(unset_warning(name, node.span, node.width))
+        return interpolation
 
     def _fill_environments(self, objects: Objects, root: Map, environment: Environment) -> None:
         for name, container in objects.containers.items():
             node = root["containers"][name]
             objects.containers[name] = environment.filled(container, name, node)
+        for name, (node, container) in objects.salvaged.items():
+            environment.filled(container, name, node)  # for what is wrong with the files
 
     def _check_together(self, root: Map, objects: Objects, main: str) -> None:
-        self.problems += crosscheck(root, objects.containers)
+        whole, containers = _with_salvaged(root, objects)
+        self.problems += crosscheck(whole, containers)
         self.problems += _missing_files(root, objects)
         self.warnings += _missing_sources(root, objects)
         if not any(root.get(section) for section in SECTIONS) and not self.problems:
@@ -171,6 +183,16 @@ class _Loading:
     def _excerpt(self, span: Span | None, width: int) -> str:
         source = self.sources.get(span.file) if span else None
         return source.excerpt(span, width) if source and span else ""
+
+
+def _with_salvaged(root: Map, objects: Objects) -> tuple[Map, dict[str, Container]]:
+    """The containers, sound or in part, and the tree that their values come from."""
+    nodes = map_like(root.get("containers", map_at(root.span)), root.get("containers", {}))
+    nodes.update({name: node for name, (node, _) in objects.salvaged.items()})
+    whole = map_like(root, root)
+    whole["containers"] = nodes
+    parts = {name: container for name, (_, container) in objects.salvaged.items()}
+    return whole, {**objects.containers, **parts}
 
 
 def default_name(directory: str) -> str:

@@ -77,6 +77,31 @@ def list_at(span: Span, width: int = 1) -> List:
     return node
 
 
+def list_like(node: List, items: Iterable[Node]) -> List:
+    """A list of other items at the same place."""
+    other = List(items)
+    other.span, other.width, other.size, other.height = (
+        node.span,
+        node.width,
+        node.size,
+        node.height,
+    )
+    return other
+
+
+def map_like(node: Map, keys: Iterable[str]) -> Map:
+    """The same map with only some of its keys."""
+    other = Map((key, node[key]) for key in keys)
+    other.span, other.width, other.size, other.height = (
+        node.span,
+        node.width,
+        node.size,
+        node.height,
+    )
+    other.keys_at = {key: node.keys_at[key] for key in other}
+    return other
+
+
 def nearest_place(root: Node, path: Iterable[object]) -> Node | None:
     """The key or list item at the end of a path, or the last one there is; None: not even one."""
     place, node = None, root

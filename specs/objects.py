@@ -1,15 +1,15 @@
-"""Nodes -> models, one object at a time, and pydantic's words -> problems with their places.
+"""Nodes -> models, one object at a time.
 
 Each object is validated on its own, so that one that is broken keeps neither the problems of the
 others nor the checks between them from being told.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from specs.fields import Context, Spec
 from specs.model.container import Container
@@ -17,41 +17,44 @@ from specs.model.image import Image
 from specs.model.network import DEFAULT, Network
 from specs.model.registry import Registry
 from specs.model.volume import Volume
-from specs.nodes import Map, Node, Text, nearest_place
+from specs.nodes import List, Map, Node, Text, list_like, map_like
 from specs.notations import OBJECT_NAME, OBJECT_RULE, name_of, read_text
-from specs.problems import Problem, problem_at, quoted
-from specs.refusals import not_yet, placed, refuse, shown, unknown_key
+from specs.problems import Problem, quoted
+from specs.refusals import not_yet, refuse, unknown_key
+from specs.translation import Subject
 
 S = TypeVar("S", bound=Spec)
+T = TypeVar("T")
 
-_MAPS: Final = {"dict_type", "model_type", "model_attributes_type", "mapping_type"}
 _REGISTRY: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
 _REGISTRY_RULE: Final = "a host with its port if need be, such as registry.example:5000"
+_IMAGE: Final = "image"
 
 
 @dataclass(slots=True)
 class Objects:
-    """All that could be read of the sections."""
+    """All that could be read of the sections; `salvaged` is what is sound of broken containers."""
 
     registries: dict[str, Registry] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
+    salvaged: dict[str, tuple[Map, Container]] = field(default_factory=dict)
 
 
 def read_objects(root: Map, context: Context, problems: list[Problem]) -> Objects:
     """Read every section; the problems of all of them are added."""
     reader = _Reader(root, context, problems)
+    networks = reader.section("networks", Network, "network", _network_name)
+    name = _object_name
     return Objects(
         registries=reader.section("registries", Registry, "registry", _registry_name),
-        images=reader.section("images", Image, "image", _object_name("an image")),
-        volumes=reader.section("volumes", Volume, "volume", _object_name("a volume")),
-        networks={DEFAULT: Network()}
-        | reader.section("networks", Network, "network", _network_name),
-        containers=reader.section(
-            "containers", Container, "container", _object_name("a container")
-        ),
+        images=reader.section("images", Image, "image", name("an image")),
+        volumes=reader.section("volumes", Volume, "volume", name("a volume")),
+        networks={DEFAULT: Network()} | networks,
+        containers=reader.section("containers", Container, "container", name("a container")),
+        salvaged=reader.salvaged,
     )
 
 
@@ -66,15 +69,16 @@ def _registry_name(key: Text) -> Any:
 
 def _network_name(key: Text) -> Any:
     if key != DEFAULT:
-        refuse([not_yet(key, "more than the one network", "it is called `default`")])
+        refuse([not_yet(key, f"a network other than `{DEFAULT}`")])
     return key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Reader:
     root: Map
     context: Context
     problems: list[Problem]
+    salvaged: dict[str, tuple[Map, Container]] = field(default_factory=dict)
 
     def section(
         self, section: str, spec: type[S], noun: str, check_name: Callable[[Text], Any]
@@ -83,15 +87,23 @@ class _Reader:
         nodes = self.root.get(section, Map())
         read: dict[str, S] = {}
         for name, node in nodes.items():
-            key = nodes.keys_at[name]
-            try:
-                check_name(key)
-                read[str(name)] = spec.model_validate(node, context=self.context)
-            except ValidationError as error:
-                owner = _Owner(spec, f"{noun} {quoted(name)}", key, node)
-                self.problems.extend(owner.problems_of(error))
-            self.problems.extend(_internal_keys(spec, node))
+            subject = Subject(spec, f"{noun} {quoted(name)}", nodes.keys_at[name], node)
+            named = self._attempt(subject, partial(check_name, subject.key))
+            read_it = partial(spec.model_validate, node, context=self.context)
+            valid = self._attempt(subject, read_it)
+            self.problems += _internal_keys(spec, node)
+            if valid is not None and named is not None:
+                read[str(name)] = valid
+            elif spec is Container and isinstance(node, Map):
+                self.salvaged[str(name)] = _salvage(node, self.context)
         return read
+
+    def _attempt(self, subject: Subject, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except ValidationError as error:
+            self.problems += subject.problems_of(error)
+            return None
 
 
 def _internal_keys(spec: type[Spec], node: Node) -> list[Problem]:
@@ -100,92 +112,21 @@ def _internal_keys(spec: type[Spec], node: Node) -> list[Problem]:
     return [unknown_key(keys[name], spec) for name in keys.keys() & spec.internal]
 
 
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    """The object that an error is about."""
-
-    spec: type[Spec]
-    label: str
-    key: Text
-    node: Node
-
-    def problems_of(self, error: ValidationError) -> list[Problem]:
-        return [self._problem(details) for details in error.errors(include_url=False)]
-
-    def _problem(self, details: ErrorDetails) -> Problem:
-        path = details["loc"]
-        place = nearest_place(self.node, path) or self.key
-        context: Mapping[str, Any] = details.get("ctx", {})
-        if isinstance(problem := context.get("problem"), Problem):
-            return self._labelled(problem, path, place)
-        match details["type"]:
-            case "extra_forbidden":
-                return unknown_key(_as_text(place), self._spec_at(path))
-            case "missing":
-                return self._missing(path)
-            case "value_error":
-                text = f"{self._where(path[:1])} {context.get('error')}"
-                return problem_at(place, text)
-            case kind:
-                return self._misfit(kind, path, details["msg"])
-
-    def _labelled(self, problem: Problem, path: tuple[int | str, ...], place: Node) -> Problem:
-        """The problem under the name of the field that it is in."""
-        text = f"{self._where(path[:1])}: {problem.text}"
-        if problem.span is None:
-            return replace(problem, text=text, span=place.span, width=place.width)
-        return replace(problem, text=text)
-
-    def _where(self, path: tuple[int | str, ...]) -> str:
-        return ", ".join([self.label, *(quoted(str(part)) for part in path)])
-
-    def _missing(self, path: tuple[int | str, ...]) -> Problem:
-        holder = nearest_place(self.node, path[:-1]) or self.key
-        spec, name = self._spec_at(path), str(path[-1])
-        description = spec.model_fields[name].description or ""
-        text = f"{self._where(path[:-1])} has no {quoted(name)}"
-        return problem_at(holder, text, expected=f"{name}: {_lower(description)}")
-
-    def _misfit(self, kind: str, path: tuple[int | str, ...], message: str) -> Problem:
-        value = _value_at(self.node, path)
-        expected = "a map `{key: value}`" if kind in _MAPS else _lower(message)
-        at = placed(value) or nearest_place(self.node, path) or self.key
-        return problem_at(
-            at, f"{self._where(path[:1])}: {shown(value)} does not fit here", expected=expected
-        )
-
-    def _spec_at(self, path: tuple[int | str, ...]) -> type[Spec]:
-        """The model that the last part of a path is a key of."""
-        spec = self.spec
-        for part in path[:-1]:
-            info = spec.model_fields.get(str(part))
-            spec = _spec_in(info.annotation) or spec if info else spec
-        return spec
+def _salvage(node: Map, context: Context) -> tuple[Map, Container]:
+    """What is sound of a broken container: its sound fields, and of the others' lists the items."""
+    keys = [key for key in Container.yaml_keys() if key in node]
+    sound = map_like(node, (key for key in keys if _is_sound(key, node[key], context)))
+    for key in keys:
+        if key not in sound and isinstance(items := node[key], List):
+            kept = [item for item in items if _is_sound(key, list_like(items, [item]), context)]
+            if _is_sound(key, rest := list_like(items, kept), context):
+                sound[key], sound.keys_at[key] = rest, node.keys_at[key]
+    return sound, Container.model_validate({_IMAGE: "unknown", **sound}, context=context)
 
 
-def _spec_in(annotation: Any) -> type[Spec] | None:
-    """The model in `Model | None`."""
-    for each in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(each, type) and issubclass(each, Spec):
-            return each
-    return None
-
-
-def _value_at(node: Node, path: tuple[int | str, ...]) -> Any:
-    for part in path:
-        if isinstance(node, Map) and part in node:
-            node = node[str(part)]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-    return node
-
-
-def _as_text(place: Node) -> Text:
-    if not isinstance(place, Text):
-        raise TypeError("an unknown key without its place")
-    return place
-
-
-def _lower(sentence: str) -> str:
-    sentence = sentence.strip().rstrip(".")
-    return sentence[:1].lower() + sentence[1:]
+def _is_sound(key: str, value: Node, context: Context) -> bool:
+    try:
+        Container.model_validate({_IMAGE: "unknown", key: value}, context=context)
+    except ValidationError:
+        return False
+    return True

@@ -58,8 +58,8 @@ def problem_at(
     """A problem with this node's place."""
     return Problem(
         text=text,
-        span=node.span if node else None,
-        width=node.width if node else 1,
+        span=None if node is None else node.span,
+        width=1 if node is None else node.width,
         expected=expected,
         nearest=nearest,
         hint=hint,
@@ -114,7 +114,9 @@ def nearest_word(word: str, known: Iterable[str]) -> str:
     if _folded(word) in folded:
         return folded[_folded(word)]
     close = difflib.get_close_matches(_folded(word)[:100], folded, n=1, cutoff=0.6)
-    return folded[close[0]] if close else ""
+    swapped = (each for each in folded if sorted(each) == sorted(_folded(word)))
+    near = close[0] if close else next(swapped, None)  # `bd` for `db` is too short for difflib
+    return folded[near] if near else ""
 
 
 def _folded(word: str) -> str:

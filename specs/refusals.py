@@ -95,7 +95,7 @@ def unknown_key(key: Text, spec: type[Spec]) -> Problem:
         return problem_at(key, text)
     if key in spec.planned:
         return problem_at(key, f"{quoted(key)} is a key that trueup does not carry out yet")
-    return unknown_word(key, spec.keys(), spec.noun, spec.renamed.get(key.lower(), ""))
+    return unknown_word(key, spec.yaml_keys(), spec.noun, spec.renamed.get(key.lower(), ""))
 
 
 def unknown_word(key: Text, known: Iterable[str], noun: str, meant: str = "") -> Problem:

@@ -9,6 +9,8 @@ import shlex
 import signal
 from typing import Final
 
+from specs.problems import nearest_word
+
 MAX_ID: Final = (1 << 31) - 1  # uids above are read as negative by some kernels' interfaces
 MAX_BYTES: Final = (1 << 63) - 1
 
@@ -28,6 +30,7 @@ _NANOSECONDS: Final = {
 _MODE: Final = re.compile(r"(?:0[oO])?[0-7]{1,5}")
 _TRUE: Final = {"true", "yes", "on", "y"}
 _FALSE: Final = {"false", "no", "off", "n"}
+_SIGNALS: Final = "a signal such as SIGTERM, SIGQUIT or a number from 1 to 64"
 _RT_MIN, _RT_MAX = 34, 64  # glibc's and musl's SIGRTMIN and SIGRTMAX on Linux
 
 
@@ -170,7 +173,7 @@ def parse_signal(text: str) -> str:
             _RT_MIN + step if offset.group(1) == "IN+" else _RT_MAX - step, _RT_MIN
         )
     if name not in signal.Signals.__members__:
-        raise Unreadable("a signal such as SIGTERM, SIGQUIT or a number from 1 to 64")
+        raise Unreadable(_SIGNALS, reason="is not a signal", nearest=_near_signal(name))
     return signal.Signals[name].name  # some have two names: SIGPOLL is SIGIO
 
 
@@ -179,7 +182,11 @@ def _signal_by_number(number: int, lowest: int = 1) -> str:
         return signal.Signals(number).name
     if max(lowest, _RT_MIN) <= number <= _RT_MAX:
         return "SIGRTMIN" if number == _RT_MIN else f"SIGRTMIN+{number - _RT_MIN}"
-    raise Unreadable("a signal such as SIGTERM, SIGQUIT or a number from 1 to 64")
+    raise Unreadable(_SIGNALS)
+
+
+def _near_signal(name: str) -> str:
+    return nearest_word(name, signal.Signals.__members__)
 
 
 def parse_command(text: str) -> tuple[str, ...]:

@@ -122,5 +122,5 @@ def escaped(text: str) -> str:
 def _written_out(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code == 9:
-        return " "
+        return "\\t"
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

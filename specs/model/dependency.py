@@ -77,7 +77,7 @@ def _condition_faults(value: object) -> list[Problem]:
     if isinstance(value, Text) and value in _SPELLINGS:
         return []
     if isinstance(value, Text) and value in _LATER:
-        return [not_yet(value, f"the condition `{value}`", "`service_started` is")]
+        return [not_yet(value, f"the condition `{value}`", "only `service_started` is so far")]
     near = nearest_word(value, [*_SPELLINGS, *_LATER]) if isinstance(value, Text) else ""
     hint = f"did you mean `{near}`?" if near else ""
     return [wrong(value, "service_started", reason="is not a condition", hint=hint)]

@@ -1,6 +1,7 @@
 """What is mounted into a container: named volumes, paths of the host, anonymous volumes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final, NoReturn
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
@@ -156,7 +157,9 @@ def type_of(item: dict[str, Any]) -> str:
         refuse([not_yet(kind, f"a mount of type `{kind}`")])
     if kind is None or is_null(kind):
         refuse([wrong(item, "a `type`: volume, bind or tmpfs", reason="has no `type`")])
-    return refuse([wrong(kind, "one of volume, bind, tmpfs", reason="is not a type of mount")])
+    near = nearest_word(kind, _TYPES) if isinstance(kind, str) else ""
+    problem = wrong(kind, "one of " + ", ".join(_TYPES), reason="is not a type of mount")
+    return refuse([replace(problem, nearest=near)])
 
 
 def long_texts(
@@ -183,7 +186,9 @@ def _long_target(item: dict[str, Any], texts: dict[str, str]) -> str:
 
 def _read_all(value: object, info: ValidationInfo) -> Any:
     context = context_of(info)
-    return each_of(value, "a list of mounts", lambda item: read_mount(item, context))
+    return each_of(
+        value, 'a list of mounts such as `["data:/data"]`', lambda item: read_mount(item, context)
+    )
 
 
 _LONG_SCHEMA: Final = {

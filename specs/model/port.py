@@ -174,7 +174,7 @@ def _refuse(item: str, reason: str, expected: str = FORMS, hint: str = "") -> No
 
 
 def _read_all(value: object) -> Any:
-    found = each_of(value, "a list of ports", read_ports)
+    found = each_of(value, 'a list of ports such as `["8080:80"]`', read_ports)
     return tuple(
         port for ports in found for port in (ports if isinstance(ports, tuple) else (ports,))
     )

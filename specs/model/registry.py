@@ -56,11 +56,15 @@ class RegistryAuth(Spec):
 
 
 def _refuse_file(value: object) -> Any:
-    return refuse([not_yet(value, "a registry's own `ca`")]) if value is not None else None
+    return (
+        refuse([not_yet(value, "a certificate of the registry's own")])
+        if value is not None
+        else None
+    )
 
 
 def _refuse_mirrors(value: object) -> Any:
-    return refuse([not_yet(value, "`mirrors`")]) if value else ()
+    return refuse([not_yet(value, "asking other registries first")]) if value else ()
 
 
 class Registry(Spec):

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from specs.fields import Spec, about, is_null
 from specs.model.mount import long_texts
-from specs.nodes import List, Map, Text
+from specs.nodes import List, Map, Text, list_like, map_like
 from specs.notations import absolute, each_of, read_text
 from specs.problems import nearest_word
 from specs.refusals import not_yet, refuse, wrong
@@ -47,13 +47,6 @@ def take_tmpfs(data: dict[str, Any]) -> dict[str, Any]:
 def is_tmpfs(item: object) -> bool:
     """Whether an item of `volumes:` is memory."""
     return isinstance(item, Map) and item.get("type") == "tmpfs"
-
-
-def list_like(node: List, items: list[Any]) -> List:
-    """A list of other items at the same place."""
-    other = List(items)
-    other.span, other.width, other.size, other.height = node.span, node.width, 1, 1
-    return other
 
 
 def read_tmpfs(item: str | dict[str, Any]) -> TmpfsMount:
@@ -101,12 +94,7 @@ def _from_map(item: dict[str, Any]) -> TmpfsMount:
 
 
 def _without(item: dict[str, Any], key: str) -> dict[str, Any]:
-    if not isinstance(item, Map) or key not in item:
-        return item
-    rest = Map({k: v for k, v in item.items() if k != key})
-    rest.span, rest.width, rest.size, rest.height = item.span, item.width, item.size, item.height
-    rest.keys_at = {k: v for k, v in item.keys_at.items() if k != key}
-    return rest
+    return map_like(item, item.keys() - {key}) if isinstance(item, Map) else item
 
 
 def _read_all(value: object) -> Any:
