@@ -7,13 +7,15 @@ which resolve once never notice an update, and a port picked once stays.
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from runtime.embedded.router import addresses
+from msgspec import structs
 
 from runtime.api import PortSpec, ServiceSpec
-from runtime.embedded.ledger import NetworkRow, State
+from runtime.embedded.ledger import NetworkRow, ServiceRow, State
+from runtime.embedded.router import addresses
+from runtime.embedded.router.wiring import Pool
 from runtime.errors import Fault
 
-FreePort = Callable[[str | None, str, Iterable[int]], int]
+FreePort = Callable[[str | None, str], int]
 
 
 class UnknownNetwork(Fault):
@@ -47,7 +49,7 @@ def network_of(state: State, project: str, name: str) -> NetworkRow:
 
 
 def subnet(
-    state: State, pool: addresses.Pool, wanted: str | None, host_routes: Sequence[IPv4Network]
+    state: State, pool: Pool, wanted: str | None, host_routes: Sequence[IPv4Network]
 ) -> IPv4Network:
     """The subnet of a new network: the one asked for if nobody has it, else a free one."""
     owners = {row.subnet: f"project {row.spec.project}" for row in state.networks.values()}
@@ -90,8 +92,11 @@ def generation_addresses(
 
 
 def _addresses_on(state: State, network: int) -> frozenset[IPv4Address]:
-    rows = (*state.services.values(), *state.containers.values())
-    return frozenset(row.addresses[network] for row in rows if network in row.addresses)
+    held = (
+        *(row.addresses for row in state.services.values()),
+        *(row.addresses for row in state.containers.values()),
+    )
+    return frozenset(each[network] for each in held if network in each)
 
 
 def host_ports(
@@ -100,25 +105,46 @@ def host_ports(
     """The host port of each published port: as asked, as it was, or a free one."""
     row = state.services.get((spec.project, spec.name))
     kept = {} if row is None else dict(row.ports)
-    promised = {port for other in state.services.values() for _, port in other.ports}
     return tuple(
-        (
-            port,
-            port.host_port or kept.get(port) or free_port(port.host_ip, port.protocol, promised),
-        )
+        (port, port.host_port or kept.get(port) or free_port(port.host_ip, port.protocol))
         for port in spec.ports
     )
 
 
-def claimant(state: State, project: str, service: str, port: PortSpec) -> str | None:
-    """Which other service was promised this host port already, as a name for people."""
-    for (other_project, other_name), row in state.services.items():
-        if (other_project, other_name) == (project, service):
-            continue
-        for other, host_port in row.ports:
-            if host_port == port.host_port and _overlap(other, port):
-                return f"{other_project}/{other_name}"
+def claimant(state: State, project: str, port: PortSpec) -> str | None:
+    """Which service of another project was promised this host port, as a name for people.
+
+    Within a project the spec decides, see ``without_ports``.
+    """
+    for (owner, name), row in state.services.items():
+        if owner != project and any(
+            host_port == port.host_port and _overlap(other, port) for other, host_port in row.ports
+        ):
+            return f"{owner}/{name}"
     return None
+
+
+def without_ports(
+    state: State, project: str, services: Sequence[ServiceSpec]
+) -> tuple[ServiceRow, ...]:
+    """Rows of the project that must let go of a port because ``services`` have it from now on."""
+    wanted = [(spec.name, port) for spec in services for port in spec.ports if port.host_port]
+    return tuple(
+        structs.replace(row, ports=kept)
+        for (owner, name), row in state.services.items()
+        if owner == project
+        and (kept := tuple(each for each in row.ports if not _wanted(name, each, wanted)))
+        != row.ports
+    )
+
+
+def _wanted(name: str, held: tuple[PortSpec, int], wanted: Sequence[tuple[str, PortSpec]]) -> bool:
+    """Whether another service than ``name`` wants the port that it holds."""
+    port, host_port = held
+    return any(
+        other != name and host_port == each.host_port and _overlap(port, each)
+        for other, each in wanted
+    )
 
 
 def _overlap(one: PortSpec, other: PortSpec) -> bool:

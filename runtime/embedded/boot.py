@@ -50,10 +50,20 @@ def begin(paths: Paths) -> None:
 
 
 def empty(paths: Paths) -> None:
-    """Remove all of ``paths.run``: its mounts first, so that nothing behind one is touched."""
+    """Remove what is in ``paths.run``: its mounts first, so that nothing behind one is touched.
+
+    The locks stay: whoever calls this holds some, and each goes when it is released.
+    """
     for target in _mounted_below(paths.run):
         mounts.unmount(target)
-    remove_tree(paths.run)
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(paths.run):
+            if entry.name == paths.locks.name:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
 
 
 def _mounted_below(folder: Path) -> list[str]:

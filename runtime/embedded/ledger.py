@@ -222,9 +222,6 @@ class Writer:
     def set_pool(self, pool: IPv4Network, shadow: IPv4Network) -> None:
         self._put("meta", key="pool", value=f"{pool} {shadow}")
 
-    def clear_pool(self) -> None:
-        self._run("DELETE FROM meta WHERE key = 'pool'")
-
     def put_project(self, name: str, spec_path: str) -> None:
         self._put("projects", name=name, spec_path=spec_path)
 
@@ -299,6 +296,25 @@ class Writer:
             row.key.replica,
             row.generation,
         )
+
+    def mark_whole(self, id: str) -> None:
+        """``create`` has come to its end."""
+        self._run("UPDATE containers SET whole = 1 WHERE id = ?", id)
+
+    def set_spec(self, id: str, spec: ContainerSpec) -> None:
+        self._run("UPDATE containers SET spec = ? WHERE id = ?", encode(spec), id)
+
+    def restore(self, before: State) -> None:
+        """Put networks and services back to what they were."""
+        now = self.state()
+        for key in now.networks.keys() - before.networks.keys():
+            self.drop_network(*key)
+        for key in now.services.keys() - before.services.keys():
+            self.drop_service(*key)
+        for key, row in before.services.items():
+            if now.services.get(key) != row:
+                self.put_service(row.spec, row.addresses, row.ports)
+                self.set_targets(*key, row.targets)
 
     def next_serial(self) -> int:
         """A number that was never used before on this instance."""

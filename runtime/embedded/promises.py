@@ -2,11 +2,9 @@
 
 from ipaddress import IPv4Address
 
-from runtime.embedded.router.addresses import Pool
-from runtime.embedded.router.wiring import Link, NetworkWire, PortWire, ServiceWire, Wiring
-
 from runtime.embedded.ledger import ContainerRow, NetworkRow, ServiceRow, State
 from runtime.embedded.paths import Paths
+from runtime.embedded.router.wiring import Link, NetworkWire, Pool, PortWire, ServiceWire, Wiring
 
 
 def wiring(state: State) -> Wiring | None:
@@ -33,8 +31,10 @@ def network_wire(row: NetworkRow) -> NetworkWire:
     )
 
 
-def links(state: State, row: ContainerRow, paths: Paths) -> tuple[Link, ...]:
-    """The links that a generation shall have, one per network."""
+def links(
+    state: State, row: ContainerRow, paths: Paths, pid: int | None = None
+) -> tuple[Link, ...]:
+    """The links that a generation shall have, one per network; ``pid`` is its process, if any."""
     return tuple(
         Link(
             container=row.id,
@@ -42,8 +42,10 @@ def links(state: State, row: ContainerRow, paths: Paths) -> tuple[Link, ...]:
             serial=row.serial,
             address=address,
             network=network_wire(state.network_by_id(network)),
+            index=index,
+            pid=pid,
         )
-        for network, address in row.addresses.items()
+        for index, (network, address) in enumerate(row.addresses.items())
     )
 
 

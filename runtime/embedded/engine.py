@@ -1,0 +1,364 @@
+"""The embedded engine: the verbs of ``Runtime``, a few lines each.
+
+The order within a verb is always the same: commit the intent to the ledger, then make the
+kernel agree. What dies between the two is found by the next ``observe``.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from runtime.embedded.store.images import ImageStore
+
+from runtime import durable
+from runtime.api import (
+    ContainerKey,
+    ContainerSpec,
+    ImageSpec,
+    ImageSummary,
+    LogLine,
+    NetworkSpec,
+    Observed,
+    ObservedContainer,
+    ObservedService,
+    PartVersion,
+    Phase,
+    PortSpec,
+    Query,
+    RegistryAccess,
+    Report,
+    ServiceSpec,
+    VolumeSpec,
+    container_id,
+)
+from runtime.embedded import allocation, boot, cgroups, faults, promises
+from runtime.embedded.events import Exits
+from runtime.embedded.generation import Generations
+from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
+from runtime.embedded.network import Network
+from runtime.embedded.observe import Observer
+from runtime.embedded.paths import Paths
+from runtime.embedded.process.ociruntime import OciRuntime
+from runtime.embedded.process.supervise import Supervisor
+from runtime.embedded.router import addresses
+from runtime.embedded.router.wiring import Pool, Wiring
+from runtime.embedded.volumes import Volumes
+
+
+class Engine:
+    """An instance of the engine; implements ``runtime.api.Runtime``. Cheap to make."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._ledger = Ledger(paths.ledger)
+        self._volumes = Volumes(paths.volumes)
+        self._threads = threading.RLock()
+        self._exits = Exits(paths)
+        self._stack = ExitStack()
+        self._monitors = False
+        self._begun = False
+
+    @classmethod
+    def open(cls, paths: Paths) -> "Engine":
+        return cls(paths)
+
+    def close(self) -> None:
+        self._exits.close()
+        self._stack.close()
+        self._network.close()
+        self._ledger.close()
+
+    # --- parts, made when needed ------------------------------------------------------------
+
+    @cached_property
+    def _network(self) -> Network:
+        return Network(self._paths)
+
+    @cached_property
+    def _store(self) -> ImageStore:
+        return ImageStore(self._paths.store)
+
+    @cached_property
+    def _cgroups(self) -> cgroups.Layout:
+        return cgroups.detect()
+
+    @cached_property
+    def _supervisor(self) -> Supervisor:
+        from runtime.embedded import hostfacts
+
+        oci = OciRuntime(program=hostfacts.oci_program(self._cgroups), root=self._paths.oci)
+        return Supervisor(paths=self._paths, oci=oci, layout=self._cgroups)
+
+    @cached_property
+    def _generations(self) -> Generations:
+        return Generations(
+            paths=self._paths,
+            store=self._store,
+            volumes=self._volumes,
+            supervisor=self._supervisor,
+            network=self._network,
+            layout=self._cgroups,
+        )
+
+    @cached_property
+    def _observer(self) -> Observer:
+        return Observer(
+            paths=self._paths,
+            store=self._store,
+            volumes=self._volumes,
+            supervisor=self._supervisor,
+            network=self._network,
+            layout=self._cgroups,
+        )
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def observe(self, query: Query) -> Observed:
+        return self._observer.observe(self._ledger.state(), query)
+
+    def containers(self) -> tuple[ObservedContainer, ...]:
+        return self._observer.containers(self._ledger.state(), project=None, broken={})
+
+    def services(self) -> tuple[ObservedService, ...]:
+        state = self._ledger.state()
+        return tuple(self._observer.service(row, state) for row in state.services.values())
+
+    def projects(self) -> tuple[str, ...]:
+        return tuple(sorted(self._ledger.state().projects))
+
+    def images(self) -> tuple[ImageSummary, ...]:
+        return self._store.list()
+
+    def logs(self, id: str, *, tail: int | None, follow: bool) -> Iterator[LogLine]:
+        from runtime.embedded.streams import logs
+
+        log = self.log_path(id)
+        return logs.lines(log, tail=tail, follow=follow, ended=lambda: self._is_over(id))
+
+    def log_path(self, id: str) -> Path:
+        """Where conmon writes the log of a container."""
+        self._row(id)
+        return self._paths.container(id) / "log"
+
+    def _is_over(self, id: str) -> bool:
+        """Whether a container writes no more: ended, and not to be restarted."""
+        return self._supervisor.state(id).phase not in (Phase.RUNNING, Phase.RESTARTING)
+
+    def versions(self) -> tuple[PartVersion, ...]:
+        from runtime.embedded import hostfacts
+
+        return hostfacts.versions()
+
+    # --- projects ---------------------------------------------------------------------------
+
+    def adopt_project(self, project: str, spec_path: str) -> None:
+        with self._writing() as writer:
+            writer.put_project(project, spec_path)
+
+    def forget_project(self, project: str) -> None:
+        with self._host_lock():
+            with self._writing() as writer:
+                writer.drop_project(project)
+                state = writer.state()
+                last = not (state.projects or state.networks or state.containers)
+            if last:
+                self._tear_down(promises.wiring(state))
+
+    def _tear_down(self, wiring: Wiring | None) -> None:
+        """The last project is gone: nothing of the instance stays in the kernel."""
+        self._stack.close()
+        self._monitors = False
+        if wiring is not None:
+            self._network.tear_down(wiring)
+        cgroups.remove_empty(self._cgroups, f"{self._paths.cgroup}/monitors")
+        boot.empty(self._paths)
+        self._begun = False
+
+    # --- images, networks, volumes ----------------------------------------------------------
+
+    def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
+        self._begin()
+        return self._store.ensure(image, registries, report).id
+
+    def create_network(self, network: NetworkSpec) -> None:
+        with self._rewiring() as writer:
+            state = writer.state()
+            pool = self._pool(writer, state)
+            row = state.networks.get((network.project, network.name))
+            subnet = (
+                row.subnet
+                if row is not None
+                else allocation.subnet(state, pool, network.subnet, self._network.host_networks())
+            )
+            writer.put_network(network, subnet, addresses.gateway(subnet))
+
+    def remove_network(self, project: str, name: str) -> None:
+        with self._rewiring() as writer:
+            writer.drop_network(project, name)
+
+    def create_volume(self, volume: VolumeSpec) -> None:
+        self._begin()
+        self._volumes.create(volume)
+
+    def remove_volume(self, project: str, name: str) -> None:
+        self._volumes.remove(project, name)
+
+    # --- services ---------------------------------------------------------------------------
+
+    def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
+        with self._rewiring() as writer:
+            for row in allocation.without_ports(writer.state(), project, services):
+                writer.put_service(row.spec, row.addresses, row.ports)
+            for spec in services:
+                state = writer.state()
+                self._refuse_promised(state, spec)
+                ports = allocation.host_ports(state, spec, self._free_port(state))
+                writer.put_service(spec, allocation.service_addresses(state, spec), ports)
+
+    def unregister(self, project: str, names: Sequence[str]) -> None:
+        with self._rewiring() as writer:
+            for name in names:
+                writer.drop_service(project, name)
+
+    def serve(self, project: str, service: str, ids: Sequence[str]) -> None:
+        with self._rewiring() as writer:
+            writer.set_targets(project, service, ids)
+
+    def _refuse_promised(self, state: State, spec: ServiceSpec) -> None:
+        for port in spec.ports:
+            holder = allocation.claimant(state, spec.project, port)
+            if port.host_port and holder:
+                raise faults.PortPromised(port.host_port, port.protocol, spec.name, holder)
+
+    def _free_port(self, state: State) -> allocation.FreePort:
+        wiring = promises.wiring(state)
+        assert wiring is not None  # a service's network was looked up before
+        return lambda host_ip, protocol: self._network.free_port(wiring, host_ip, protocol)
+
+    def _pool(self, writer: Writer, state: State) -> Pool:
+        """The instance's address pool, picked with its first network."""
+        if state.pool is None:
+            picked = addresses.pick_pool(self._network.host_networks())
+            writer.set_pool(picked.pool, picked.shadow)
+            return picked
+        return Pool(pool=state.pool[0], shadow=state.pool[1])
+
+    # --- containers -------------------------------------------------------------------------
+
+    def create(self, key: ContainerKey, generation: int, spec: ContainerSpec) -> None:
+        self._begin()
+        id = container_id(key, generation)
+        row = self._ledger.state().containers.get(id)
+        if row is not None and row.whole:
+            return
+        image = self._generations.image(spec, str(key))
+        with self._writing() as writer:
+            row = self._generations.row(writer, id, key, generation, spec, image)
+            writer.put_container(row)
+        self._generations.make(row, image)
+        with self._writing() as writer:
+            writer.mark_whole(id)
+
+    def start(self, id: str) -> None:
+        self._begin()
+        self._enter_monitors()
+        self._generations.start(self._ledger.state(), self._row(id))
+
+    def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
+        self._generations.await_ready(self._row(id), ports, timeout)
+
+    def update(self, id: str, spec: ContainerSpec) -> None:
+        self._begin()
+        with self._writing() as writer:
+            row = self._row(id)
+            writer.set_spec(id, spec)
+        self._generations.update(self._ledger.state(), self._row(id), row.spec)
+
+    def mend(self, id: str | None) -> None:
+        self._begin()
+        state = self._ledger.state()
+        if id is not None:
+            self._generations.connect(state, self._row(id))
+            return
+        with self._host_lock():
+            wiring = promises.wiring(state)
+            if wiring is not None:
+                self._network.mend(wiring)
+
+    def stop(self, id: str, *, by_hand: bool = False) -> None:
+        self._generations.stop(self._row(id), by_hand=by_hand)
+
+    def remove(self, id: str) -> None:
+        row = self._ledger.state().containers.get(id)
+        if row is None:
+            return
+        self._generations.remove(row, self._ledger.state())
+        # A service that still leads to it would send clients nowhere: they are refused instead.
+        served = any(id in service.targets for service in self._ledger.state().services.values())
+        with self._rewiring() if served else self._writing() as writer:
+            writer.drop_container(id)
+
+    def wait_for_change(self, timeout: float) -> bool:
+        return self._exits.wait(timeout)
+
+    # --- how verbs work ---------------------------------------------------------------------
+
+    def _row(self, id: str) -> ContainerRow:
+        row = self._ledger.state().containers.get(id)
+        if row is None:
+            raise faults.NoSuchContainer(id)
+        return row
+
+    def _begin(self) -> None:
+        """The instance's folders are there and belong to this boot."""
+        with self._threads:
+            if not self._begun:
+                boot.begin(self._paths)
+                self._begun = True
+
+    def _enter_monitors(self) -> None:
+        """Until ``close`` this process is in the monitors' cgroup, so that conmons start there."""
+        with self._threads:
+            if not self._monitors:
+                self._stack.enter_context(cgroups.monitors(self._cgroups, self._paths.cgroup))
+                self._monitors = True
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        self._begin()
+        with self._ledger.writing() as writer:
+            yield writer
+
+    @contextmanager
+    def _host_lock(self) -> Iterator[None]:
+        """Guards addresses, ports, nftables and DNS for milliseconds; threads queue first."""
+        self._begin()
+        with self._threads, durable.lock(self._paths.locks / "host", what="the host's network"):
+            yield
+
+    @contextmanager
+    def _rewiring(self) -> Iterator[Writer]:
+        """Change rows, then the network from what it was to what the rows say now.
+
+        When the network refuses (a port is taken), the rows are put back.
+        """
+        with self._host_lock():
+            before = self._ledger.state()
+            with self._ledger.writing() as writer:
+                yield writer
+            try:
+                self._rewire(promises.wiring(before), promises.wiring(self._ledger.state()))
+            except BaseException:
+                with self._ledger.writing() as writer:
+                    writer.restore(before)
+                raise
+
+    def _rewire(self, before: Wiring | None, after: Wiring | None) -> None:
+        if after is None:
+            return
+        if before is None:
+            self._network.mend(after)
+        elif before != after:
+            self._network.change(before, after)

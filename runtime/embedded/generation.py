@@ -1,0 +1,347 @@
+"""From a row of the ledger to a running process, and back to nothing.
+
+A generation has a kept part (``lib/containers/<id>``: writable layer, log, its spec as applied)
+and a boot's part (``run/bundles/<id>``: OCI bundle, conmon's files, mounted root). ``make`` makes
+the first, ``start`` the second; after a reboot ``start`` alone is enough.
+"""
+
+import os
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from runtime.embedded.store.images import Image, ImageStore
+
+from runtime import durable
+from runtime.api import (
+    AnonymousMount,
+    BindMount,
+    ContainerKey,
+    ContainerSpec,
+    Limits,
+    Mount,
+    PortSpec,
+    TmpfsMount,
+    VolumeMount,
+    VolumeSpec,
+    encode,
+)
+from runtime.embedded import allocation, boot, cgroups, faults, promises
+from runtime.embedded.bundle import (
+    capabilities,
+    command,
+    config,
+    files,
+    filters,
+    seccomp,
+    users,
+)
+from runtime.embedded.dns import zones
+from runtime.embedded.layers import overlay, seed
+from runtime.embedded.ledger import ContainerRow, State, Writer
+from runtime.embedded.listeners import listening
+from runtime.embedded.network import Network
+from runtime.embedded.paths import Paths
+from runtime.embedded.process.supervise import Supervisor
+from runtime.embedded.signals import signal_number
+from runtime.embedded.volumes import Volumes, anonymous_name
+
+_POLL = 0.02  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generations:
+    """Makes, starts, changes and removes generations of one instance."""
+
+    paths: Paths
+    store: ImageStore
+    volumes: Volumes
+    supervisor: Supervisor
+    network: Network
+    layout: cgroups.Layout
+
+    # --- making -----------------------------------------------------------------------------
+
+    def image(self, spec: ContainerSpec, container: str) -> Image:
+        """The image that ``spec`` means. Raises ``ImageMissing``."""
+        image = self.store.find(spec.image)
+        if image is None:
+            raise faults.ImageMissing(spec.image, container)
+        return image
+
+    def row(
+        self,
+        writer: Writer,
+        id: str,
+        key: ContainerKey,
+        generation: int,
+        spec: ContainerSpec,
+        image: Image,
+    ) -> ContainerRow:
+        """The intent to make it, with fresh addresses."""
+        state = writer.state()
+        return ContainerRow(
+            id=id,
+            key=key,
+            generation=generation,
+            serial=writer.next_serial(),
+            whole=False,
+            spec=spec,
+            image=image.id,
+            command=command.arguments(spec, image.defaults),
+            volumes=tuple(
+                anonymous_name(key, mount.target)
+                for mount in _all_mounts(spec, image)
+                if isinstance(mount, AnonymousMount)
+            ),
+            created=time.time(),
+            addresses=allocation.generation_addresses(state, key.project, spec.networks),
+        )
+
+    def make(self, row: ContainerRow, image: Image) -> None:
+        """The kept part, and the volumes' first content. Repeating it is harmless."""
+        kept = self.paths.container(row.id)
+        for folder in (kept, kept / "upper", kept / "work"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        kept.chmod(0o700)
+        # The ledger is what counts; this copy is for rebuilding it.
+        durable.write(kept / "applied.json", encode(row.spec), sync=False)
+        self._mount_root(row, image)
+        for mount in _all_mounts(row.spec, image):
+            if isinstance(mount, AnonymousMount):
+                name = anonymous_name(row.key, mount.target)
+                self.volumes.create(VolumeSpec(project=row.key.project, name=name))
+            if isinstance(mount, AnonymousMount | VolumeMount):
+                self._seed(row, mount)
+
+    def _mount_root(self, row: ContainerRow, image: Image) -> Path:
+        root = self.paths.bundle(row.id) / "rootfs"
+        root.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if not boot.is_mounted(root):
+            kept = self.paths.container(row.id)
+            layers = self.store.layers(image.id)
+            overlay.mount(layers, kept / "upper", kept / "work", root)
+            files.check_root(root)
+        return root
+
+    def _seed(self, row: ContainerRow, mount: VolumeMount | AnonymousMount) -> None:
+        """A new volume starts with what the image has at its place, as with Docker."""
+        project, name = row.key.project, _volume_name(row.key, mount)
+        if self.volumes.needs_seed(project, name):
+            record = self.volumes.record(project, name)
+            seed.copy(
+                self.paths.bundle(row.id) / "rootfs",
+                mount.target,
+                self.volumes.data(project, name),
+            )
+            if record is not None:
+                self.volumes.create(record.spec)  # a declared owner or mode outranks the image's
+        self.volumes.mark_seeded(project, name)
+
+    # --- starting ---------------------------------------------------------------------------
+
+    def start(self, state: State, row: ContainerRow) -> None:
+        """Make it run, from whatever is there."""
+        image = self.store.image(row.image)
+        root = self._mount_root(row, image)
+        self._write_bundle(state, row, image, root)
+        self.connect(state, row)
+        self.supervisor.launch(row.id, self.cgroup(row), row.spec.restart)
+
+    def connect(self, state: State, row: ContainerRow) -> None:
+        """Its namespace and links as the ledger says; the process is not touched."""
+        pid = self.supervisor.state(row.id).pid
+        for link in promises.links(state, row, self.paths, pid):
+            self.network.connect(link)
+
+    def cgroup(self, row: ContainerRow) -> str:
+        return cgroups.path_for(self.paths.cgroup, row.key.project, row.id)
+
+    def _write_bundle(self, state: State, row: ContainerRow, image: Image, root: Path) -> None:
+        bundle = self.paths.bundle(row.id)
+        hostname = row.spec.hostname or row.id[:12]
+        networks = [state.network_by_id(id) for id in row.addresses]
+        texts = {
+            "hosts": files.hosts(hostname, [str(each) for each in row.addresses.values()]),
+            "hostname": files.hostname_file(hostname),
+            "resolv.conf": zones.resolv_conf(networks[0].gateway) if networks else "",
+        }
+        for name, text in texts.items():
+            durable.write(bundle / name, text.encode(), mode=0o644, sync=False)
+        durable.write(bundle / "config.json", self._config(row, image, root), sync=False)
+
+    def _config(self, row: ContainerRow, image: Image, root: Path) -> bytes:
+        spec, bundle = row.spec, self.paths.bundle(row.id)
+        hostname = spec.hostname or row.id[:12]
+        account = users.account(root, command.user(spec, image.defaults))
+        what = command.merge(spec, image.defaults, hostname=hostname, home=account.home)
+        caps = capabilities.resolve(spec.cap_add, spec.cap_drop, self._own_capabilities)
+        rules = self._seccomp(caps)
+        etc = tuple(
+            config.Bind(source=str(bundle / name), target=f"/etc/{name}", kind="file")
+            for name in ("hosts", "hostname", "resolv.conf")
+        )
+        mounts = tuple(self._mount(row.key, each) for each in _all_mounts(spec, image))
+        taken = {mount.target for mount in mounts}
+        return config.build(
+            config.BundleInput(
+                id=row.id,
+                rootfs=str(root),
+                args=what.args,
+                env=what.env,
+                cwd=what.cwd,
+                hostname=hostname,
+                netns=str(self.paths.namespace(row.id)),
+                cgroups_path=self.cgroup(row),
+                seccomp=rules,
+                capabilities=caps,
+                limits=_limits(spec),
+                uid=account.uid,
+                gid=account.gid,
+                groups=account.groups,
+                read_only=spec.read_only,
+                mounts=(*(each for each in etc if each.target not in taken), *mounts),
+                rlimits=config.default_rlimits(_hard_limits()),
+                cgroup_namespace=self.layout.kind is cgroups.Kind.V2,
+                annotations=filters.annotations(rules, self.paths.run / "seccomp"),
+            )
+        )
+
+    @cached_property
+    def _own_capabilities(self) -> frozenset[str]:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("CapBnd:"):
+                return capabilities.from_mask(int(line.split()[1], 16))
+        return frozenset()
+
+    def _seccomp(self, caps: Sequence[str]) -> dict[str, object]:
+        system = os.uname()
+        major, minor = system.release.split(".")[:2]
+        digits = "".join(character for character in minor if character.isdigit())
+        return seccomp.resolve(
+            seccomp.load(), caps, machine=system.machine, kernel=(int(major), int(digits))
+        )
+
+    def _mount(self, key: ContainerKey, mount: Mount) -> config.Bind | config.Tmpfs:
+        match mount:
+            case TmpfsMount():
+                return config.Tmpfs(target=mount.target, size=mount.size, mode=mount.mode)
+            case BindMount():
+                return self._bind(key, mount)
+            case VolumeMount() | AnonymousMount():
+                return config.Bind(
+                    source=str(self.volumes.data(key.project, _volume_name(key, mount))),
+                    target=mount.target,
+                    read_only=isinstance(mount, VolumeMount) and mount.read_only,
+                )
+
+    def _bind(self, key: ContainerKey, mount: BindMount) -> config.Bind:
+        source = Path(mount.source)
+        if not source.exists():
+            raise faults.BindSourceMissing(mount.source, str(key))
+        return config.Bind(
+            source=mount.source,
+            target=mount.target,
+            read_only=mount.read_only,
+            kind="dir" if source.is_dir() else "file",
+        )
+
+    # --- running ----------------------------------------------------------------------------
+
+    def await_ready(self, row: ContainerRow, ports: Sequence[PortSpec], timeout: float) -> None:
+        """Wait until it listens on ``ports``. Raises ``EndedEarly`` or ``NotReady``."""
+        wanted = {port.container_port for port in ports if port.protocol == "tcp"}
+        until = time.monotonic() + timeout
+        while True:
+            state = self.supervisor.state(row.id)
+            if state.pid is None:
+                raise faults.EndedEarly(str(row.key), state.exit_code)
+            missing = wanted - listening(state.pid)
+            if not missing:
+                return
+            if time.monotonic() > until:
+                raise faults.NotReady(
+                    str(row.key), ", ".join(f"{port}/tcp" for port in sorted(missing)), timeout
+                )
+            time.sleep(_POLL)
+
+    def update(self, state: State, row: ContainerRow, before: ContainerSpec) -> None:
+        """Make the fields that change in place as ``row`` says; ``before`` is what was applied.
+
+        What a restart reads (``config.json``) follows, so the next run has the same limits.
+        """
+        kept = self.paths.container(row.id)
+        durable.write(kept / "applied.json", encode(row.spec), sync=False)
+        process = self.supervisor.state(row.id)
+        if process.pid is not None:
+            cgroups.write_limits(self.layout, self.cgroup(row), _limits(row.spec))
+        self.supervisor.change(row.id, row.spec.restart)
+        if _limits(row.spec) != _limits(before):
+            root = self.paths.bundle(row.id) / "rootfs"
+            if boot.is_mounted(root):
+                self._write_bundle(state, row, self.store.image(row.image), root)
+
+    # --- ending -----------------------------------------------------------------------------
+
+    def stop(self, row: ContainerRow, *, by_hand: bool) -> None:
+        """Signal, grace period, kill. A generation whose bundle is gone is killed by its cgroup."""
+        if not self.is_bundled(row):
+            self.supervisor.discard(row.id, self.cgroup(row))
+            return
+        signal = row.spec.stop_signal
+        if signal is None:
+            image = self.store.find(row.image)
+            signal = image.defaults.stop_signal if image is not None else ""
+        number = signal_number(signal or "SIGTERM")
+        self.supervisor.stop(row.id, number, row.spec.stop_grace_period, by_hand=by_hand)
+
+    def is_bundled(self, row: ContainerRow) -> bool:
+        """Whether the files by which it is supervised are there."""
+        bundle = self.paths.bundle(row.id)
+        return self.paths.container(row.id).is_dir() and (bundle / "rootfs").is_dir()
+
+    def remove(self, row: ContainerRow, state: State) -> None:
+        """Nothing of it is left but its row; volumes stay."""
+        bundle = self.paths.bundle(row.id)
+        self.supervisor.discard(row.id, self.cgroup(row))
+        self.network.disconnect(promises.links(state, row, self.paths))
+        overlay.unmount(bundle / "rootfs")
+        boot.remove_tree(bundle)
+        boot.remove_tree(self.paths.container(row.id))
+        cgroups.remove_empty(self.layout, f"{self.paths.cgroup}/{row.key.project}")
+
+
+def _all_mounts(spec: ContainerSpec, image: Image) -> tuple[Mount, ...]:
+    """The spec's mounts, and an anonymous volume for each VOLUME of the image that none covers."""
+    taken = {mount.target.rstrip("/") for mount in spec.mounts}
+    return (
+        *spec.mounts,
+        *(
+            AnonymousMount(target=path)
+            for path in sorted(image.defaults.volumes)
+            if path.rstrip("/") not in taken
+        ),
+    )
+
+
+def _volume_name(key: ContainerKey, mount: VolumeMount | AnonymousMount) -> str:
+    if isinstance(mount, VolumeMount):
+        return mount.volume
+    return anonymous_name(key, mount.target)
+
+
+def _limits(spec: ContainerSpec) -> Limits:
+    """-1 processes is no limit, and the kernel is told none."""
+    pids = None if spec.pids_limit < 0 else spec.pids_limit
+    return Limits(mem_limit=spec.mem_limit, cpus=spec.cpus, pids_limit=pids)
+
+
+def _hard_limits() -> dict[str, int]:
+    """Our own hard limits, getrlimit(2); -1 is unlimited."""
+    return {
+        "NOFILE": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        "NPROC": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+    }
