@@ -113,7 +113,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pyroute2": ("runtime.embedded",),
     "requests": ("runtime",),
     "sqlite3": ("runtime.embedded", "reconciler.records"),
-    "watchfiles": ("reconciler.loop",),
+    "watchfiles": ("reconciler.loop", "runtime.embedded"),
     "structlog": ("reconciler",),
     "subprocess": tuple(PROCESS_STARTERS),
     "_posixsubprocess": (),
