@@ -19,8 +19,8 @@ TAIL_BLOCK = 1 << 16  # bytes
 LONGEST_LINE = 1 << 20  # bytes; a longer line is given out in pieces
 POLL = 0.05  # seconds
 
-# Every record's head; a piece with its line break, so that replacing it by \2 joins it.
-_HEAD = re.compile(rb"^([^ \n]+)\+00:00 std(?:out|err) (?:F |P ([^\n]*)\n)", re.MULTILINE)
+# A record's parts have fixed places: conmon prints 9 digits and a numeric zone.
+_DIGITS, _TAG, _TEXT = 29, 43, 45
 _STDERR = re.compile(rb"^[^ \n]+ stderr [^\n]*\n", re.MULTILINE)
 _STDOUT = re.compile(rb"^[^ \n]+ stdout [^\n]*\n", re.MULTILINE)
 _LINE_END = re.compile(rb"^[^ \n]+ std(?:out|err) F ", re.MULTILINE)
@@ -74,12 +74,17 @@ def copy(log: Path, out: Sink, err: Sink | None = None, *, stamps: bool = False)
 
 
 def _plain(block: bytes, stamps: bool) -> bytes:
-    if not stamps:
-        return _HEAD.sub(rb"\2", block)
+    """The text of whole records; slices at fixed places are twice as fast as a pattern."""
+    records = block.split(b"\n")
+    del records[-1]
     if b" P " not in block:
-        return _HEAD.sub(rb"\1Z ", block)
+        if stamps:
+            return b"".join([b"%sZ %s\n" % (r[:_DIGITS], r[_TEXT:]) for r in records])
+        return b"".join([b"%s\n" % r[_TEXT:] for r in records])
+    if not stamps:
+        return b"".join([r[_TEXT:] + (b"\n" if r[_TAG] == ord("F") else b"") for r in records])
     joined = _Joined()
-    found = [line for record in block.splitlines(True) for line in joined.add(record)]
+    found = [line for record in records for line in joined.add(record + b"\n")]
     return b"".join(b"%s %s" % (line.time.encode(), line.text) for line in found + joined.rest())
 
 
@@ -182,24 +187,15 @@ def _tail(fd: int, wanted: int) -> tuple[int, int]:
     """Where the last ``wanted`` lines begin and how many of them there are, read from the end:
     the time does not depend on the file's size."""
     start = os.fstat(fd).st_size
-    pieces: list[bytes] = []
-    ends = 0
-    while start > 0 and ends <= wanted:
-        size = min(TAIL_BLOCK, start)
+    text, step = b"", TAIL_BLOCK
+    begins: list[int] = []
+    while start > 0 and len(begins) <= wanted:
+        size = min(step, start)
         start -= size
-        pieces.append(os.pread(fd, size, start))
-        ends += pieces[-1].count(b" F ")  # too many at most: checked below
-    while True:
-        text = b"".join(reversed(pieces))
+        text = os.pread(fd, size, start) + text
         begins = _begins(text, whole=start == 0)
-        if len(begins) > wanted or start == 0:
-            break
-        size = min(TAIL_BLOCK * len(pieces), start)
-        start -= size
-        pieces.append(os.pread(fd, size, start))
-    if wanted == 0:
-        return start + len(text), 0
-    chosen = begins[-wanted:]
+        step *= 2
+    chosen = begins[-wanted:] if wanted else []
     return start + (chosen[0] if chosen else len(text)), len(chosen)
 
 
