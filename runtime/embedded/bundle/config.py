@@ -5,6 +5,7 @@ do is decided here once for crun and runc alike: a fresh /dev, masked kernel pat
 privileges, an empty inheritable and ambient set, a device list, a seccomp filter.
 """
 
+import posixpath
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -202,28 +203,35 @@ def _mounts(wanted: tuple[Bind | Tmpfs, ...]) -> list[dict[str, Any]]:
     A user's mount takes the place of the engine's on the same target, except where that would
     open the host: /proc and /dev.
     """
-    for mount in wanted:
-        if mount.target in ("/", "/proc", "/dev"):
-            raise MountRefused(mount.target)
-    taken = {mount.target for mount in wanted}
+    taken = {_checked(mount.target) for mount in wanted}
     return [
         *(mount for mount in _own() if mount["destination"] not in taken),
         *(_mount(mount) for mount in sorted(wanted, key=_depth)),
     ]
 
 
+def _checked(target: str) -> str:
+    """The target in its plain form. Raises ``MountRefused``."""
+    plain = posixpath.normpath(posixpath.join("/", target)).replace("//", "/")
+    if plain in ("/", "/dev", "/proc") or plain.startswith("/proc/"):
+        raise MountRefused(target)
+    return plain
+
+
 def _depth(mount: Bind | Tmpfs) -> tuple[int, str]:
-    return mount.target.rstrip("/").count("/"), mount.target
+    target = _checked(mount.target)
+    return target.count("/"), target
 
 
 def _mount(mount: Bind | Tmpfs) -> dict[str, Any]:
+    target = _checked(mount.target)
     if isinstance(mount, Tmpfs):
         size = [] if mount.size is None else [f"size={mount.size}"]
         mode = ["mode=1777"] if mount.mode is None else [f"mode={mount.mode:o}"]
-        return _entry(mount.target, "tmpfs", "tmpfs", "nosuid", "nodev", *mode, *size)
+        return _entry(target, "tmpfs", "tmpfs", "nosuid", "nodev", *mode, *size)
     recursive = "bind" if mount.kind == "file" else "rbind"
     access = "ro" if mount.read_only else "rw"
-    return _entry(mount.target, "bind", mount.source, recursive, "rprivate", access)
+    return _entry(target, "bind", mount.source, recursive, "rprivate", access)
 
 
 def _entry(target: str, kind: str, source: str, *options: str) -> dict[str, Any]:

@@ -140,10 +140,16 @@ def _text(root: int, path: str) -> str:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return ""
         raise UnreadableAccounts(f"/{path}", os.strerror(error.errno or 0)) from error
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableAccounts(f"/{path}", "it is not a plain file")
-        if status.st_size > MOST_BYTES:
-            raise UnreadableAccounts(f"/{path}", f"it has more than {MOST_BYTES} bytes")
-        return file.read(MOST_BYTES).decode(errors="surrogateescape")
+    try:
+        return _read(fd, path)
+    finally:
+        os.close(fd)
+
+
+def _read(fd: int, path: str) -> str:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableAccounts(f"/{path}", "it is not a plain file")
+    if status.st_size > MOST_BYTES:
+        raise UnreadableAccounts(f"/{path}", f"it has more than {MOST_BYTES} bytes")
+    return os.pread(fd, MOST_BYTES, 0).decode(errors="surrogateescape")
