@@ -159,14 +159,28 @@ def _line(fd: int, timeout: float) -> bytes:
 def _pid(reply: _Reply, id: str) -> int:
     if reply.data > 0:
         return reply.data
-    message = reply.message.strip()
-    if missing := re.search(r"executable file [`\"]?([^`\"]*)[`\"]? not found", message):
-        raise CommandNotFound(missing[1])
-    if "stat " in message and "no such file or directory" in message:
-        raise CommandNotFound(message.split("exec: ")[-1].split(":")[0].strip('\\"'))
-    if re.search(r"open executable|permission denied|is a directory", message, re.IGNORECASE):
+    message = _plain(reply.message)
+    if missing := _NOT_FOUND.search(message):
+        raise CommandNotFound(missing[1] or missing[2])
+    if _NOT_RUNNABLE.search(message):
         raise CommandNotRunnable(message)
     raise CreateFailed(id, message or "the OCI runtime gave no reason")
+
+
+# crun 1.8 and runc 1.1 in their own words.
+_NOT_FOUND = re.compile(
+    r"executable file `([^`]*)` not found"
+    r'|exec: "([^"]*)": (?:executable file not found|stat .*: no such file or directory)'
+)
+_NOT_RUNNABLE = re.compile(
+    r"open executable: |exec: .*: (?:permission denied|is a directory)", re.IGNORECASE
+)
+
+
+def _plain(message: str) -> str:
+    """The message without runc's frame, ``time="..." level=error msg="..."``."""
+    found = re.search(r'msg="((?:[^"\\]|\\.)*)"', message)
+    return (found[1].replace('\\"', '"') if found else message).strip()
 
 
 def _last_words(bundle: Path) -> str:

@@ -155,7 +155,7 @@ class Supervisor:
         self, id: str, state: ProcessState, wish: Wish, last: run.Run, counted: run.Restarts
     ) -> ProcessState:
         bundle = self.paths.bundle(id)
-        ended = self._exit(id, state.monitor) or _exit_seen(counted, last)
+        ended = self._exit(id, _EXIT_FILE if state.monitor else 0.0) or _exit_seen(counted, last)
         found = msgspec.structs.replace(
             state,
             phase=Phase.EXITED,
@@ -173,14 +173,12 @@ class Supervisor:
             return msgspec.structs.replace(found, phase=Phase.RESTARTING)
         return found
 
-    def _exit(self, id: str, monitor: bool) -> run.Exit | None:
-        """The exit file; while conmon lives it may be about to be written."""
+    def _exit(self, id: str, patience: float) -> run.Exit | None:
+        """The exit file, waited for at most ``patience`` seconds: while conmon lives it may be
+        about to be written."""
         bundle, exits = self.paths.bundle(id), self.paths.exits
-        found = run.read_exit(bundle, exits, id)
-        if found is None and monitor:
-            _until(lambda: run.read_exit(bundle, exits, id) is not None, _EXIT_FILE)
-            found = run.read_exit(bundle, exits, id)
-        return found
+        _until(lambda: run.read_exit(bundle, exits, id) is not None, patience)
+        return run.read_exit(bundle, exits, id)
 
     # --- starting ---------------------------------------------------------------------------
 
@@ -217,9 +215,10 @@ class Supervisor:
     def _confirm(self, intent: Intent, init: Identity, before: str) -> None:
         """Wait until init has become the container's program: the OCI runtime's success is no
         proof. Raises ``CommandNotRunnable`` when it died of that."""
-        if _until(lambda: _executable(init) != before, _EXEC_SEEN) and alive(init):
+        _until(lambda: _executable(init) != before, _EXEC_SEEN)
+        if _executable(init):
             return
-        ended = self._exit(intent.id, monitor=True)
+        ended = self._exit(intent.id, _EXEC_SEEN)
         if ended is not None and ended.code and (why := _exec_failure(Path(intent.log))):
             raise conmon.CommandNotRunnable(why)
 
@@ -306,7 +305,7 @@ def _strays(bundle: Path) -> list[Identity]:
 
 
 def _executable(init: Identity) -> str:
-    """The program that the process executes, "" when it is dead."""
+    """The program that the process executes, "" when it is dead or dying."""
     try:
         return os.readlink(f"/proc/{init.pid}/exe")
     except (FileNotFoundError, ProcessLookupError):
@@ -328,7 +327,7 @@ def _until(condition: Callable[[], bool], timeout: float) -> bool:
     """Poll each half millisecond; whether it came true within ``timeout`` seconds."""
     until = time.monotonic() + timeout
     while not condition():
-        if time.monotonic() > until:
+        if time.monotonic() >= until:
             return False
         time.sleep(0.0005)
     return True

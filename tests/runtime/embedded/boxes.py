@@ -83,7 +83,6 @@ class Box:
     def discard(self) -> None:
         self.boxes.supervisor.discard(self.id, self.cgroup)
 
-    @property
     def state(self) -> ProcessState:
         return self.boxes.supervisor.state(self.id)
 

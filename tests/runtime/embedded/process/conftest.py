@@ -1,0 +1,20 @@
+"""Containers for the tests of a process's life."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import join_controllers
+from tests.runtime.embedded.boxes import Boxes, make_boxes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _controllers() -> None:
+    join_controllers()
+
+
+@pytest.fixture
+def boxes() -> Iterator[Boxes]:
+    """An instance with crun; nothing of it may be left in the kernel afterwards."""
+    with make_boxes() as made:
+        yield made
