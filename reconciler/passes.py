@@ -100,12 +100,16 @@ class Spectator(Protocol):
         """Somebody else works on the project."""
         ...
 
+    def resuming(self, told: str) -> None:
+        """A run before this one was killed."""
+        ...
+
     def planned(self, plan: Plan) -> bool:
         """This will be done, unless the answer is False."""
         ...
 
     def stepped(self, event: "StepEvent") -> None:
-        """Called from many threads."""
+        """A step began, went on or ended."""
         ...
 
 
@@ -119,16 +123,28 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """Where a pass keeps its journal and finds the locks; ``lock_timeout`` in seconds."""
+    """Where a pass keeps its journal and finds the locks; ``lock_timeout`` in seconds,
+    ``command`` is what the journal calls us."""
 
+    command: str
     journal: Path
     locks: Path
     lock_timeout: float | None = None
 
 
-def make_true(aim: Aim, runtime: Runtime, records: Records, spectator: Spectator) -> Finished:
-    """Carry out what the aim needs. Raises ``CannotBegin`` and ``Locked``, and whatever looking
-    raises; what single steps raise is in the outcome."""
+def make_true(
+    aim: Aim,
+    runtime: Runtime,
+    records: Records,
+    spectator: Spectator,
+    *,
+    timeout: float | None = None,
+) -> Finished:
+    """Carry out what the aim needs; no step is begun after ``timeout`` seconds.
+
+    Raises ``CannotBegin`` and ``Locked``, and whatever looking raises; what single steps raise
+    is in the outcome.
+    """
     plan = _begin(aim, runtime)
     if plan.converged:
         return Finished(plan=plan)
@@ -136,7 +152,8 @@ def make_true(aim: Aim, runtime: Runtime, records: Records, spectator: Spectator
         plan = _begin(aim, runtime)
         if plan.converged or not spectator.planned(plan):
             return Finished(plan=plan)
-        return Finished(plan=plan, outcome=_execute(plan, aim, runtime, records, spectator))
+        outcome = _execute(plan, aim, runtime, records, spectator, timeout)
+        return Finished(plan=plan, outcome=outcome)
 
 
 def _begin(aim: Aim, runtime: Runtime) -> Plan:
@@ -157,10 +174,20 @@ def _locked(project: str, records: Records, spectator: Spectator) -> Iterator[No
 
 
 def _execute(
-    plan: Plan, aim: Aim, runtime: Runtime, records: Records, spectator: Spectator
+    plan: Plan,
+    aim: Aim,
+    runtime: Runtime,
+    records: Records,
+    spectator: Spectator,
+    timeout: float | None,
 ) -> "Outcome":
+    from reconciler.executor.recovery import interrupted
     from reconciler.executor.walk import execute
     from reconciler.records.journal import Journal
 
-    with Journal(records.journal) as journal:
-        return execute(plan, runtime, journal, aim.registries, progress=spectator.stepped)
+    with Journal(records.journal, command=records.command) as journal:
+        if told := interrupted(journal, plan.project):
+            spectator.resuming(told)
+        return execute(
+            plan, runtime, journal, aim.registries, progress=spectator.stepped, timeout=timeout
+        )

@@ -43,12 +43,17 @@ def opened(options: GlobalOptions) -> "Iterator[Runtime]":
         runtime.close()
 
 
-def records(options: GlobalOptions) -> "Records":
+def records(options: GlobalOptions, command: str) -> "Records":
     """Where passes on that instance keep their journal and find the locks."""
     from reconciler.passes import Records
 
     paths = instance(options.root)
-    return Records(journal=paths.records, locks=paths.locks, lock_timeout=options.lock_timeout)
+    return Records(
+        command=command,
+        journal=paths.records,
+        locks=paths.locks,
+        lock_timeout=options.lock_timeout,
+    )
 
 
 def read_spec(path: Path) -> "Loaded":

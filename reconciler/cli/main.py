@@ -79,17 +79,13 @@ def _silenced() -> int:
 
 def _defect(error: Exception) -> int:
     """Write the traceback to a file that a report can carry; the user gets one line."""
-    import tempfile
     import traceback
 
+    from reconciler.cli.defects import keep
     from reconciler.views.terminal import escape
 
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="trueup-defect-", suffix=".txt", delete=False
-    ) as file:
-        traceback.print_exception(error, file=file)
+    path = keep("".join(traceback.format_exception(error)))
     sys.stderr.write(
-        f"this is a defect of trueup ({escape(repr(error))[:200]}): "
-        f"please report it with {file.name}\n"
+        f"this is a defect of trueup ({escape(repr(error))[:200]}): please report it with {path}\n"
     )
     return 1

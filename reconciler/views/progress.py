@@ -33,6 +33,10 @@ class Area:
         return self
 
     def __exit__(self, *_failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is under way any more; a second call is harmless."""
         with self._lock:
             self._doing.clear()
             self._draw("")
@@ -45,9 +49,11 @@ class Area:
                 self._draw("")
 
     def done(self, key: str, line: str | None) -> None:
-        """``key`` is no longer under way; ``line`` (None for nothing to say) stays to be read."""
+        """``key`` and its parts (``key part``) are no longer under way; ``line`` (None for
+        nothing to say) stays to be read."""
         with self._lock:
-            self._doing.pop(key, None)
+            for each in [each for each in self._doing if each.partition(" ")[0] == key]:
+                del self._doing[each]
             text = "" if line is None else f"{escape(line, keep=chr(10))}\n"
             if text or self.live:
                 self._draw(text)

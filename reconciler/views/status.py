@@ -69,13 +69,10 @@ def state(desired: Desired, observed: Observed, plan: Plan, now: float) -> Proje
 
 def _objects(desired: Desired, plan: Plan) -> Iterable[ObjectState]:
     """Every declared object, then those that are to be removed or mended."""
-    changes = {change.object: change for change in plan.changes}
+    changes = {change.object: (str(change.kind), change.reasons) for change in plan.changes}
     for name in dict.fromkeys((*_declared(desired), *changes)):
-        change = changes.get(name)
-        if change is None:
-            yield ObjectState(object=name)
-        else:
-            yield ObjectState(object=name, change=change.kind, reasons=change.reasons)
+        change, reasons = changes.get(name, ("", ()))
+        yield ObjectState(object=name, change=change, reasons=reasons)
 
 
 def _declared(desired: Desired) -> list[str]:

@@ -48,16 +48,17 @@ class SpecFiles:
                 self._follow({folder: _identity(folder) for folder in folders}, ended)
             except Exception as error:  # noqa: BLE001  # the resync still reads the spec
                 self._report(error)
-            if not ended.wait(_RETRY_SECONDS):
-                self._wake()
+            ended.wait(_RETRY_SECONDS)
 
     def _follow(self, folders: dict[Path, Identity], ended: threading.Event) -> None:
-        """Wake on each change until the end, or until one of the folders is another one."""
+        """Wake on each change until the end, or until one of the folders is another one; and
+        once when the watch stands, since what came before it was not seen."""
         from watchfiles import watch
 
         present = [folder for folder, identity in folders.items() if identity]
         if not present:
             return
+        stands = False
         for changes in watch(
             *present,
             stop_event=ended,
@@ -67,9 +68,11 @@ class SpecFiles:
             rust_timeout=1000,
             debounce=400,
         ):
-            if changes and not ended.is_set():
+            if (changes or not stands) and not ended.is_set():
                 self._wake()
-            if any(_identity(folder) != identity for folder, identity in folders.items()):
+            stands = True
+            gone = any(Path(path) in folders for _, path in changes)
+            if gone or any(_identity(folder) != was for folder, was in folders.items()):
                 return
 
 

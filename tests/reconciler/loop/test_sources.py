@@ -28,7 +28,7 @@ def folder(tmp_path: Path, woken: threading.Semaphore) -> Iterator[Path]:
     (folder / "trueup.yaml").write_text("a: 1\n")
     files = SpecFiles(woken.release, _raise)
     files.watch([folder])
-    time.sleep(0.5)  # the watch has no way to say that it stands
+    assert woken.acquire(timeout=5), "the watch stands"
     yield folder
     files.close()
 
@@ -64,8 +64,7 @@ def test_a_folder_that_was_made_again_is_watched_again(
     shutil.rmtree(folder)
     folder.mkdir()
     assert woken.acquire(timeout=8)
-    time.sleep(3)
-    while woken.acquire(blocking=False):
+    while woken.acquire(timeout=3.5):
         pass
     (folder / "trueup.yaml").write_text("a: 2\n")
     assert woken.acquire(timeout=8)

@@ -1,0 +1,47 @@
+"""``trueup watch``: keep the machine as the spec says, for good."""
+
+import sys
+from pathlib import Path
+
+from reconciler.cli.arguments import GlobalOptions, Parser, add_path, seconds
+from reconciler.cli.console import opened, records
+
+
+class Options(GlobalOptions):
+    path: Path
+    interval: float
+    log_format: str
+
+
+def arguments(parser: Parser) -> None:
+    add_path(parser)
+    parser.add_argument(
+        "--interval",
+        type=seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="look again after so long even if nothing seems to have happened (default: 30)",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("logfmt", "json"),
+        default="logfmt",
+        help="key=value lines or JSON, on stderr (default: logfmt)",
+    )
+
+
+def run(options: Options) -> int:
+    """Make passes until SIGTERM or Ctrl-C; containers go on."""
+    from reconciler.loop.log import logger
+    from reconciler.loop.service import Service
+
+    log = logger(sys.stderr, options.log_format)
+    with opened(options) as runtime:
+        Service(
+            options.path,
+            runtime,
+            records(options, "watch"),
+            log,
+            interval=max(1.0, options.interval),
+        ).run()
+    return 0

@@ -1,0 +1,168 @@
+"""``watch``: the loop on one spec, its sources, and its end.
+
+The loop runs in the main thread, so that a signal can end it: between passes at once, within a
+pass after the steps that run. Containers go on; their restart policies need nobody.
+"""
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from reconciler.loop.controller import Wakes, run
+from reconciler.loop.sources.runtime_changes import RuntimeChanges
+from reconciler.loop.sources.spec_files import SpecFiles
+from reconciler.loop.spec_in_force import SpecInForce
+from reconciler.passes import Records, Spec, make_true
+from reconciler.plan import Impact, Plan
+from reconciler.views.outcome import words
+from reconciler.views.plan import summary
+from runtime.api import Runtime
+from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from reconciler.executor.walk import StepEvent
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Service:
+    """Keeps one project as its spec says until a signal ends it."""
+
+    def __init__(
+        self,
+        path: Path,
+        runtime: Runtime,
+        records: Records,
+        log: "FilteringBoundLogger",
+        *,
+        interval: float,
+    ) -> None:
+        self._spec = SpecInForce(path)
+        self._runtime, self._records, self._log = runtime, records, log
+        self._interval = interval
+        self._wakes = Wakes()
+        self._passing = False
+        self._told: dict[str, str] = {}
+
+    @property
+    def project(self) -> str:
+        return self._spec.desired.project
+
+    def run(self) -> None:
+        """Make passes until SIGTERM or SIGINT."""
+        self._log.info("watching", project=self.project, interval=self._interval)
+        with ExitStack() as stack:
+            stack.enter_context(_signals(self._end))
+            self._files = SpecFiles(self._spec_saved, self._source_failed)
+            stack.callback(self._files.close)
+            changes = RuntimeChanges(self._runtime, self._changed, self._source_failed)
+            stack.callback(changes.close)
+            self._wakes.ask(self.project, "start")
+            run(
+                self._wakes,
+                self._look,
+                failed=self._failed,
+                interval=self._interval,
+                chance=random.random,
+            )
+        self._log.info("ended", project=self.project)
+
+    # --- what wakes it ----------------------------------------------------------------------
+
+    def _spec_saved(self) -> None:
+        self._wakes.ask(self.project, "spec", urgent=True)
+
+    def _changed(self) -> None:
+        self._wakes.ask(self.project, "runtime")
+
+    def _source_failed(self, error: Exception) -> None:
+        self._log.warning("source failed", error=repr(error))
+
+    def _end(self, _signal: int, _frame: FrameType | None) -> None:
+        self._wakes.end()
+        if self._passing:
+            raise KeyboardInterrupt
+
+    # --- a pass -----------------------------------------------------------------------------
+
+    def _look(self, _key: str, causes: tuple[str, ...]) -> bool:
+        """One pass; says whether it succeeded and never raises what a later pass could mend."""
+        self._passing = True
+        try:
+            return self._pass(causes)
+        except KeyboardInterrupt:
+            return True  # the end was asked for
+        except Fault as fault:
+            self._log.error("pass failed", causes=causes, what=fault.what, why=fault.why)
+        except Exception as error:  # noqa: BLE001  # a defect of ours must not end the loop
+            self._log.exception("defect", error=repr(error))
+        finally:
+            self._passing = False
+        return False
+
+    def _pass(self, causes: tuple[str, ...]) -> bool:
+        refused = self._spec.refresh()
+        self._tell("spec", "" if refused is None else str(refused))
+        self._files.watch(self._spec.folders)
+        aim = Spec(desired=self._spec.desired, explicit=False)
+        finished = make_true(aim, self._runtime, self._records, _Onlooker(self._log, causes))
+        self._tell("note", "\n".join(finished.plan.notes))
+        return finished.outcome is None or finished.outcome.succeeded
+
+    def _tell(self, what: str, text: str) -> None:
+        """Log what is amiss once, not at every pass, and once that it is over."""
+        if self._told.get(what, "") != text:
+            tell = self._log.warning if text else self._log.info
+            tell(f"{what} {'amiss' if text else 'well again'}", text=text)
+        self._told[what] = text
+
+    def _failed(self, _key: str, seconds: float) -> None:
+        self._log.info("retry", after=round(seconds, 1))
+
+
+class _Onlooker:
+    """Tells the log what a pass does; refuses what would delete data."""
+
+    def __init__(self, log: "FilteringBoundLogger", causes: tuple[str, ...]) -> None:
+        self._log, self._causes = log, causes
+
+    def waiting(self, holder: str) -> None:
+        self._log.info("waiting", holder=holder)
+
+    def resuming(self, told: str) -> None:
+        self._log.info("resuming", told=told)
+
+    def planned(self, plan: Plan) -> bool:
+        self._log.info("plan", causes=",".join(self._causes), changes=summary(plan))
+        for change in plan.changes:
+            why = "; ".join(change.reasons)
+            self._log.info("change", object=change.object, kind=change.kind, why=why)
+        if plan.impact is Impact.DATA:
+            self._log.error("refused", why="it would delete data; run `trueup apply`")
+            return False
+        return True
+
+    def stepped(self, event: "StepEvent") -> None:
+        facts = {"step": words(event.step)}
+        if event.fault is not None:
+            fault = event.fault
+            self._log.error("failed", **facts, what=fault.what, why=fault.why, hint=fault.hint)
+        elif event.state == "done":
+            self._log.info("done", **facts, seconds=round(event.seconds, 3))
+
+
+@contextmanager
+def _signals(handler: Handler) -> Iterator[None]:
+    """Have SIGTERM and SIGINT handled, and as before afterwards."""
+    before = {each: signal.signal(each, handler) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)

@@ -1,0 +1,260 @@
+"""apply, plan, status and down as a person sees them."""
+
+import json
+import re
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from reconciler.records.writer_lock import project_lock
+from runtime.api import LogLine
+from runtime.errors import Fault
+from tests.reconciler.cli.conftest import World
+
+PLAN = """\
+  + network default
+  + volume data
+  + image mysql:8.4  not here yet
+  + image nginx:1.27  not here yet
+  + container db
+  + container web
+
+6 to create, 0 to change, 0 to replace, 0 to remove
+"""
+
+
+def _without_times(text: str) -> str:
+    return re.sub(r"\d+\.\d\ds", "0.00s", text)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_the_first_apply_shows_the_plan_then_each_step(world: World) -> None:
+    ran = world.run("apply")
+    assert (ran.code, ran.err) == (0, "")
+    head, _, steps = _without_times(ran.out).partition(PLAN)
+    assert head == ""
+    assert sorted(steps.splitlines()) == [
+        "",
+        "create network default  0.00s",
+        "create volume data  0.00s",
+        "pull image mysql:8.4  0.00s",
+        "pull image nginx:1.27  0.00s",
+        "shop: 6 changes made in 0.00s",
+        "start container db  0.00s",
+        "start container web  0.00s",
+    ]
+
+
+def test_the_second_apply_says_nothing_to_change_and_writes_no_file(world: World) -> None:
+    world.run("apply")
+    before = _files(world.root)
+    world.runtime.effects.clear()
+    ran = world.run("apply")
+    assert (ran.code, ran.out, ran.err) == (0, "nothing to change\n", "")
+    assert _files(world.root) == before
+    assert world.runtime.effects == []
+
+
+def test_plan_answers_by_its_exit_status_and_changes_nothing(world: World) -> None:
+    ran = world.run("plan")
+    assert (ran.code, ran.out) == (2, PLAN)
+    assert world.runtime.effects == []
+    assert not world.root.exists()
+    world.run("apply")
+    assert world.run("plan").code == 0
+
+
+def test_plan_as_json_hides_secrets(world: World) -> None:
+    (world.folder / "env").write_text("TOKEN=hush\n")
+    world.spec.write_text("containers: {web: {image: nginx, env_file: env}}\n")
+    ran = world.run("plan", "--format", "json")
+    assert ran.code == 2
+    assert "hush" not in ran.out
+    assert json.loads(ran.out)["project"] == "spec"
+
+
+def test_a_dry_run_shows_the_plan_and_does_nothing(world: World) -> None:
+    ran = world.run("apply", "--dry-run")
+    assert (ran.code, ran.out) == (0, PLAN)
+    assert world.runtime.effects == []
+
+
+def test_only_applies_a_container_and_what_it_needs(world: World) -> None:
+    assert world.run("apply", "--only", "db").code == 0
+    assert [each.key.name for each in world.runtime.containers()] == ["db"]
+    ran = world.run("apply", "--only", "dbb")
+    assert ran.code == 1
+    assert "there is no container dbb" in ran.err
+
+
+def test_a_failed_container_is_told_with_cause_next_step_and_its_last_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [LogLine(time="t", stream="stderr", text=b"no \x1b[31mconfig\n")]
+    monkeypatch.setattr(world.runtime, "logs", lambda *_words, **_more: iter(said))
+    world.run("apply")
+    for each in world.runtime.containers():
+        if each.key.name == "db":
+            world.runtime.exit(each.id, 1)
+            fault = Fault("db did not start", why="exit code 1", hint="look into its log")
+            world.runtime.faults["start", "db"] = fault
+    ran = world.run("apply")
+    assert ran.code == 1
+    assert ran.err == (
+        "start container db failed\n"
+        "  db did not start: exit code 1\n"
+        "    look into its log\n"
+        "  its last words:\n"
+        "    | no \\x1b[31mconfig\n"
+        "\n"
+        "shop: 0 steps done, 1 failed\n"
+    )
+
+
+def test_the_outcome_as_json(world: World) -> None:
+    ran = world.run("apply", "--format", "json")
+    report = json.loads(ran.out)
+    assert (ran.code, report["failed"], report["skipped"], report["ended"]) == (
+        0,
+        [],
+        [],
+        "complete",
+    )
+    assert len(report["done"]) == len(report["plan"]["steps"])
+    again = json.loads(world.run("apply", "--format", "json").out)
+    assert (again["done"], again["ended"]) == ([], "complete")
+
+
+def test_a_second_folder_of_the_same_project_is_refused_without_take_over(
+    world: World, tmp_path: Path
+) -> None:
+    world.run("apply")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "trueup.yaml").write_text(world.spec.read_text())
+    refused = world.run("apply", str(other))
+    assert refused.code == 1
+    assert "--take-over" in refused.err
+    assert world.run("apply", str(other), "--take-over").code == 0
+
+
+def test_a_broken_spec_is_64_with_every_problem(world: World) -> None:
+    world.spec.write_text("containers:\n  web:\n    imgae: nginx\n    ports: [99999]\n")
+    ran = world.run("apply")
+    assert ran.code == 64
+    assert "trueup.yaml:3:5: " in ran.err
+    assert "trueup.yaml:4:" in ran.err
+    assert world.run("validate").code == 64
+
+
+def test_validate_counts_what_it_found(world: World) -> None:
+    assert world.run("validate").out == "shop: the spec is valid (2 containers)\n"
+
+
+def test_status_tells_every_object_and_why_it_is_pending(world: World) -> None:
+    world.run("apply")
+    assert world.run("status").out.startswith(f"shop ({world.folder}): in sync\n")
+    world.spec.write_text(world.spec.read_text().replace("8080:80", "8081:80"))
+    ran = world.run("status")
+    assert ran.code == 0
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert ["container", "db", "in", "sync"] in lines
+    assert ["container", "web", "pending:", "change"] in lines
+    assert any("8080:80 → 8081:80" in line for line in ran.out.splitlines())
+    state = json.loads(world.run("status", "--format", "json").out)
+    assert state["in_sync"] is False
+    assert [each["name"] for each in state["containers"]] == ["db", "web"]
+
+
+def test_down_keeps_volumes_that_are_not_named(world: World) -> None:
+    world.run("apply")
+    assert world.run("down").code == 0
+    assert world.runtime.containers() == ()
+    assert list(world.runtime.volumes_made) == [("shop", "data")]
+    assert world.run("down", "--volumes", "dta").code == 1
+    assert world.run("down", "--volumes", "data").code == 0
+    assert world.runtime.volumes_made == {}
+    assert world.run("down").out == "nothing to change\n"
+
+
+@pytest.mark.parametrize("damage", ["broken", "gone"])
+def test_down_needs_no_sound_spec(world: World, damage: str) -> None:
+    world.run("apply")
+    if damage == "gone":
+        world.spec.unlink()
+    else:
+        world.spec.write_text("][")
+    assert world.run("down").code == 0
+    assert world.runtime.containers() == ()
+    assert world.run("down").code == 64
+    assert world.run("down", "--project", "shop").code == 0
+
+
+def test_who_waits_for_the_lock_is_told_for_whom(world: World) -> None:
+    locks = world.root / "run" / "locks"
+    locks.mkdir(parents=True)
+    with project_lock(locks, "shop"):
+        ran = world.run("apply", "--lock-timeout", "0.05")
+    assert ran.code == 1
+    assert ran.err.startswith("waiting for process ")
+    assert "project shop is busy" in ran.err
+    assert world.run("apply").code == 0
+
+
+def test_an_apply_that_was_killed_is_named_and_finished(world: World) -> None:
+    from tests.fake_runtime import Killed
+
+    world.runtime.kill_at = 3
+    with pytest.raises(Killed):
+        world.run("apply")
+    world.runtime.revive()
+    ran = world.run("apply")
+    assert ran.code == 0
+    assert re.match(r"the apply of \d\d:\d\d was interrupted at .*; finishing it\n", ran.err)
+
+
+def test_after_the_timeout_nothing_new_is_begun(world: World) -> None:
+    hold = threading.Event()
+    threading.Timer(0.5, hold.set).start()
+    world.runtime.pause["create volume", "data"] = hold
+    ran = world.run("apply", "--timeout", "0.1")
+    assert ran.code == 1
+    assert "timed out" in ran.err
+    assert "not begun" in ran.err
+    assert world.run("apply").code == 0
+
+
+def test_ps_filters_and_formats(world: World) -> None:
+    world.run("apply")
+    shown = world.run("ps", "--format", "{{.Names}} {{.State}}").out
+    assert sorted(shown.splitlines()) == ["shop/db running", "shop/web running"]
+    one = world.run("ps", "-q", "--filter", "name=db").out
+    assert re.fullmatch(r"[0-9a-f]{12}\n", one)
+    assert world.run("ps", "-a", "--filter", "stauts=x").code == 64
+    first = json.loads(world.run("ps", "-l", "--format", "json").out)
+    assert msgspec.to_builtins(first)["Project"] == "shop"
+
+
+def test_pull_ends_with_the_full_reference(world: World) -> None:
+    ran = world.run("pull", "nginx")
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == "Using default tag: latest"
+    assert ran.out.splitlines()[-1] == "docker.io/library/nginx:latest"
+    assert world.run("pull", "-q", "nginx:1.27").out == "docker.io/library/nginx:1.27\n"
+    assert world.run("pull", "UPPER").code == 1
+
+
+def test_not_root_is_one_clear_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    for words in (["apply"], ["ps"], ["logs", "web"]):
+        ran = world.run(*words)
+        assert (ran.code, ran.err.splitlines()[0]) == (
+            1,
+            "trueup works as root only: it makes namespaces, mounts and nftables rules",
+        )
+    assert world.run("validate").code == 0

@@ -1,0 +1,221 @@
+"""``watch`` on the runtime in memory: real files, real signals, real lock."""
+
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from reconciler.loop.log import logger
+from reconciler.loop.service import Service
+from reconciler.passes import Records
+from reconciler.spec import SpecBroken
+from runtime.errors import Fault
+from tests.fake_runtime import FakeRuntime
+
+SPEC = "project: shop\ncontainers: {web: {image: 'nginx:1.27', restart: always}}\n"
+
+
+class Machine(FakeRuntime):
+    """The runtime in memory that can say "something changed"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = threading.Semaphore(0)
+
+    def wait_for_change(self, timeout: float) -> bool:
+        return self.changed.acquire(timeout=timeout)
+
+
+class Stage:
+    """A spec, a machine, and the log of a watch that runs in this thread while a script plays in
+    another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spec = folder / "trueup.yaml"
+        self.spec.write_text(SPEC)
+        self.records = Records(
+            command="watch", journal=folder / "records.db", locks=folder / "locks"
+        )
+        self.machine, self.log = Machine(), io.StringIO()
+        self.failure: BaseException | None = None
+
+    def play(self, script: Callable[[], None], interval: float = 60.0) -> str:
+        """Watch while the script runs, then end by SIGTERM; returns the log."""
+        service = Service(
+            self.spec,
+            self.machine,
+            self.records,
+            logger(self.log, "logfmt"),
+            interval=interval,
+        )
+        thread = threading.Thread(target=self._play, args=(script,))
+        thread.start()
+        service.run()
+        thread.join()
+        if self.failure is not None:
+            raise self.failure
+        return self.log.getvalue()
+
+    def _play(self, script: Callable[[], None]) -> None:
+        try:
+            eventually(lambda: "watching" in self.log.getvalue())
+            script()
+        except BaseException as failure:  # noqa: BLE001  # told by the test's thread
+            self.failure = failure
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def running(self) -> list[str]:
+        return [each.key.name for each in self.machine.containers() if each.phase == "running"]
+
+
+def eventually(true: Callable[[], object], seconds: float = 8.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+@contextmanager
+def _same_handlers() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    yield
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_it_applies_at_once_and_leaves_containers_running_at_its_end(stage: Stage) -> None:
+    with _same_handlers():
+        log = stage.play(lambda: eventually(stage.running))
+    assert stage.running() == ["web"]
+    assert 'event=change object="container web" kind=create' in log
+    assert log.splitlines()[-1].endswith("event=ended project=shop")
+
+
+def test_a_saved_spec_is_applied(stage: Stage) -> None:
+    def script() -> None:
+        eventually(stage.running)
+        time.sleep(0.5)
+        stage.spec.write_text(SPEC.replace("}}", "}, api: {image: 'nginx:1.27'}}"))
+        eventually(lambda: sorted(stage.running()) == ["api", "web"])
+
+    stage.play(script)
+
+
+def test_a_container_that_ended_is_started_again(stage: Stage) -> None:
+    def script() -> None:
+        eventually(stage.running)
+        (web,) = stage.machine.containers()
+        stage.machine.exit(web.id, 1)
+        stage.machine.changed.release()
+        eventually(stage.running)
+
+    stage.play(script)
+
+
+def test_time_alone_makes_a_pass(stage: Stage) -> None:
+    def script() -> None:
+        eventually(stage.running)
+        (web,) = stage.machine.containers()
+        stage.machine.exit(web.id, 1)
+        eventually(stage.running)
+
+    stage.play(script, interval=0.3)
+
+
+@pytest.mark.parametrize("damage", ["containers: [", "", None])
+def test_while_the_spec_is_broken_the_last_good_one_stays_in_force(
+    stage: Stage, damage: str | None
+) -> None:
+    def script() -> None:
+        eventually(stage.running)
+        time.sleep(0.5)
+        if damage is None:
+            stage.spec.unlink()
+        else:
+            stage.spec.write_text(damage)
+        eventually(lambda: 'event="spec amiss"' in stage.log.getvalue())
+        (web,) = stage.machine.containers()
+        stage.machine.exit(web.id, 1)
+        stage.machine.changed.release()
+        eventually(stage.running)
+        stage.spec.write_text(SPEC)
+        eventually(lambda: 'event="spec well again"' in stage.log.getvalue())
+
+    log = stage.play(script)
+    assert log.count("spec amiss") == 1
+    assert "Traceback" not in log
+
+
+def test_a_failing_step_is_tried_again_and_ends_nothing(stage: Stage) -> None:
+    stage.machine.faults["start", "web"] = Fault("no", why="not yet", hint="wait")
+
+    def script() -> None:
+        eventually(lambda: "event=retry after=1" in stage.log.getvalue())
+        stage.machine.faults.clear()
+        eventually(stage.running)
+
+    assert 'event=failed step="start container web"' in stage.play(script)
+
+
+def test_a_defect_of_ours_ends_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    observe = stage.machine.observe
+    monkeypatch.setattr(stage.machine, "observe", lambda _query: 1 / 0)
+
+    def script() -> None:
+        eventually(lambda: "event=defect" in stage.log.getvalue())
+        monkeypatch.setattr(stage.machine, "observe", observe)
+        eventually(stage.running)
+
+    stage.play(script)
+
+
+def test_a_signal_within_a_pass_waits_for_the_steps_that_run(stage: Stage) -> None:
+    hold = threading.Event()
+    stage.machine.pause["create", "web"] = hold
+
+    def script() -> None:
+        eventually(lambda: stage.machine.networks_made)
+        threading.Timer(0.5, hold.set).start()
+
+    log = stage.play(script)
+    assert [each.phase for each in stage.machine.containers()] in ([], ["created"])
+    assert log.splitlines()[-1].endswith("event=ended project=shop")
+
+
+def test_data_is_never_deleted_by_itself_and_another_project_name_is_refused(
+    stage: Stage,
+) -> None:
+    def script() -> None:
+        eventually(stage.running)
+        time.sleep(0.5)
+        stage.spec.write_text(SPEC.replace("shop", "blog"))
+        eventually(lambda: "but shop is being watched" in stage.log.getvalue())
+
+    stage.play(script)
+    assert stage.machine.projects() == ("shop",)
+
+
+def test_a_spec_that_is_broken_from_the_first_is_an_error(stage: Stage) -> None:
+    stage.spec.write_text("[")
+    with pytest.raises(SpecBroken):
+        stage.play(lambda: None)
+
+
+def test_the_log_shows_foreign_characters_and_can_be_json() -> None:
+    out = io.StringIO()
+    logger(out, "logfmt").info("x", name="a\x1b[2J\nb")
+    logger(out, "json").info("x", name="a\x1b[2J")
+    assert "\x1b" not in out.getvalue()
+    assert "name=a\\x1b[2J\\nb" in out.getvalue()
+    assert len(out.getvalue().splitlines()) == 2
