@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -158,8 +159,9 @@ class Trueup:
         """Run `trueup --root ROOT words`; any exit code but ``code`` fails (None: all will do)."""
         done = self.host.run(COMMAND, "--root", self.root, *words, check=False, timeout=timeout)
         shown = f"trueup {' '.join(map(str, words))}: exit {done.returncode}"
-        assert code in (None, done.returncode), f"{shown}\n{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr, f"{shown}\n{done.stderr}"
+        shown += f"\n{done.stdout}{done.stderr}{_defect(done.stderr)}"
+        assert code in (None, done.returncode), shown
+        assert "Traceback" not in shown, shown
         return done
 
     def start(self, *words: str | Path) -> subprocess.Popen[bytes]:
@@ -168,6 +170,17 @@ class Trueup:
 
     def inventory(self) -> Inventory:
         return inventory(self.root, self.host)
+
+
+def _defect(stderr: str) -> str:
+    """The traceback that trueup wrote to a file because of an error that it did not foresee."""
+    found = re.search(r"report it with (\S+)", stderr)
+    if not found:
+        return ""
+    place = Path(found[1])
+    text = place.read_text()
+    place.unlink()
+    return text
 
 
 @pytest.fixture
