@@ -32,9 +32,7 @@ def openat2(folder: int, path: bytes, flags: int, resolve: int, mode: int = 0) -
     close-on-exec and never through /proc's magic links. Raises ``OSError`` with the path."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve | RESOLVE_NO_MAGICLINKS)
     for _ in range(_RACES):
-        fd: int = libc.syscall(
-            _SYS_OPENAT2, folder, path, ctypes.byref(how), ctypes.sizeof(how)
-        )
+        fd: int = libc.syscall(_SYS_OPENAT2, folder, path, ctypes.byref(how), ctypes.sizeof(how))
         if fd >= 0:
             return fd
         if ctypes.get_errno() != errno.EAGAIN:
@@ -74,34 +72,34 @@ def sync_file_system(fd: int) -> None:
     check(libc.syncfs(fd), "syncfs")
 
 
-def remove_tree(folder: int, name: bytes) -> None:
+def remove_tree(folder: int, name: bytes, *, aside: int | None = None) -> None:
     """Remove an entry of ``folder`` and all below it; what is not there is no error.
 
-    No recursion and two descriptors at most, however deep the tree: each directory is moved
-    beside the top before it is emptied. ``folder`` must be ours alone.
+    No recursion and three descriptors at most, however deep the tree: each directory is moved
+    to ``aside`` (else beside the top) before it is emptied. That folder must be ours alone.
     """
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return
-    except (IsADirectoryError, PermissionError):
-        _remove_directories(folder, name)
+    except IsADirectoryError:
+        _remove_directories(folder, name, folder if aside is None else aside)
 
 
-def _remove_directories(folder: int, top: bytes) -> None:
-    waiting, moved = [top], 0
+def _remove_directories(folder: int, top: bytes, aside: int) -> None:
+    waiting, moved = [(folder, top)], 0
     while waiting:
-        name = waiting.pop()
-        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        place, name = waiting.pop()
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
         try:
             for below in _unlink_all_but_directories(fd):
                 moved += 1
-                aside = b".%s.%d.%d" % (top[-200:], os.getpid(), moved)
-                os.rename(below, aside, src_dir_fd=fd, dst_dir_fd=folder)
-                waiting.append(aside)
+                fresh = b".%s.%d.%d" % (top[-200:], os.getpid(), moved)
+                os.rename(below, fresh, src_dir_fd=fd, dst_dir_fd=aside)
+                waiting.append((aside, fresh))
         finally:
             os.close(fd)
-        os.rmdir(name, dir_fd=folder)
+        os.rmdir(name, dir_fd=place)
 
 
 def _unlink_all_but_directories(fd: int) -> list[bytes]:

@@ -1,0 +1,251 @@
+"""An archive becomes a directory that overlayfs can use as a lower layer.
+
+Everything happens relative to directory descriptors inside the layer's root: parents are found
+by openat2 with RESOLVE_IN_ROOT, the last component is never followed, and metadata goes to the
+descriptor or the name just made. So neither links nor names of the archive reach outside it.
+The root must be a fresh directory that nobody else can enter.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from runtime.embedded.layers import tarstream
+from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
+from runtime.embedded.layers.parents import Parents, components
+from runtime.embedded.layers.tarstream import Bytes, Entry, TarStream
+from runtime.embedded.layers.whiteouts import PREFIX, Whiteouts, is_overlay_attribute
+from runtime.embedded.linux import files
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SMALL = 1 << 16  # up to here a file is written in one call
+_LARGEST_ID = (1 << 32) - 2  # -1 means "leave it" to chown(2)
+_SECOND = 1_000_000_000
+_LATEST = (1 << 34) * _SECOND  # ext4 counts to 2446; the kernel clamps what lies beyond
+_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
+_LABELS = (b"security.selinux", b"security.ima", b"security.evm")  # the host's, not the image's
+
+Maker = Callable[[Entry, int, bytes], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one layer may cost: bytes of file content, and entries."""
+
+    size: int = 1 << 40
+    entries: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """``size`` is the content in bytes; ``hides_all`` says that no lower layer is seen."""
+
+    size: int
+    hides_all: bool
+
+
+def extract(chunks: Iterator[bytes], root: int, aside: int, limits: Limits) -> Extracted:
+    """Unpack the archive in ``chunks`` below the empty directory ``root`` (a descriptor).
+
+    ``aside`` is another empty directory of the same file system, for what gets replaced.
+    Raises ``BadLayer`` and ``LayerTooLarge``; then the caller throws both away.
+    """
+    stream = TarStream(Bytes(chunks), most_entries=limits.entries)
+    extraction = _Extraction(stream, root, aside, limits)
+    try:
+        return extraction.run()
+    finally:
+        extraction.parents.close()
+
+
+class _Extraction:
+    """The state of one unpacking. A maker makes one entry in an open directory."""
+
+    def __init__(self, stream: TarStream, root: int, aside: int, limits: Limits) -> None:
+        self.stream, self.root, self.aside, self.limits = stream, root, aside, limits
+        self.whiteouts = Whiteouts()
+        self.parents = Parents(root, self.whiteouts.made)
+        self.size = 0
+        self.path = b""
+        self.times: dict[bytes, int] = {}
+        self.makers: dict[bytes, Maker] = {
+            tarstream.FILE: self._file,
+            tarstream.DIRECTORY: self._directory,
+            tarstream.SYMLINK: self._symlink,
+            tarstream.HARD_LINK: self._hard_link,
+            tarstream.FIFO: self._fifo,
+            tarstream.CHARACTER_DEVICE: self._device,
+            tarstream.BLOCK_DEVICE: self._device,
+        }
+
+    def run(self) -> Extracted:
+        for entry in self.stream:
+            try:
+                self._entry(entry)
+            except OSError as error:
+                if error.errno in _OURS:
+                    raise
+                raise BadLayer(os.strerror(error.errno or 0), entry=entry.name) from error
+        self.whiteouts.finish(self.parents)
+        self._set_directory_times()
+        return Extracted(size=self.size, hides_all=self.whiteouts.hides_all)
+
+    def _entry(self, entry: Entry) -> None:
+        self.parents.sweep()
+        parts = components(entry.name)
+        if not parts:
+            return self._root(entry)
+        if PREFIX in entry.name and self.whiteouts.add(parts, self.parents):
+            return None
+        make = self.makers.get(entry.kind)
+        if make is None:
+            raise BadLayer(f"it has the unknown type {entry.kind!r}", entry=entry.name)
+        self.path = b"/".join(parts)
+        return make(entry, self.parents.open(b"/".join(parts[:-1])), parts[-1])
+
+    def _root(self, entry: Entry) -> None:
+        """The root entry may only be a directory, and gives only its metadata."""
+        if entry.kind != tarstream.DIRECTORY:
+            raise BadLayer("the root is not a directory", entry=entry.name)
+        _dress(self.root, entry)
+        self.times[b""] = entry.mtime
+
+    def _file(self, entry: Entry, parent: int, name: bytes) -> None:
+        self.size += entry.size
+        if self.size > self.limits.size:
+            raise LayerTooLarge("its files have too many bytes", self.limits.size)
+        try:
+            fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+        except FileExistsError:
+            self._clear(parent, name)
+            fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+        try:
+            if entry.size <= _SMALL:
+                _write(fd, self.stream.whole())
+            else:
+                for piece in self.stream.pieces():
+                    _write(fd, piece)
+            _dress(fd, entry)
+            os.utime(fd, ns=_times(entry))
+        finally:
+            os.close(fd)
+
+    def _directory(self, entry: Entry, parent: int, name: bytes) -> None:
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            if not stat.S_ISDIR(_status(parent, name)):
+                self._clear(parent, name)
+                os.mkdir(name, 0o700, dir_fd=parent)
+        fd = os.open(name, _FOLDER, dir_fd=parent)
+        self.parents.keep(self.path, fd)
+        _dress(fd, entry)
+        self.whiteouts.made(self.path, fd)
+        self.times[self.path] = entry.mtime
+
+    def _symlink(self, entry: Entry, parent: int, name: bytes) -> None:
+        if b"\0" in entry.link:
+            raise BadLayer("a link target with a zero byte", entry=entry.name)
+        try:
+            os.symlink(entry.link, name, dir_fd=parent)
+        except FileExistsError:
+            self._clear(parent, name)
+            os.symlink(entry.link, name, dir_fd=parent)
+        _dress_name(parent, name, entry)
+
+    def _hard_link(self, entry: Entry, parent: int, name: bytes) -> None:
+        """The target must be in this layer already; a symbolic link is linked itself."""
+        parts = components(entry.link)
+        if not parts:
+            raise BadLayer("a hard link to the root", entry=entry.name)
+        folder, target = b"/".join(parts[:-1]), parts[-1]
+        source = os.stat(target, dir_fd=self.parents.existing(folder), follow_symlinks=False)
+        if files.is_whiteout(source) or stat.S_ISDIR(source.st_mode):
+            raise BadLayer("a hard link to what cannot be linked", entry=entry.name)
+        if not _is_same(source, parent, name):
+            self._clear(parent, name)
+            place = self.parents.existing(folder)
+            os.link(target, name, src_dir_fd=place, dst_dir_fd=parent, follow_symlinks=False)
+
+    def _fifo(self, entry: Entry, parent: int, name: bytes) -> None:
+        self._clear(parent, name)
+        os.mkfifo(name, 0o600, dir_fd=parent)
+        _dress_name(parent, name, entry)
+        os.chmod(b"/proc/self/fd/%d/%s" % (parent, name), entry.mode)
+
+    def _device(self, _: Entry, parent: int, name: bytes) -> None:
+        """Devices are not made: a container gets its own /dev, and nodes elsewhere are a risk."""
+        self._clear(parent, name)
+
+    def _clear(self, parent: int, name: bytes) -> None:
+        """Make room for an entry that comes again: the last one wins."""
+        try:
+            mode = _status(parent, name)
+        except FileNotFoundError:
+            return
+        files.remove_tree(parent, name, aside=self.aside)
+        if stat.S_ISDIR(mode) or stat.S_ISLNK(mode):
+            self.parents.forget()
+
+    def _set_directory_times(self) -> None:
+        """Last of all: each entry made in a directory has moved its time."""
+        for path, mtime in self.times.items():
+            try:
+                fd = self.parents.existing(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # something else replaced it
+            os.utime(fd, ns=_clamped(mtime))
+            self.parents.sweep()
+
+
+def _status(parent: int, name: bytes) -> int:
+    return os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+
+
+def _is_same(source: os.stat_result, parent: int, name: bytes) -> bool:
+    try:
+        return os.path.samestat(source, os.stat(name, dir_fd=parent, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _write(fd: int, content: memoryview) -> None:
+    written = os.write(fd, content)
+    while written < len(content):
+        written += os.write(fd, content[written:])
+
+
+def _dress(fd: int, entry: Entry) -> None:
+    """Owner, then mode and attributes: chown(2) clears set-user-id and security.capability."""
+    os.fchown(fd, *_owner(entry))
+    os.fchmod(fd, entry.mode)
+    for key, value in entry.xattrs.items():
+        if not is_overlay_attribute(key) and key not in _LABELS:
+            files.set_xattr(fd, key, value)
+
+
+def _dress_name(parent: int, name: bytes, entry: Entry) -> None:
+    """As ``_dress`` for what cannot be opened: a link (which has no mode), a fifo."""
+    os.chown(name, *_owner(entry), dir_fd=parent, follow_symlinks=False)
+    for key, value in entry.xattrs.items():
+        if not is_overlay_attribute(key) and key not in _LABELS:
+            files.set_xattr_at(parent, name, key, value)
+    os.utime(name, ns=_times(entry), dir_fd=parent, follow_symlinks=False)
+
+
+def _owner(entry: Entry) -> tuple[int, int]:
+    if entry.uid > _LARGEST_ID or entry.gid > _LARGEST_ID:
+        raise BadLayer("an owner beyond 32 bits", entry=entry.name)
+    return entry.uid, entry.gid
+
+
+def _times(entry: Entry) -> tuple[int, int]:
+    return _clamped(entry.mtime)
+
+
+def _clamped(mtime: int) -> tuple[int, int]:
+    mtime = min(max(mtime, -_LATEST), _LATEST)
+    return mtime, mtime

@@ -1,0 +1,161 @@
+"""The directories of a layer under construction: found inside its root, made where missing."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+
+from runtime.embedded.layers.faults import BadLayer
+from runtime.embedded.linux import files
+
+DEEPEST = 1000  # components of one name
+_OPEN_FOLDERS = 64
+_MOST_LINKS = 40  # as the kernel's own limit
+_LONGEST_PATH = 4000  # below PATH_MAX; longer paths are walked in pieces
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+
+
+def components(name: bytes) -> list[bytes]:
+    """The parts of a name, seen from the root; an empty list is the root itself.
+
+    A leading slash means nothing, as in every other tool. Raises ``BadLayer`` for ``..``.
+    """
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if b".." in parts:
+        raise BadLayer("it leads out of the layer with '..'", entry=name)
+    if len(parts) > DEEPEST:
+        raise BadLayer(f"it is more than {DEEPEST} directories deep", entry=name)
+    if b"\0" in name:
+        raise BadLayer("a name with a zero byte", entry=name)
+    return parts
+
+
+class Parents:
+    """Descriptors of directories by path, the last used ones kept open.
+
+    ``made`` is told of every directory that no entry described, with its path and descriptor.
+    """
+
+    def __init__(self, root: int, made: Callable[[bytes, int], None]) -> None:
+        self._root, self._made = root, made
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._retired: list[int] = []
+
+    def open(self, folder: bytes) -> int:
+        """The directory ``folder``, made with its parents when missing (mode 0755, root's).
+
+        The descriptor is ours and good until the next ``sweep``."""
+        fd = self._open.get(folder)
+        if fd is not None:
+            self._open.move_to_end(folder)
+            return fd
+        try:
+            fd = self._resolve(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            fd = self._make(folder, _MOST_LINKS)
+        self.keep(folder, fd)
+        return fd
+
+    def existing(self, folder: bytes) -> int:
+        """As ``open``, but what is missing raises ``FileNotFoundError``."""
+        if folder not in self._open:
+            self.keep(folder, self._resolve(folder))
+        return self._open[folder]
+
+    def keep(self, folder: bytes, fd: int) -> None:
+        """Remember an open directory; from now on it is ours to close."""
+        before = self._open.pop(folder, None)
+        if before is not None:
+            self._retired.append(before)
+        elif len(self._open) >= _OPEN_FOLDERS:
+            self._retired.append(self._open.popitem(last=False)[1])
+        self._open[folder] = fd
+
+    def forget(self) -> None:
+        """A directory or link was removed: any path may lead elsewhere now."""
+        self._retired += self._open.values()
+        self._open.clear()
+
+    def sweep(self) -> None:
+        """Nobody uses a descriptor from before this call any more, unless it is remembered."""
+        while self._retired:
+            os.close(self._retired.pop())
+
+    def close(self) -> None:
+        self.forget()
+        self.sweep()
+
+    def _resolve(self, folder: bytes) -> int:
+        if len(folder) <= _LONGEST_PATH:
+            return files.openat2(self._root, folder or b".", _FOLDER, files.RESOLVE_IN_ROOT)
+        return self._resolve_in_pieces(folder)
+
+    def _resolve_in_pieces(self, folder: bytes) -> int:
+        """A path beyond PATH_MAX: every piece but the first must be free of links, which would
+        mean something else when seen from the middle of the path."""
+        cut = folder.rfind(b"/", 0, _LONGEST_PATH)
+        fd = self._resolve(folder[:cut])
+        while cut < len(folder):
+            start, end = cut + 1, len(folder)
+            cut = (
+                end
+                if end - start <= _LONGEST_PATH
+                else folder.rfind(b"/", start, start + _LONGEST_PATH)
+            )
+            try:
+                below = files.openat2(fd, folder[start:cut], _FOLDER, files.RESOLVE_NO_SYMLINKS)
+            finally:
+                os.close(fd)
+            fd = below
+        return fd
+
+    def _make(self, folder: bytes, links: int) -> int:
+        """Make what is missing of ``folder``, from the top; a dangling link's target is made."""
+        parts = folder.split(b"/")
+        for depth in range(1, len(parts) + 1):
+            above, part = b"/".join(parts[: depth - 1]), parts[depth - 1]
+            path = b"/".join(parts[:depth])
+            target = self._make_one(above, part, path)
+            if target is not None:
+                if links == 0:
+                    raise BadLayer("too many links", entry=folder)
+                base = b"" if target.startswith(b"/") else above
+                return self._make(b"/".join((base, target, *parts[depth:])).strip(b"/"), links - 1)
+        return self._resolve(folder)
+
+    def _make_one(self, above: bytes, part: bytes, path: bytes) -> bytes | None:
+        """Make the directory ``part`` in ``above`` unless it is there; returns the target when a
+        link stands there that leads to nothing yet."""
+        try:
+            os.close(self._resolve(path))
+            return None
+        except FileNotFoundError:
+            pass
+        except NotADirectoryError:
+            self._remove_whiteout(above, part, path)
+        parent = self._resolve(above)
+        try:
+            os.mkdir(part, 0o755, dir_fd=parent)
+            self._dress(parent, part, path)
+        except FileExistsError:
+            return os.readlink(part, dir_fd=parent)
+        finally:
+            os.close(parent)
+        return None
+
+    def _dress(self, parent: int, part: bytes, path: bytes) -> None:
+        fd = os.open(part, _FOLDER | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.fchown(fd, 0, 0)
+            os.fchmod(fd, 0o755)
+            self._made(path, fd)
+        finally:
+            os.close(fd)
+
+    def _remove_whiteout(self, above: bytes, part: bytes, path: bytes) -> None:
+        parent = self._resolve(above)
+        try:
+            if not files.is_whiteout(os.stat(part, dir_fd=parent, follow_symlinks=False)):
+                raise BadLayer("a file stands where a directory is needed", entry=path)
+            os.unlink(part, dir_fd=parent)
+        finally:
+            os.close(parent)

@@ -1,0 +1,190 @@
+"""Byte streams between threads: fetched ahead, hashed, inflated.
+
+A layer flows through three stages, each in a thread of its own: fetch and hash, inflate and
+hash, parse and write. All of them leave the interpreter's lock for their bulk work.
+"""
+
+import hashlib
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Protocol, cast
+
+from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
+
+_AHEAD = 8  # pieces that may wait between two stages
+_PIECE = 1 << 18
+_GZIP = b"\x1f\x8b"
+_OTHERS = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
+_SNIFFED = 6
+
+
+class Hashed:
+    """Passes pieces through; ``digest`` and ``size`` are right once they have ended."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self._hash.update(piece)
+            self.size += len(piece)
+            yield piece
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Run ``pieces`` in a thread of its own, some pieces ahead of us. What it raises is raised
+    here; when we stop early it is closed."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                waiting.put(item, timeout=0.2)
+                return True
+        return False
+
+    def produce() -> None:
+        end: BaseException | None = None
+        try:
+            for piece in pieces:
+                if not put(piece):
+                    break
+        except BaseException as error:  # noqa: BLE001 - raised again where the pieces are used
+            end = error
+        finally:
+            _close(pieces)
+            put(end)
+
+    thread = threading.Thread(target=produce, name="pieces", daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join(1.0)  # one that waits for the network ends by its own time-out
+
+
+def bounded(pieces: Iterator[bytes], limit: Callable[[], int]) -> Iterator[bytes]:
+    """Pass pieces through up to ``limit()`` bytes. Raises ``LayerTooLarge``."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > (most := limit()):
+            raise LayerTooLarge("its archive has too many bytes when unpacked", most)
+        yield piece
+
+
+def plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The archive itself, inflated when its content says that it is gzip.
+
+    Raises ``BadLayer`` for a damaged one and for other compressions.
+    """
+    first = b""
+    for piece in pieces:
+        first += piece
+        if len(first) >= _SNIFFED:
+            break
+    for magic, name in _OTHERS.items():
+        if first.startswith(magic):
+            raise BadLayer(f"it is compressed with {name}; only gzip is supported")
+    whole = _chained(first, pieces)
+    return inflated(whole) if first.startswith(_GZIP) else whole
+
+
+def inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Undo gzip (RFC 1952), any number of members; the output comes in bounded pieces."""
+    inflater, begun = _inflater(), False
+    for given in pieces:
+        piece = given
+        while True:
+            if inflater.eof:
+                piece = piece.lstrip(b"\0")  # padding between and after members
+                if not piece:
+                    break
+                inflater, begun = _inflater(), False
+            begun = True
+            try:
+                out = inflater.decompress(piece, _PIECE)
+            except _ERRORS as error:
+                raise BadLayer(f"its compression is damaged ({error})") from error
+            if out:
+                yield out
+            piece = inflater.unused_data if inflater.eof else b""
+            if not inflater.eof and inflater.needs_input:
+                break
+    if begun and not inflater.eof:
+        raise BadLayer("its compression ends too early")
+
+
+class _Inflater(Protocol):
+    """The interface that isal shares with the standard library's bz2."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _StandardInflater:
+    """zlib with that interface: four times slower, and always there."""
+
+    def __init__(self) -> None:
+        self._object = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._object.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._object.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._object.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._object.decompress(self._object.unconsumed_tail + data, max_length)
+
+
+def _fast_inflater() -> tuple[Callable[[], _Inflater], tuple[type[Exception], ...]]:
+    """How to make an inflater, and what it raises for damaged input."""
+    try:
+        from isal import igzip_lib
+    except ImportError:  # no wheel for this processor
+        return _StandardInflater, (zlib.error,)
+    errors = (cast("type[Exception]", igzip_lib.IsalError),)
+    return lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP), errors
+
+
+_inflater, _ERRORS = _fast_inflater()
+
+
+def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield first
+        yield from rest
+    finally:
+        _close(rest)
+
+
+def _close(pieces: Iterator[bytes]) -> None:
+    close = getattr(pieces, "close", None)
+    if close is not None:
+        close()

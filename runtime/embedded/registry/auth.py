@@ -1,0 +1,91 @@
+"""What a registry's 401 asks for, and to whom a password may go (distribution-spec, token auth)."""
+
+import base64
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlencode, urlsplit
+
+from runtime.embedded.registry.documents import BadDocument, read
+
+_SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)(?:\s+|$)", re.IGNORECASE)
+_PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"([^"]*)"|([^",\s]+))')
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_SHARED_SECOND_LEVELS = frozenset(("ac", "co", "com", "edu", "gov", "net", "org"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """``scheme`` is "basic", "bearer" or "" for one that we do not know."""
+
+    scheme: str
+    realm: str = ""
+    service: str = ""
+
+
+def challenge(header: str) -> Challenge:
+    """Read WWW-Authenticate (RFC 9110); of several challenges Bearer is taken first."""
+    found = {match[1].lower(): match.end() for match in _SCHEME.finditer(header)}
+    scheme = next((name for name in ("bearer", "basic") if name in found), "")
+    if not scheme:
+        return Challenge(scheme="")
+    rest = header[found[scheme] :]
+    other = _SCHEME.search(rest)
+    rest = rest[: other.start()] if other else rest
+    said = {m[1].lower(): m[2] if m[2] is not None else m[3] for m in _PARAMETER.finditer(rest)}
+    return Challenge(scheme=scheme, realm=said.get("realm", ""), service=said.get("service", ""))
+
+
+def basic(username: str, password: str) -> str:
+    """The Authorization header of a name and password, RFC 7617."""
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
+
+
+def bearer(answer: bytes) -> str:
+    """The Authorization header from a token server's answer. Raises ``BadDocument``."""
+    document = read(answer, "registry's token")
+    token = document.get("token") or document.get("access_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise BadDocument("registry's token", "there is none in the answer")
+    return f"Bearer {token}"
+
+
+def token_url(asked: Challenge, repository: str) -> str:
+    """Where to get a token to pull ``repository``. The scope is ours, never the registry's: it
+    may not ask for more than we want to do."""
+    query = {"scope": f"repository:{repository}:pull"}
+    if asked.service:
+        query = {"service": asked.service, **query}
+    joint = "&" if urlsplit(asked.realm).query else "?"
+    return f"{asked.realm}{joint}{urlencode(query)}"
+
+
+def may_ask(realm: str, registry: str) -> bool:
+    """Whether a token may be asked for at ``realm`` at all: https, or http for a registry that
+    itself is spoken to in plain http; no user information."""
+    parts, own = urlsplit(realm), urlsplit(registry)
+    schemes = ("https", "http") if own.scheme == "http" else ("https",)
+    return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def may_know_password(realm: str, registry: str) -> bool:
+    """Whether ``realm`` may see the password for ``registry``: the same host, or a host under the
+    same domain, as auth.docker.io is for registry-1.docker.io."""
+    theirs, ours = urlsplit(realm).hostname or "", urlsplit(registry).hostname or ""
+    if theirs == ours:
+        return True
+    domain = _domain(ours)
+    return bool(domain) and (theirs == domain or theirs.endswith(f".{domain}"))
+
+
+def _domain(host: str) -> str:
+    """The domain above ``host`` that one owner has; "" when there is none for certain."""
+    try:
+        ip_address(host)
+        return ""
+    except ValueError:
+        pass
+    labels = host.split(".")[1:]
+    if len(labels) < 2 or (len(labels) == 2 and labels[0] in _SHARED_SECOND_LEVELS):
+        return ""
+    return ".".join(labels)

@@ -1,0 +1,63 @@
+"""What can go wrong with a registry, each with what to do about it."""
+
+from runtime.errors import Fault
+
+
+class RegistryUnreachable(Fault):
+    """No answer, or no connection that can be trusted."""
+
+    def __init__(self, host: str, why: str, hint: str = "") -> None:
+        self.host = host
+        super().__init__(
+            f"the registry {host} cannot be reached",
+            why=why,
+            hint=hint or "check the name and the network, then run the same command again",
+        )
+
+
+class RegistryFailed(Fault):
+    """The registry answers, but not as it should; ``status`` is HTTP's, 0 when there is none."""
+
+    def __init__(self, host: str, why: str, *, status: int = 0) -> None:
+        self.host, self.status = host, status
+        super().__init__(
+            f"the registry {host} did not do its work",
+            why=why,
+            hint="run the same command again later, or ask who runs the registry",
+        )
+
+
+class AccessDenied(Fault):
+    """The registry wants another name and password, or refuses us."""
+
+    def __init__(self, host: str, repository: str, *, with_password: bool) -> None:
+        self.host, self.repository = host, repository
+        why = "it refuses the username and password" if with_password else "it asks for a login"
+        super().__init__(
+            f"no access to {host}/{repository}",
+            why=f"{why}, or there is no such repository",
+            hint=f"check the name, and 'auth' under registries: {host}",
+        )
+
+
+class NotInRegistry(Fault):
+    """There is no such image."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        super().__init__(
+            f"{reference} does not exist in its registry",
+            hint="check the name and the tag",
+        )
+
+
+class WrongContent(Fault):
+    """What came is not what its digest says."""
+
+    def __init__(self, host: str, digest: str, why: str) -> None:
+        self.host, self.digest = host, digest
+        super().__init__(
+            f"{host} sent something else than {digest}",
+            why=why,
+            hint="nothing of it was kept; the registry, or the way to it, is broken or hostile",
+        )

@@ -1,0 +1,220 @@
+"""HTTP to one registry: redirects by hand, nothing from the environment, bounded in time.
+
+requests would read ~/.netrc, follow redirects with what the caller set, and undo content
+codings of any depth; none of that happens here. Headers with a password or token go to the
+registry's own origin only.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from runtime.embedded.registry.faults import RegistryFailed, RegistryUnreachable
+
+if TYPE_CHECKING:
+    from requests import Response, Session
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PIECE = 1 << 18
+_SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class Interrupted(Exception):
+    """A connection broke, or the server was too busy: worth another try after ``wait`` seconds
+    (None: as long as the caller likes)."""
+
+    def __init__(self, why: str, *, status: int = 0, wait: float | None = None) -> None:
+        self.why, self.status, self.wait = why, status, wait
+        super().__init__(why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How patient we are: seconds to connect and between two pieces, and the least number of
+    bytes in every window of so many seconds (one byte a minute is no progress)."""
+
+    connect: float = 10.0
+    silence: float = 30.0
+    window: float = 60.0
+    least: int = 8192 * 60
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of ``url``. Raises ``ValueError`` for a port that is none."""
+    parts = urlsplit(url)
+    default = 443 if parts.scheme == "https" else 80
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or default
+
+
+class Transport:
+    """Requests to the registry at ``base``; several threads may use one."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        verify: bool = True,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.base, self.host = base, urlsplit(base).netloc
+        self._origin, self._verify = origin(base), _authorities() if verify else False
+        self._pace, self._clock = pace or Pace(), clock
+        self._made: Session | None = None
+
+    @contextmanager
+    def open(
+        self, method: str, url: str, headers: Mapping[str, str], authorization: str = ""
+    ) -> "Iterator[Response]":
+        """The answer to one request, its body unread. Raises ``Interrupted`` for what may pass,
+        ``RegistryUnreachable`` for a certificate that cannot be trusted."""
+        response = self._follow(method, url, headers, authorization)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def pieces(self, response: "Response") -> Iterator[bytes]:
+        """The body as it comes over the wire, no coding undone. Raises ``Interrupted``."""
+        from urllib3.exceptions import HTTPError
+
+        since, here, got = self._clock(), 0, 0
+        try:
+            while piece := response.raw.read1(_PIECE, decode_content=False):
+                got += len(piece)
+                yield piece
+                now = self._clock()
+                if now - since >= self._pace.window:
+                    if got - here < self._pace.least:
+                        raise Interrupted(f"only {got - here:,} bytes in {now - since:.0f} s")
+                    since, here = now, got
+        except (HTTPError, OSError) as error:
+            raise Interrupted(_cause(error)) from error
+
+    def body(self, response: "Response", limit: int) -> bytes:
+        """The whole body. Raises ``RegistryFailed`` when it has more than ``limit`` bytes."""
+        parts, size = [], 0
+        for piece in self.pieces(response):
+            size += len(piece)
+            if size > limit:
+                raise RegistryFailed(self.host, f"an answer of more than {limit:,} bytes")
+            parts.append(piece)
+        said = response.headers.get("Content-Length", "")
+        if said.isdigit() and int(said) != size and response.request.method != "HEAD":
+            raise Interrupted(f"{size:,} of {int(said):,} bytes came")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+    def is_own(self, url: str) -> bool:
+        """Whether ``url`` is the registry itself and not where it has led us."""
+        return origin(url) == self._origin
+
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], authorization: str
+    ) -> "Response":
+        for _ in range(_MOST_REDIRECTS + 1):
+            trusted = authorization and self.is_own(url)
+            response = self._send(
+                method, url, {**headers, "Authorization": authorization} if trusted else headers
+            )
+            if response.status_code not in _REDIRECTS:
+                return response
+            location = response.headers.get("Location", "")
+            response.close()
+            if not self.is_own(url):
+                authorization = ""
+            url = self._checked(urljoin(url, location))
+        raise RegistryFailed(self.host, f"more than {_MOST_REDIRECTS} redirects")
+
+    def _checked(self, url: str) -> str:
+        parts = urlsplit(url)
+        try:
+            usable = parts.scheme in ("http", "https") and parts.hostname and origin(url)
+        except ValueError:
+            usable = False
+        if not usable or "@" in parts.netloc:
+            raise RegistryFailed(self.host, f"it leads to {url[:200]!r}")
+        return url
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> "Response":
+        from requests import exceptions
+
+        try:
+            response = self._session().request(
+                method,
+                url,
+                headers=dict(headers),
+                stream=True,
+                allow_redirects=False,
+                verify=self._verify,
+                timeout=(self._pace.connect, self._pace.silence),
+            )
+        except exceptions.SSLError as error:
+            raise RegistryUnreachable(self.host, _cause(error), _CERTIFICATE_HINT) from error
+        except (exceptions.RequestException, OSError) as error:
+            raise Interrupted(_cause(error)) from error
+        if response.status_code in (408, 429, 500, 502, 503, 504):
+            status, wait = response.status_code, _retry_after(response.headers.get("Retry-After"))
+            response.close()
+            raise Interrupted(f"HTTP status {status}", status=status, wait=wait)
+        return response
+
+    def _session(self) -> "Session":
+        if self._made is None:
+            self._made = _session()
+        return self._made
+
+
+_CERTIFICATE_HINT = "mend the registry's certificate, or write 'insecure: true' for it"
+
+
+def _session() -> "Session":
+    """A session without netrc, proxies from the environment, cookies or content codings."""
+    from http.cookiejar import DefaultCookiePolicy
+
+    from requests import Session
+
+    session = Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
+    return session
+
+
+def _authorities() -> str | bool:
+    """The system's certificates, where a company's own stand, too; else those of certifi."""
+    return _SYSTEM_AUTHORITIES if os.path.exists(_SYSTEM_AUTHORITIES) else True
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of a wrapped network error, in its own words."""
+    while True:
+        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)[:300] or type(error).__name__
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that the server asks us to wait, RFC 9110; None when it does not say."""
+    from email.utils import parsedate_to_datetime
+
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:6])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,94 @@
+"""What can go wrong with images on disk."""
+
+from collections.abc import Sequence
+
+from runtime.errors import Fault
+
+
+class ImageAbsent(Fault):
+    """An image that is not in the store."""
+
+    def __init__(self, name: str, *, never: bool = False) -> None:
+        self.name = name
+        super().__init__(
+            f"the image {name} is not here",
+            why="its pull policy is 'never'" if never else "it was removed, or never pulled",
+            hint=f"trueup pull {name}",
+        )
+
+
+class AmbiguousImage(Fault):
+    """The beginning of an id that several images have."""
+
+    def __init__(self, prefix: str, ids: Sequence[str]) -> None:
+        self.prefix, self.ids = prefix, tuple(ids)
+        super().__init__(
+            f"{prefix} is not one image",
+            why=f"{len(ids)} ids begin with it",
+            hint="give more digits of the id",
+        )
+
+
+class WrongLayer(Fault):
+    """A layer unpacked into something else than the image's configuration says."""
+
+    def __init__(self, wanted: str, found: str) -> None:
+        self.wanted, self.found = wanted, found
+        super().__init__(
+            f"the layer {wanted} cannot be used",
+            why=f"its archive has the digest {found}",
+            hint="the image is damaged or hostile: build and push it anew",
+        )
+
+
+class BadArchive(Fault):
+    """A file that is not an image archive, or a damaged one."""
+
+    def __init__(self, path: str, why: str, hint: str = "") -> None:
+        self.path = path
+        super().__init__(
+            f"{path} cannot be loaded",
+            why=why,
+            hint=hint or "make it with 'docker save', 'podman save' or 'skopeo copy'",
+        )
+
+
+class FileUnreadable(Fault):
+    """The file that an image is made from is not there or not a plain file."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path} cannot be read", why=why, hint="check the path in the spec")
+
+
+class FileChanged(Fault):
+    """The file that an image is made from changed while it was read."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} changed while it was read",
+            hint="wait until whoever writes it is done, then run the same command again",
+        )
+
+
+class NewerStore(Fault):
+    """The store's index was written by a newer trueup."""
+
+    def __init__(self, path: str, found: int) -> None:
+        super().__init__(
+            f"the image store at {path} has the format {found}",
+            why="a newer trueup has written it",
+            hint="use the newer trueup; nothing was changed",
+        )
+
+
+class DamagedStore(Fault):
+    """SQLite cannot read the store's index."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"the image store's index {path} cannot be read",
+            why=why,
+            hint="move it away and pull the images again; containers are not touched",
+        )

@@ -1,0 +1,225 @@
+"""The store's table of contents: which images are here, and what they are called.
+
+SQLite with a rollback journal, synchronous EXTRA, writers in BEGIN IMMEDIATE. Not WAL: there
+even a reader makes and removes files, and looking must leave no trace. Connections live for one
+call, so that threads and processes share nothing.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from runtime.api import ImageDefaults, encode
+from runtime.embedded.store.faults import DamagedStore, NewerStore
+
+SCHEMA = 1
+_PATIENCE = 60.0  # seconds to wait for another writer
+_TABLES = """
+CREATE TABLE images (id TEXT PRIMARY KEY, image BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE refs (
+    reference TEXT PRIMARY KEY, image TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE names (name TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    image TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (image, digest)) WITHOUT ROWID;
+CREATE TABLE layers (
+    diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, hides_all INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (path TEXT PRIMARY KEY, stamp BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An image that is here. ``layers`` are diff ids, the lowest first; ``created`` in seconds
+    since the epoch, ``size`` in bytes of file content, ``platform`` as in linux/arm64."""
+
+    id: str
+    references: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    defaults: ImageDefaults = ImageDefaults()
+    created: float = 0.0
+    size: int = 0
+    platform: str = ""
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer that is here and whole; ``hides_all``: nothing of the layers below it is seen."""
+
+    diff_id: str
+    size: int
+    hides_all: bool
+
+
+class FileStamp(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that an image was made from, as it was then. ``result`` is the image's id for an
+    archive, the layer's diff id for a bare file system."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    digest: str
+    result: str
+
+
+class Index:
+    """Reads and writes index.db; where there is none, nothing is here."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def reading(self) -> "Iterator[Rows | None]":
+        """The rows, or None when there is no index yet. No file is written, unless a writer
+        died in its commit: then its journal is rolled back first."""
+        if not self._path.exists():
+            yield None
+            return
+        with self._opened("rw") as connection:
+            connection.execute("BEGIN")
+            yield Rows(connection)
+
+    @contextmanager
+    def writing(self) -> "Iterator[Rows]":
+        """The rows, to be changed: all of it is kept and durable at the end, or none."""
+        with self._opened("rwc") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    _create(connection)
+                yield Rows(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _opened(self, mode: str) -> Iterator[sqlite3.Connection]:
+        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+        try:
+            with closing(
+                sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+            ) as connection:
+                connection.execute("PRAGMA synchronous=EXTRA")
+                found = connection.execute("PRAGMA user_version").fetchone()[0]
+                if found > SCHEMA:
+                    raise NewerStore(str(self._path.parent), found)
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise DamagedStore(str(self._path), str(error)) from error
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES.strip().split(";\n"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={SCHEMA}")
+
+
+class Rows:
+    """The tables inside one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def image(self, id: str) -> Image | None:
+        found = self._one("SELECT image FROM images WHERE id = ?", id)
+        if found is None:
+            return None
+        image = msgspec.json.decode(found[0], type=Image)
+        return msgspec.structs.replace(image, references=self.references(id))
+
+    def references(self, id: str) -> tuple[str, ...]:
+        rows = self._all("SELECT reference FROM refs WHERE image = ? ORDER BY reference", id)
+        return tuple(row[0] for row in rows)
+
+    def ids(self, prefix: str = "") -> list[str]:
+        """Ids that begin with ``prefix`` (hex digits), sorted."""
+        low, high = f"sha256:{prefix}", f"sha256:{prefix}g"
+        return [
+            row[0]
+            for row in self._all(
+                "SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id", low, high
+            )
+        ]
+
+    def reference(self, reference: str) -> tuple[str, str] | None:
+        """The image that ``reference`` means, and the digest that it was pulled by."""
+        found = self._one("SELECT image, digest FROM refs WHERE reference = ?", reference)
+        return (found[0], found[1]) if found else None
+
+    def named(self, name: str) -> str | None:
+        """The image that a spec's ``archive:`` or ``rootfs:`` of that name became."""
+        found = self._one("SELECT image FROM names WHERE name = ?", name)
+        return found[0] if found else None
+
+    def layer(self, diff_id: str) -> Layer | None:
+        row = self._one("SELECT size, hides_all FROM layers WHERE diff_id = ?", diff_id)
+        return Layer(diff_id=diff_id, size=row[0], hides_all=bool(row[1])) if row else None
+
+    def layers(self) -> list[str]:
+        return [row[0] for row in self._all("SELECT diff_id FROM layers ORDER BY diff_id")]
+
+    def file(self, path: str) -> FileStamp | None:
+        row = self._one("SELECT stamp FROM files WHERE path = ?", path)
+        return msgspec.json.decode(row[0], type=FileStamp) if row else None
+
+    def unnamed(self) -> list[str]:
+        """Images that neither a reference nor a spec's name leads to."""
+        statement = (
+            "SELECT id FROM images WHERE id NOT IN (SELECT image FROM refs)"
+            " AND id NOT IN (SELECT image FROM names) ORDER BY id"
+        )
+        return [row[0] for row in self._all(statement)]
+
+    def needed_layers(self) -> set[str]:
+        images = [self.image(id) for id in self.ids()]
+        return {diff_id for image in images if image is not None for diff_id in image.layers}
+
+    def documents(self) -> set[str]:
+        return {row[0] for row in self._all("SELECT digest FROM documents")}
+
+    def put_image(self, image: Image, documents: Iterable[str]) -> None:
+        """Enter an image with the digests of its documents; one that is here keeps its date."""
+        bare = msgspec.structs.replace(image, references=())
+        self._connection.execute(
+            "INSERT INTO images VALUES (?, ?) ON CONFLICT DO NOTHING", (image.id, encode(bare))
+        )
+        for digest in documents:
+            self._connection.execute(
+                "INSERT INTO documents VALUES (?, ?) ON CONFLICT DO NOTHING", (image.id, digest)
+            )
+
+    def put_reference(self, reference: str, id: str, digest: str) -> None:
+        self._connection.execute("REPLACE INTO refs VALUES (?, ?, ?)", (reference, id, digest))
+
+    def put_name(self, name: str, id: str) -> None:
+        self._connection.execute("REPLACE INTO names VALUES (?, ?)", (name, id))
+
+    def put_layer(self, layer: Layer) -> None:
+        self._connection.execute(
+            "REPLACE INTO layers VALUES (?, ?, ?)", (layer.diff_id, layer.size, layer.hides_all)
+        )
+
+    def put_file(self, path: str, stamp: FileStamp) -> None:
+        self._connection.execute("REPLACE INTO files VALUES (?, ?)", (path, encode(stamp)))
+
+    def remove_image(self, id: str) -> None:
+        """Forget an image and all its names."""
+        for statement in (
+            "DELETE FROM images WHERE id = ?",
+            "DELETE FROM refs WHERE image = ?",
+            "DELETE FROM names WHERE image = ?",
+            "DELETE FROM documents WHERE image = ?",
+        ):
+            self._connection.execute(statement, (id,))
+
+    def remove_layer(self, diff_id: str) -> None:
+        self._connection.execute("DELETE FROM layers WHERE diff_id = ?", (diff_id,))
+
+    def _one(self, statement: str, *values: str) -> "sqlite3.Row | None":
+        row: sqlite3.Row | None = self._connection.execute(statement, values).fetchone()
+        return row
+
+    def _all(self, statement: str, *values: str) -> "list[sqlite3.Row]":
+        return self._connection.execute(statement, values).fetchall()

@@ -1,0 +1,152 @@
+"""The store's folders: what is whole, what is being made, and who works there.
+
+    blobs/sha256/<hex>   manifests and configurations, as they came
+    layers/<hex>/        a layer's files, ready for overlayfs; named by its diff id
+    empty/               stands for the layers of an image that has none
+    tmp/<name>/          being made
+    locks/<hex>          one per layer while somebody makes it
+    lock                 shared by those who add, exclusive for who removes
+
+A layer is made in ``tmp``, brought to disk by syncfs(2), renamed into ``layers`` and only then
+entered into the index: after power loss it is whole or absent.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime import durable
+from runtime.embedded.linux import files
+from runtime.reference import check_digest
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A folder being made: ``root`` will be kept, ``aside`` takes what is thrown away. Both are
+    descriptors; ``path`` is where ``root`` lies."""
+
+    path: Path
+    root: int
+    aside: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie below ``root``."""
+
+    root: Path
+
+    def prepare(self) -> None:
+        """Make the folders; nobody but root may enter: layers hold set-user-id programs."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.blobs, self.layers, self.tmp, self.locks, self.empty):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder, mode in ((self.root, 0o700), (self.empty, 0o755)):
+            if stat.S_IMODE(folder.stat().st_mode) != mode:
+                folder.chmod(mode)
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index.db"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs" / "sha256"
+
+    @property
+    def layers(self) -> Path:
+        return self.root / "layers"
+
+    @property
+    def empty(self) -> Path:
+        return self.root / "empty"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    def layer(self, diff_id: str) -> Path:
+        return self.layers / check_digest(diff_id)
+
+    def write_blob(self, digest: str, raw: bytes) -> None:
+        """Keep a verified document under its digest."""
+        path = self.blobs / check_digest(digest)
+        if not path.exists():
+            durable.write(path, raw)
+
+    def making(self, diff_id: str) -> AbstractContextManager[None]:
+        """Be the only one to make this layer."""
+        name = check_digest(diff_id)
+        return durable.lock(self.locks / name, what=f"layer {name[:12]}")
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Keep others from removing what we have found or made and not yet entered."""
+        with self._lock(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def removing(self) -> Iterator[None]:
+        """Wait until nobody adds, and keep them from it. Raises ``BlockingIOError`` when busy."""
+        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+
+    @contextmanager
+    def staging(self) -> Iterator[Stage]:
+        """A folder to make a layer in. It is removed afterwards, with what was not renamed."""
+        name = f"{os.getpid()}-{os.urandom(6).hex()}"
+        place = self.tmp / name
+        (place / "aside").mkdir(parents=True, mode=0o700)
+        (place / "root").mkdir(mode=0o755)
+        opened = [os.open(place / part, _FOLDER) for part in ("root", "aside")]
+        try:
+            os.fchmod(opened[0], 0o755)
+            yield Stage(path=place / "root", root=opened[0], aside=opened[1])
+        finally:
+            self._remove(self.tmp, name)
+            for fd in opened:
+                os.close(fd)
+
+    def commit(self, stage: Stage, diff_id: str) -> None:
+        """Make a staged layer durable, then visible."""
+        files.sync_file_system(stage.root)
+        os.rename(stage.path, self.layer(diff_id))
+        durable.sync_folder(self.layers)
+
+    def keep_only(self, layers: Collection[str], documents: Collection[str]) -> None:
+        """Remove every layer (by folder) and document (by digest) but these, and what killed
+        processes have left half made. Call it while ``removing``."""
+        for name in sorted(set(os.listdir(self.layers)) - set(layers)):
+            # First its name, so that nobody ever sees half of it.
+            os.rename(self.layers / name, self.tmp / f"gone-{name}")
+        for name in sorted(os.listdir(self.blobs)):
+            if f"sha256:{name}" not in documents:
+                os.unlink(self.blobs / name)
+        for name in sorted(os.listdir(self.tmp)):
+            self._remove(self.tmp, name)
+
+    def _remove(self, folder: Path, name: str) -> None:
+        fd = os.open(folder, _FOLDER)
+        try:
+            files.remove_tree(fd, os.fsencode(name))
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _lock(self, how: int) -> Iterator[None]:
+        fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)

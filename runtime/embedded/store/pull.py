@@ -1,0 +1,97 @@
+"""From a reference to an image that is here: resolve once, then layers side by side.
+
+The tag is asked for once; everything after that goes by digest, so a tag that moves meanwhile
+cannot mix two images. A layer that is here, from whatever image, is not fetched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runtime.api import Progress, Report
+from runtime.embedded.registry import config, manifest
+from runtime.embedded.registry.client import Client, Fetched
+from runtime.embedded.registry.config import ImageConfig
+from runtime.embedded.registry.documents import BadDocument, Descriptor
+from runtime.embedded.registry.manifest import Manifest
+from runtime.embedded.store.unpack import Unpacker
+from runtime.embedded.store.workers import Workers
+from runtime.reference import Reference
+
+_DEEPEST_INDEX = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """``digest`` is what the tag led to; ``documents`` are manifests and configuration by
+    digest, to be kept."""
+
+    digest: str
+    config: ImageConfig
+    documents: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A layer by what it is called compressed and what it becomes."""
+
+    blob: Descriptor
+    diff_id: str
+
+
+def pull(client: Client, reference: Reference, unpacker: Unpacker, report: Report) -> Pulled:
+    """Bring every layer of the image here; to enter it is the caller's. Raises the faults of
+    registry, documents and layers."""
+    report(Progress(what=reference.familiar, doing="resolving"))
+    top = client.manifest(reference)
+    documents = {top.digest: top.raw}
+    made_of = _for_this_machine(client, reference, top, documents)
+    raw = client.document(reference, made_of.config)
+    documents[made_of.config.digest] = raw
+    image = config.parse(raw)
+    config.check_platform(image, manifest.host_platform())
+    _fetch_layers(client, reference, _plans(made_of, image), unpacker, report)
+    return Pulled(digest=top.digest, config=image, documents=documents)
+
+
+def _for_this_machine(
+    client: Client, reference: Reference, top: Fetched, documents: dict[str, bytes]
+) -> Manifest:
+    """Walk down an index, nested a few times at most, to the image for this machine."""
+    fetched = top
+    for _ in range(_DEEPEST_INDEX + 1):
+        document = manifest.parse(fetched.raw, fetched.media_type)
+        if isinstance(document, Manifest):
+            return document
+        chosen = manifest.choose(document, manifest.host_platform())
+        fetched = client.manifest(reference, chosen.digest)
+        documents[fetched.digest] = fetched.raw
+    raise BadDocument("index", f"it is nested more than {_DEEPEST_INDEX} times")
+
+
+def _plans(made_of: Manifest, image: ImageConfig) -> list[Plan]:
+    """Each layer once: one that stands in an image twice (empty ones do) is one layer here."""
+    if len(made_of.layers) != len(image.diff_ids):
+        raise BadDocument(
+            "manifest",
+            f"it has {len(made_of.layers)} layers, its configuration {len(image.diff_ids)}",
+        )
+    pairs = zip(image.diff_ids, made_of.layers, strict=True)
+    return [Plan(blob=blob, diff_id=diff_id) for diff_id, blob in dict(pairs).items()]
+
+
+def _fetch_layers(
+    client: Client,
+    reference: Reference,
+    plans: Sequence[Plan],
+    unpacker: Unpacker,
+    report: Report,
+) -> None:
+    workers = Workers(report)
+
+    def fetch(plan: Plan) -> None:
+        blob = plan.blob
+        pieces = client.blob(reference, blob)
+        name = plan.diff_id[7:19]
+        unpacker.add(plan.diff_id, workers.told(pieces, name, "pulling", blob.size))
+
+    workers.run(fetch, [plan for plan in plans if not unpacker.whole(plan.diff_id)])
