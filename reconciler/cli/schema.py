@@ -7,16 +7,27 @@ from reconciler.cli.arguments import GlobalOptions, Parser
 
 
 class Options(GlobalOptions):
-    """Nothing of its own."""
+    format: str
 
 
-def arguments(_parser: Parser) -> None:
-    """No options of its own."""
+def arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "--format",
+        choices=("json", "markdown"),
+        default="json",
+        help="the schema, or a reference of all keys to read (default: json)",
+    )
 
 
-def run(_options: Options) -> int:
-    """Print the schema as JSON."""
+def run(options: Options) -> int:
+    """Print the schema."""
     from specs.schema import json_schema
 
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+    schema = json_schema()
+    if options.format == "markdown":
+        from reconciler.views.reference import reference
+
+        sys.stdout.write(reference(schema))
+    else:
+        sys.stdout.write(f"{json.dumps(schema, indent=2)}\n")
     return 0
