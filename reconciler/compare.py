@@ -62,6 +62,8 @@ class Difference:
         if self.cause is Cause.BROKEN:
             return self.before
         where = f" ({self.place})" if self.place else ""
+        if self.cause is Cause.MOVED:
+            return f"{self.field}: {self.after}{where}"
         return f"{self.field} {self._movement()}{where}"
 
     def _movement(self) -> str:

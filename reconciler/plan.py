@@ -133,6 +133,11 @@ Action = (
 )
 
 
+def verb(action: Action) -> str:
+    """The action in a word, for lists and logs: ``pull``, ``create``, ``await``."""
+    return str(action.__struct_config__.tag).partition("-")[0]
+
+
 # --- steps and changes ------------------------------------------------------------------------
 
 

@@ -94,10 +94,10 @@ class FakeRuntime:
         phase = Phase.LOST if code is None else Phase.EXITED
         self.change(id, phase=phase, exit_code=code, pid=None, limits=None)
 
-    def reboot(self) -> None:
-        """Every process and the host's part are gone."""
+    def reboot(self, project: str | None = None) -> None:
+        """Every process (of one project, to tell them apart) and the host's part are gone."""
         for id, each in self.generations.items():
-            if each.phase in RUNNING:
+            if each.phase in RUNNING and project in (None, each.key.project):
                 self.exit(id, None)
         if self.networks_made:
             self.break_host("the router namespace is gone")
@@ -398,6 +398,7 @@ class FakeRuntime:
             there = self.generations.get(id)
             if there is None:
                 return
+            assert there.phase not in RUNNING, f"{there.key} is removed while it runs"
             self._effect(f"unlink {there.key.name}@{there.generation}")
             self.change(id, phase=Phase.CREATING, pid=None, limits=None)
             self._effect(f"remove {there.key.name}@{there.generation}")

@@ -39,21 +39,30 @@ def of_containers(
     """Changes of declared containers; those of its service count as the container's."""
     drafted = {draft.name: draft for draft in drafts}
     for fate in fates:
-        reasons = [*_reasons(fate), *(d.text for d in services.get(fate.key.name, ()))]
-        serve = drafted.get(("serve", fate.key.name))
         kind = _kind(fate)
-        if kind is None and (reasons or serve or fate.key.name in services):
-            kind = ChangeKind.CHANGE
-        if kind is None:
-            continue
-        if not reasons and kind is ChangeKind.CHANGE:
-            reasons = list(serve.reasons) if serve else ["its service is not registered"]
-        yield Change(
-            kind=kind,
-            object=label(fate),
-            reasons=tuple(dict.fromkeys(reasons)),
-            impact=_impact(fate, drafted),
-        )
+        reasons = [*_reasons(fate)]
+        if kind is not ChangeKind.CREATE:
+            reasons += _service_reasons(fate, services, drafted)
+        if kind is not None or reasons:
+            yield Change(
+                kind=kind or ChangeKind.CHANGE,
+                object=label(fate),
+                reasons=tuple(dict.fromkeys(reasons)),
+                impact=_impact(fate, drafted),
+            )
+
+
+def _service_reasons(
+    fate: Fate,
+    services: Mapping[str, tuple[Difference, ...]],
+    drafted: Mapping[tuple[str, ...], Draft],
+) -> Iterator[str]:
+    """What is wrong with the service of a container that is there already."""
+    name = fate.key.name
+    if name in services:
+        yield from (d.text for d in services[name]) if services[name] else ["it has no service"]
+    elif ("serve", name) in drafted and fate.create is None and not (fate.starts or fate.olds):
+        yield from (f"its service: {why}" for why in drafted["serve", name].reasons)
 
 
 def _kind(fate: Fate) -> ChangeKind | None:
@@ -69,7 +78,7 @@ def _reasons(fate: Fate) -> Iterator[str]:
     if fate.keep is not None and fate.starts:
         yield fate.verdict.why
     if fate.olds and fate.create is None:
-        yield "an older generation goes"
+        yield "a left-over generation goes"
     if fate.stop_first:
         yield f"the old one stops first: {fate.stop_first}"
 

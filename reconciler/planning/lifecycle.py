@@ -177,8 +177,14 @@ def _retire(fate: Fate, old: ObservedContainer) -> Iterator[Draft]:
         action=RemoveContainer(id=old.id),
         object=label(old),
         after=GROUND | came | {("stop", old.id)},
-        reasons=("an older generation",),
+        reasons=(former(fate, old),),
     )
+
+
+def former(fate: Fate, old: ObservedContainer) -> str:
+    """Why a generation goes that was whole."""
+    taken_back = fate.keep is not None and old.generation > fate.keep.generation
+    return "its update was taken back" if taken_back else "an older generation"
 
 
 def _discard(half_made: ObservedContainer) -> Draft:

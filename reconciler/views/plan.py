@@ -17,6 +17,7 @@ from reconciler.plan import (
     Step,
     StopContainer,
     UpdateContainer,
+    verb,
 )
 from reconciler.views.terminal import escape
 from runtime.api import container_id
@@ -72,18 +73,24 @@ def _change(change: Change) -> str:
 def steps(plan: Plan) -> str:
     """One line per step: ``4 start web after 2 3``; empty for an empty plan."""
     names = _generations(plan)
-    lines = [f"{step.number} {_words(step, names)}{_after(step)}\n" for step in plan.steps]
+    lines = [f"{step.number} {_words(step, names)}{_reasons(step)}\n" for step in plan.steps]
     lines += [f"problem: {problem}\n" for problem in plan.problems]
     lines += [f"note: {note}\n" for note in plan.notes]
     return escape("".join(lines), keep="\n")
 
 
 def _words(step: Step, names: Mapping[str, str]) -> str:
-    """``create container web@2 [image nginx:1.26 → nginx:1.27]``"""
-    verb = str(step.action.__struct_config__.tag).partition("-")[0]
-    reasons = f" [{'; '.join(step.reasons)}]" if step.reasons else ""
+    """``create container web@2 after 1``"""
     impact = "" if step.impact is Impact.NONE else f" !{step.impact}"
-    return f"{verb} {step.object}{_detail(step.action, names)}{impact}{reasons}"
+    after = f" after {' '.join(map(str, step.after))}" if step.after else ""
+    return f"{verb(step.action)} {step.object}{_detail(step.action, names)}{impact}{after}"
+
+
+def _reasons(step: Step) -> str:
+    """At the end of the line, or each on a line of its own."""
+    if len(step.reasons) < 2:
+        return f": {step.reasons[0]}" if step.reasons else ""
+    return "".join(f"\n    {reason}" for reason in step.reasons)
 
 
 def _detail(action: Action, names: Mapping[str, str]) -> str:
@@ -105,7 +112,3 @@ def _generations(plan: Plan) -> dict[str, str]:
     """``@2`` by id, of the generations that the plan makes."""
     made = (step.action for step in plan.steps if isinstance(step.action, CreateContainer))
     return {container_id(each.key, each.generation): f"@{each.generation}" for each in made}
-
-
-def _after(step: Step) -> str:
-    return f" after {' '.join(map(str, step.after))}" if step.after else ""

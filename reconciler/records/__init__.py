@@ -1,0 +1,1 @@
+"""What survives us: the journal of runs, and the lock of a project."""

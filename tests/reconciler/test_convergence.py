@@ -1,0 +1,307 @@
+"""Properties of planner and runtime together, on random worlds.
+
+A plan applied to the world in memory gives what was desired, a second plan is empty, foreign
+objects and volumes stay; killed at any effect, the next plan finishes. Steps are carried out in
+random orders that their edges allow, so a missing edge shows as a broken rule of the fake.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.desired import Desired
+from reconciler.executor.steps import perform
+from reconciler.plan import Plan, decode, encode
+from reconciler.planning import plan, plan_down
+from runtime.api import (
+    AnonymousMount,
+    BindMount,
+    ContainerSpec,
+    DefectKind,
+    Limits,
+    Mount,
+    Observed,
+    Phase,
+    Query,
+    RestartKind,
+    RestartPolicy,
+    TmpfsMount,
+    VolumeMount,
+)
+from tests.fake_runtime import RUNNING, FakeRuntime, Killed
+from tests.reconciler.world import MYSQL, NGINX, applied, plan_for, shop, spec
+
+NAMES = ("a", "b", "c")
+MOUNTS: tuple[Mount, ...] = (
+    VolumeMount(volume="data", target="/data"),
+    VolumeMount(volume="data", target="/data", read_only=True),
+    VolumeMount(volume="more", target="/more"),
+    BindMount(source="/srv/www", target="/www"),
+    TmpfsMount(target="/tmp"),
+    AnonymousMount(target="/anonymous"),
+)
+# One volume or folder per container: two of them may share, as people do.
+PORTS = ("8080:80", "53:53/udp", "80", "8081:80")
+
+
+@st.composite
+def specs(draw: st.DrawFn, name: str) -> ContainerSpec:
+    kind = draw(st.sampled_from(RestartKind))
+    retries = draw(st.sampled_from([None, 2])) if kind is RestartKind.ON_FAILURE else None
+    needs = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=2))
+    mounts = draw(st.lists(st.sampled_from(MOUNTS), unique_by=lambda m: m.target, max_size=2))
+    return spec(
+        draw(st.sampled_from([NGINX, MYSQL])),
+        needs=tuple(sorted(each for each in needs if each < name)),
+        command=draw(st.sampled_from([None, ("sleep",)])),
+        environment=draw(st.sampled_from([{}, {"A": "1"}, {"A": "2"}])),
+        labels=draw(st.sampled_from([{}, {"x": "y"}])),
+        mem_limit=draw(st.sampled_from([None, 512 << 20])),
+        restart=RestartPolicy(kind=kind, max_retries=retries),
+        mounts=tuple(mounts),
+    )
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Desired:
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=draw(st.integers(0, 2))))
+    containers = {name: draw(specs(name)) for name in names}
+    for name, each in containers.items():
+        needs = tuple(d for d in each.depends_on if d.name in containers)
+        containers[name] = msgspec.structs.replace(each, depends_on=needs)
+    free = list(PORTS)
+    ports: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        if draw(st.booleans()):
+            ports[name] = (free.pop(draw(st.integers(0, 1))),)
+    return shop(containers, ports)
+
+
+# --- drift --------------------------------------------------------------------------------------
+
+Drift = Callable[[FakeRuntime, str], None]
+
+
+def _damage(kind: DefectKind) -> Drift:
+    return lambda runtime, id: runtime.damage(id, kind, f"the {kind} is broken")
+
+
+def _limits(runtime: FakeRuntime, id: str) -> None:
+    if runtime.generations[id].phase in RUNNING:
+        runtime.change(id, limits=Limits(mem_limit=768 << 20, pids_limit=2048))
+
+
+def _unserve(runtime: FakeRuntime, id: str) -> None:
+    where = ("shop", runtime.generations[id].key.name)
+    if where in runtime.services_made:
+        made = runtime.services_made[where]
+        runtime.services_made[where] = msgspec.structs.replace(made, targets=())
+
+
+def _unregister(runtime: FakeRuntime, id: str) -> None:
+    runtime.services_made.pop(("shop", runtime.generations[id].key.name), None)
+
+
+DRIFTS: dict[str, Drift] = {
+    "ends well": lambda runtime, id: runtime.exit(id, 0),
+    "ends badly": lambda runtime, id: runtime.exit(id, 1),
+    "is lost": lambda runtime, id: runtime.exit(id, None),
+    "is held": lambda runtime, id: runtime.stop(id, by_hand=True),
+    "has other limits": _limits,
+    "lost its files": _damage(DefectKind.BUNDLE),
+    "lost its link": _damage(DefectKind.LINK),
+    "lost its monitor": _damage(DefectKind.MONITOR),
+    "lost its record": lambda runtime, id: runtime.change(id, applied=None),
+    "is not served": _unserve,
+    "has no service": _unregister,
+    "restarts": lambda runtime, id: runtime.change(id, phase=Phase.RESTARTING),
+    "reboot": lambda runtime, _id: runtime.reboot("shop"),
+    "broken host": lambda runtime, _id: runtime.break_host("the table is gone"),
+    "new image": lambda runtime, _id: runtime.publish_image(NGINX),
+}
+
+
+def _drift(runtime: FakeRuntime, drifts: list[str], chance: random.Random) -> None:
+    for name in drifts:
+        mine = [c.id for c in runtime.containers() if c.key.project == "shop"]
+        whole = [id for id in mine if runtime.generations[id].phase is not Phase.CREATING]
+        if whole:
+            DRIFTS[name](runtime, chance.choice(sorted(whole)))
+
+
+# --- carrying out -------------------------------------------------------------------------------
+
+
+def walk(made: Plan, runtime: FakeRuntime, chance: random.Random) -> None:
+    """Every step, in a random order that the edges allow. Raises what steps raise."""
+    waits = {step.number: set(step.after) for step in made.steps}
+    steps = {step.number: step for step in made.steps}
+    while waits:
+        number = chance.choice(sorted(n for n, before in waits.items() if not before))
+        perform(steps[number].action, made.project, runtime, (), lambda _progress: None)
+        del waits[number]
+        for before in waits.values():
+            before.discard(number)
+
+
+def killed(made: Plan, runtime: FakeRuntime, at: int, chance: random.Random) -> None:
+    """As above, by somebody who is killed before the effect ``at``."""
+    runtime.revive()
+    runtime.kill_at = at
+    try:
+        walk(made, runtime, chance)
+    except Killed:
+        pass
+    runtime.revive()
+
+
+def problems(desired: Desired, runtime: FakeRuntime) -> list[str]:
+    """How the world differs from what is desired, judged without the planner."""
+    found: list[str] = []
+    observed = runtime.observe(desired.query())
+    by_key = {key: [c for c in observed.containers if c.key == key] for key in desired.containers}
+    for key, shall in desired.containers.items():
+        generations = by_key.pop(key)
+        if len(generations) != 1:
+            found.append(f"{key} has {len(generations)} generations")
+            continue
+        found += _wrong(shall, generations[0], observed)
+    found += [
+        f"{c.key} is not declared" for c in observed.containers if c.key not in desired.containers
+    ]
+    services = {name: each.applied for name, each in observed.services.items()}
+    found += [] if services == desired.services else [f"services are {services}"]
+    found += [f"no network {name}" for name in desired.networks.keys() - observed.networks.keys()]
+    found += [f"no volume {name}" for name in desired.volumes.keys() - observed.volumes.keys()]
+    found += [f"defect {d.cause}" for d in observed.defects]
+    return found
+
+
+def _wrong(shall: ContainerSpec, real: object, observed: Observed) -> list[str]:
+    from runtime.api import ObservedContainer
+
+    assert isinstance(real, ObservedContainer)
+    done = real.exit_code == 0 and shall.restart.kind in (RestartKind.NO, RestartKind.ON_FAILURE)
+    runs = real.phase in RUNNING
+    targets = observed.services[real.key.name].targets
+    facts = {
+        "spec": real.applied == shall,
+        "image": real.image_id == observed.images[shall.image].id,
+        "life": runs or (done and not real.held),
+        "limits": real.limits is None or real.limits.mem_limit == shall.mem_limit,
+        "served": targets == (real.id,) if runs else set(targets) <= {real.id},
+        "link": not any(d.kind in (DefectKind.LINK, DefectKind.BUNDLE) for d in real.defects)
+        or not runs,
+    }
+    return [f"{real.key}: {name}" for name, right in facts.items() if not right]
+
+
+def foreign() -> FakeRuntime:
+    """A world where another project lives."""
+    theirs = shop(
+        {"web": spec(mounts=(VolumeMount(volume="data", target="/data"),))},
+        {"web": ("9090:80",)},
+        project="blog",
+        path="/srv/blog",
+    )
+    return applied(theirs)
+
+
+def picture(runtime: FakeRuntime, project: str) -> Observed:
+    return runtime.observe(Query(project=project))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A project is applied, things happen to it, its spec may change, and whoever applies it anew
+    is killed at these effects first."""
+
+    first: Desired
+    second: Desired
+    drifts: list[str]
+    kills: list[int]
+    seed: int
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    first = draw(projects())
+    return Story(
+        first=first,
+        second=draw(st.one_of(st.just(first), projects())),
+        drifts=draw(st.lists(st.sampled_from(sorted(DRIFTS)), max_size=4)),
+        kills=draw(st.lists(st.integers(0, 25), max_size=3)),
+        seed=draw(st.integers(0, 2**32)),
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(stories())
+def test_a_plan_gives_what_is_desired_and_a_second_one_is_empty(story: Story) -> None:
+    chance, runtime = random.Random(story.seed), foreign()
+    theirs = picture(runtime, "blog")
+    walk(plan_for(story.first, runtime), runtime, chance)
+    assert problems(story.first, runtime) == []
+    _drift(runtime, story.drifts, chance)
+    for at in story.kills:
+        killed(plan_for(story.second, runtime), runtime, at, chance)
+        assert set(picture(runtime, "shop").volumes) >= set(story.first.volumes)
+    walk(plan_for(story.second, runtime), runtime, chance)
+    again = plan_for(story.second, runtime)
+    assert (problems(story.second, runtime), again.steps, again.changes) == ([], (), ())
+    assert set(picture(runtime, "shop").volumes) >= set(story.first.volumes)
+    after = picture(runtime, "blog")
+    assert msgspec.structs.replace(after, defects=theirs.defects) == theirs
+
+
+@settings(max_examples=200, deadline=None)
+@given(stories())
+def test_the_loop_leaves_what_people_must_decide_and_changes_nothing_twice(story: Story) -> None:
+    chance, runtime = random.Random(story.seed), foreign()
+    walk(plan_for(story.first, runtime, explicit=False), runtime, chance)
+    _drift(runtime, story.drifts, chance)
+    for at in story.kills:
+        killed(plan_for(story.second, runtime, explicit=False), runtime, at, chance)
+    walk(plan_for(story.second, runtime, explicit=False), runtime, chance)
+    assert plan_for(story.second, runtime, explicit=False).steps == ()
+    walk(plan_for(story.second, runtime), runtime, chance)
+    assert problems(story.second, runtime) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(stories())
+def test_a_plan_is_the_same_bytes_and_reads_back(story: Story) -> None:
+    chance, runtime = random.Random(story.seed), FakeRuntime()
+    walk(plan_for(story.first, runtime), runtime, chance)
+    _drift(runtime, story.drifts, chance)
+    observed = runtime.observe(story.second.query())
+    shuffled = list(observed.containers)
+    chance.shuffle(shuffled)
+    mixed = msgspec.structs.replace(observed, containers=tuple(shuffled))
+    one = plan(story.second, observed, explicit=True)
+    other = plan(story.second, mixed, explicit=True)
+    assert encode(msgspec.structs.replace(other, fingerprint=one.fingerprint)) == encode(one)
+    assert decode(encode(one)) == one
+
+
+@settings(max_examples=150, deadline=None)
+@given(stories())
+def test_down_leaves_nothing_but_volumes_wherever_it_was_killed(story: Story) -> None:
+    chance, runtime = random.Random(story.seed), foreign()
+    theirs = picture(runtime, "blog")
+    walk(plan_for(story.first, runtime), runtime, chance)
+    _drift(runtime, story.drifts, chance)
+    killed(plan_for(story.second, runtime), runtime, story.kills[0] if story.kills else 0, chance)
+    volumes = picture(runtime, "shop").volumes
+    for at in story.kills[1:]:
+        killed(plan_down(picture(runtime, "shop")), runtime, at, chance)
+    walk(plan_down(picture(runtime, "shop")), runtime, chance)
+    left = msgspec.structs.replace(picture(runtime, "shop"), defects=())
+    assert left == Observed(project="shop", volumes=volumes, generations=left.generations)
+    assert plan_down(left).steps == ()
+    after = picture(runtime, "blog")
+    assert msgspec.structs.replace(after, defects=theirs.defects) == theirs
