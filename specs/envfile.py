@@ -66,7 +66,7 @@ def _line(text: str, at: int, file: str, variables: Mapping[str, str], found: En
         found.values[name.group(1)] = None
         return end
     raw, literal, after = _value(text, name.end() + 1)
-    if raw.startswith(("'", '"')) and not literal and after == end:
+    if not literal and raw[:1] in ("'", '"') and raw.count(raw[0]) == 1 and after == end:
         problem = Problem(
             text=f"the value of `{name.group(1)}` has a quote that is not closed", span=span
         )

@@ -49,14 +49,15 @@ def _bytes(path: str) -> bytes:
         missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
         reason = "does not exist" if missing else f"cannot be read: {_words(error)}"
         raise FileRefused(reason, missing=missing) from error
-    with open(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise FileRefused("is not a regular file")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(LARGEST + 1)
-        except OSError as error:
-            raise FileRefused(f"cannot be read: {_words(error)}") from error
+    except OSError as error:
+        raise FileRefused(f"cannot be read: {_words(error)}") from error
+    finally:
+        os.close(descriptor)
     if len(data) > LARGEST:
         raise FileRefused("is larger than 1 MiB")
     return data

@@ -84,7 +84,7 @@ class _Loading:
         if len(documents) == len(self.sources):
             self._check_together(root, objects, main)
         self._put_first(interpolation.problems)
-        return self._project(root, objects, directory)
+        return self._project(root, objects, main)
 
     def _put_first(self, first: list[Problem]) -> None:
         """A value whose variables cannot be filled in has no other problem worth telling."""
@@ -147,15 +147,16 @@ class _Loading:
             text = "nothing is declared here, so the spec is taken as broken"
             self.problems.append(Problem(text=text, span=Span(main, 0, 0), hint=hint))
 
-    def _project(self, root: Map, objects: Objects, directory: str) -> Project | None:
-        name = self._name(root, directory)
+    def _project(self, root: Map, objects: Objects, main: str) -> Project | None:
+        directory = os.path.dirname(os.path.abspath(main))
+        name = self._name(root, main)
         if self.problems:
             return None
         sections = {section: getattr(objects, section) for section in SECTIONS}
         files = tuple(self.files.taken)
         return Project(name=name, directory=directory, files=files, **sections).placed(root)
 
-    def _name(self, root: Map, directory: str) -> str:
+    def _name(self, root: Map, main: str) -> str:
         """What `project:` says, else the folder's name made valid."""
         declared = root.get("project")
         if isinstance(declared, (Map, List)):
@@ -165,11 +166,13 @@ class _Loading:
                 return str(name_of("a project", NAME_PATTERN, NAME_RULE)(str(declared)))
             except Unreadable as error:
                 self.problems.append(unreadable(declared, error))
-        return default_name(directory) or self._nameless(directory)
+        directory = os.path.dirname(os.path.abspath(main))
+        return default_name(directory) or self._nameless(directory, main)
 
-    def _nameless(self, directory: str) -> str:
+    def _nameless(self, directory: str, main: str) -> str:
         text = f"the folder {quoted(directory)} gives no name to the project"
-        self.problems.append(Problem(text=text, hint="write `project: NAME` into the spec"))
+        hint = "write `project: NAME` into the spec"
+        self.problems.append(Problem(text=text, span=Span(main, 0, 0), hint=hint))
         return ""
 
     def with_excerpt(self, problem: Problem) -> Problem:

@@ -139,14 +139,18 @@ def words(value: object) -> Any:
     if isinstance(value, (str, Map)):
         refuse([wrong(value, "a list, `[a, b]` or lines that begin with `- `")])
     if isinstance(value, List):
-        refuse_if_any([wrong(v, "text") for v in value if not isinstance(v, Text) or v.null])
+        refuse_if_any([wrong(v, "text") for v in value if not _is_word(v)])
     return tuple(str(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, Text) and not value.null and "\0" not in value
 
 
 def argv(value: object) -> Any:
     """A command: a list of words, or one text that is split as a shell would."""
     if isinstance(value, str):
-        return read_text(value, scalars.parse_command)
+        return read_text(value, lambda text: scalars.parse_command(line(text)))
     if isinstance(value, Map):
         refuse([wrong(value, "a command as text, or a list of words")])
     return words(value)

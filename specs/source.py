@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SECRET = re.compile(
     r"""(?ix) [\w.-]* (?:pass?w|pwd|secret|token|credential|api_?key|private_?key) [\w.-]*
-        ["']? \s* [:=] \s* (?P<value> "[^"]*" | '[^']*' | \{[^}]*\}? | [^\s,}\]][^,}\]]* )"""
+        (?: ["']? \s* : (?=\s) \s* | ["'] \s* : | = | :?[-?] (?=[^\s/.]) )
+        (?P<value> "[^"]*" | '[^']*' | \{[^}]*\}? | [^\s,}\]\[][^,}\]]* )"""
 )
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
