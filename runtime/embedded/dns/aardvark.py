@@ -18,6 +18,7 @@ from pathlib import Path
 
 from runtime import programs
 from runtime.embedded.dns import zones
+from runtime.embedded.linux import pidfd
 from runtime.embedded.linux.namespaces import inside
 from runtime.errors import Fault
 
@@ -144,24 +145,15 @@ class Server:
 
     def _kill_all(self) -> None:
         for pid in list(self._servers()):
-            with suppress(ProcessLookupError):
-                handle = os.pidfd_open(pid)
-                try:
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-                    _await_end(handle)
-                finally:
-                    os.close(handle)
+            if (handle := pidfd.of(pid)) is not None:
+                pidfd.send(handle, signal.SIGKILL)
+                pidfd.ended(handle, 2.0)
+                os.close(handle)
 
     def _servers(self) -> Iterator[int]:
         for name in os.listdir("/proc"):
             if name.isdigit() and self._is_ours(int(name)):
                 yield int(name)
-
-
-def _await_end(pidfd: int, seconds: float = 2.0) -> None:
-    with selectors.DefaultSelector() as selector:
-        selector.register(pidfd, selectors.EVENT_READ)
-        selector.select(seconds)
 
 
 def _unanswered(questions: Mapping[IPv4Address, str], seconds: float) -> list[str]:

@@ -7,7 +7,6 @@ over (pidfd_getfd(2)) and adds the new ones, so that no kept port is free for a 
 import errno
 import json
 import os
-import selectors
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime import durable, programs
+from runtime.embedded.linux import pidfd
 from runtime.embedded.linux.libc import check, libc
 from runtime.embedded.ports.claims import AddressNotHere, Claim, reserve, taken
 from runtime.errors import Fault
@@ -103,15 +103,13 @@ class Holder:
     ) -> dict[str, socket.socket]:
         if record is None:
             return {}
-        try:
-            pidfd = os.pidfd_open(record.pid)
-        except ProcessLookupError:
+        if (handle := pidfd.of(record.pid)) is None:
             return {}
-        stack.callback(os.close, pidfd)
+        stack.callback(os.close, handle)
         kept = {}
         for text, fd in record.sockets.items():
             if text in texts and fd >= 0:
-                taken_over = check(libc.syscall(_PIDFD_GETFD, pidfd, fd, 0), f"take over {text}")
+                taken_over = check(libc.syscall(_PIDFD_GETFD, handle, fd, 0), f"take over {text}")
                 kept[text] = stack.enter_context(socket.socket(fileno=taken_over))
         return kept
 
@@ -197,14 +195,12 @@ def _start_time(pid: int) -> int | None:
 
 def _end(pid: int) -> None:
     """Kill and wait until it ended; its sockets are free then."""
-    with suppress(ProcessLookupError):
-        handle = os.pidfd_open(pid)
-        try:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            with selectors.DefaultSelector() as selector:
-                selector.register(handle, selectors.EVENT_READ)
-                selector.select(2.0)
-        finally:
-            os.close(handle)
+    if (handle := pidfd.of(pid)) is None:
+        return
+    try:
+        pidfd.send(handle, signal.SIGKILL)
+        pidfd.ended(handle, 2.0)
+    finally:
+        os.close(handle)
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
