@@ -40,7 +40,7 @@ from runtime.embedded.bundle import (
     users,
 )
 from runtime.embedded.dns import zones
-from runtime.embedded.layers import overlay, seed
+from runtime.embedded.layers import overlay
 from runtime.embedded.ledger import ContainerRow, State, Writer
 from runtime.embedded.listeners import listening
 from runtime.embedded.network import Network
@@ -131,6 +131,8 @@ class Generations:
         """A new volume starts with what the image has at its place, as with Docker."""
         project, name = row.key.project, _volume_name(row.key, mount)
         if self.volumes.needs_seed(project, name):
+            from runtime.embedded.layers import seed
+
             record = self.volumes.record(project, name)
             seed.copy(
                 self.paths.bundle(row.id) / "rootfs",
