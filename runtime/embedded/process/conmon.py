@@ -100,10 +100,10 @@ def _exit_command(bundle: str, intent: Intent) -> list[str]:
     return ["/bin/sh", "-c", _GUARD, "on_exit", *script]
 
 
-def create(bundle: Path, argv: list[str], id: str, timeout: float = CREATE_TIMEOUT) -> int:
+def create(bundle: Path, argv: list[str], id: str) -> int:
     """Start conmon and return the pid of the container's init, which waits to be started.
 
-    ``timeout`` is in seconds; afterwards the halves that are left are the caller's to discard.
+    What a failure leaves half done is the caller's to discard.
     Raises ``CommandNotFound``, ``CommandNotRunnable`` or ``CreateFailed``.
     """
     with open(bundle / "conmon.log", "ab") as errors:
@@ -119,7 +119,7 @@ def create(bundle: Path, argv: list[str], id: str, timeout: float = CREATE_TIMEO
         finally:
             os.close(theirs)
         try:
-            line = _line(ours, timeout)
+            line = _line(ours, CREATE_TIMEOUT)
         finally:
             os.close(ours)
     if not line.endswith(b"\n"):

@@ -4,11 +4,11 @@ import os
 import platform
 import resource
 import shutil
-import subprocess
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from runtime.embedded.paths import Paths
 from runtime.embedded.process.identity import Identity
 from runtime.embedded.process.ociruntime import OciRuntime
 from runtime.embedded.process.supervise import ProcessState, Supervisor
+from runtime.embedded.streams import logs
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
@@ -71,8 +72,7 @@ class Box:
     @property
     def text(self) -> str:
         """What it wrote, without stamps."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return "".join(f"{line.split(' ', 3)[3]}\n" for line in lines)
+        return b"".join(line.text for line in logs.lines(self.log)).decode()
 
     def launch(self, policy: RestartPolicy | None = None) -> Identity:
         return self.boxes.supervisor.launch(self.id, self.cgroup, policy or RestartPolicy())
@@ -164,8 +164,9 @@ def make_boxes(program: str = "crun", root: Path | None = None) -> Iterator[Boxe
             cgroups.remove_empty(layout, parent)
         assert boxes.leftovers() == []
     finally:
-        for pid in _pids(str(paths.run)):
-            subprocess.run(["kill", "-9", str(pid)], capture_output=True)
+        for pid in pids_with(str(paths.run)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         boot.empty(paths)
         shutil.rmtree(place, ignore_errors=True)
 
@@ -174,7 +175,8 @@ def always() -> RestartPolicy:
     return RestartPolicy(kind=RestartKind.ALWAYS)
 
 
-def _pids(mark: str) -> list[int]:
+def pids_with(*marks: str) -> list[int]:
+    """Processes in whose command line all ``marks`` stand."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -182,13 +184,13 @@ def _pids(mark: str) -> list[int]:
                 command = Path(entry.path, "cmdline").read_text(errors="replace")
             except OSError:
                 continue
-            if mark in command:
+            if all(mark in command for mark in marks):
                 found.append(int(entry.name))
     return found
 
 
 def _processes(mark: str) -> list[str]:
-    return [f"process {pid}" for pid in _pids(mark)]
+    return [f"process {pid}" for pid in pids_with(mark)]
 
 
 def _groups(layout: cgroups.Layout, paths: Paths) -> list[str]:
