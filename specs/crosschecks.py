@@ -4,7 +4,8 @@ Runs on the containers that are valid; names of broken ones count as declared.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Final
 
 from specs.model.container import Container
@@ -12,21 +13,23 @@ from specs.model.mount import VolumeMount
 from specs.model.port import Port, read_ports
 from specs.model.tmpfs import is_tmpfs
 from specs.nodes import List, Map, Node, nearest_place
-from specs.problems import Problem, nearest_word, problem_at, quoted
+from specs.problems import MOST_PROBLEMS, Problem, nearest_word, problem_at, quoted
 
 _EVERY_ADDRESS: Final = "0.0.0.0"
+_LONGEST_CHAIN: Final = 12
 
 
 def crosscheck(root: Map, containers: Mapping[str, Container]) -> list[Problem]:
     """All problems between the objects of a project."""
     checks = _Checks(root, containers)
-    return [
-        *checks.unknown_volumes(),
-        *checks.unknown_dependencies(),
-        *checks.circles(),
-        *checks.targets_taken(),
-        *checks.ports_taken(),
-    ]
+    found = chain(
+        checks.unknown_volumes(),
+        checks.unknown_dependencies(),
+        checks.circles(),
+        checks.targets_taken(),
+        checks.ports_taken(),
+    )
+    return list(islice(found, MOST_PROBLEMS + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class _Use:
 class _Checks:
     root: Map
     containers: Mapping[str, Container]
+    items: dict[tuple[str, str], list[Node]] = field(default_factory=dict)
 
     def unknown_volumes(self) -> Iterator[Problem]:
         declared = self.root.get("volumes", {})
@@ -65,16 +69,16 @@ class _Checks:
         done: set[str] = set()
         for start in self.containers:
             for circle in _circles_from(start, self.containers, done):
-                text = "containers wait for each other: " + " -> ".join(map(quoted, circle))
+                text = "containers wait for each other: " + _chain(circle)
                 place = self._dependency_place(circle[0], circle[1])
                 yield problem_at(place, text, hint="take one of these out of its `depends_on`")
 
     def targets_taken(self) -> Iterator[Problem]:
         for name, container in self.containers.items():
             taken: dict[str, _Use] = {}
-            for field in ("volumes", "tmpfs"):
-                for number, mount in enumerate(getattr(container, field)):
-                    use = _Use(name, field, number)
+            for kind in ("volumes", "tmpfs"):
+                for number, mount in enumerate(getattr(container, kind)):
+                    use = _Use(name, kind, number)
                     first = taken.setdefault(mount.target, use)
                     if first != use:
                         text = f"container {quoted(name)}: two mounts on {quoted(mount.target)}"
@@ -82,12 +86,12 @@ class _Checks:
 
     def ports_taken(self) -> Iterator[Problem]:
         """Two ports on one address; every address includes each single one."""
-        taken: dict[tuple[str, int], list[tuple[str, _Use]]] = {}
+        taken: dict[tuple[str, int], dict[str, _Use]] = {}
         told: set[tuple[int, int]] = set()
         for address, port, use in self._published():
-            claims = taken.setdefault((port.protocol, port.host_port or 0), [])
-            first = next((u for a, u in claims if _overlap(a, address)), None)
-            claims.append((address, use))
+            claims = taken.setdefault((port.protocol, port.host_port or 0), {})
+            first = _overlapping(claims, address)
+            claims.setdefault(address, use)
             if first is not None and self._is_news(first, use, told):
                 text = f"port {port.host_port}/{port.protocol} is published twice"
                 yield self._clash(text, use, first, f"by container {quoted(first.container)} at")
@@ -117,7 +121,13 @@ class _Checks:
 
     def _place(self, use: _Use) -> Node | None:
         """The item of the YAML that a use comes from."""
-        return item_of(self.root, use.container, use.field, use.number)
+        key = (use.container, use.field)
+        if key not in self.items:
+            self.items[key] = items_of(self.root, *key)
+        items = self.items[key]
+        if use.number < len(items):
+            return items[use.number]
+        return nearest_place(self.root, ("containers", *key))
 
     def _dependency_place(self, name: str, other: str) -> Node | None:
         node = self.root["containers"][name]["depends_on"]
@@ -126,24 +136,23 @@ class _Checks:
         return nearest_place(node, (other,))
 
 
-def item_of(root: Map, container: str, field: str, number: int) -> Node | None:
-    """The item of the YAML that a container's mount or port of this number comes from."""
-    items = _items(root["containers"][container], field)
-    if number < len(items):
-        return items[number]
-    return nearest_place(root, ("containers", container, field))
+def _chain(circle: list[str]) -> str:
+    names = [quoted(name) for name in circle]
+    shown = names if len(names) <= _LONGEST_CHAIN else [*names[:5], "…", *names[-5:]]
+    return " -> ".join(shown)
 
 
-def _items(node: Map, field: str) -> list[Node]:
-    """One item of the YAML for each value of a field, in the order of the values."""
+def items_of(root: Map, container: str, name: str) -> list[Node]:
+    """For each value of a container's field the item of the YAML that it comes from."""
+    node = root["containers"][container]
     volumes = _listed(node.get("volumes"))
-    match field:
+    match name:
         case "volumes":
             return [item for item in volumes if not is_tmpfs(item)]
         case "tmpfs":
             return [*_listed(node.get("tmpfs")), *filter(is_tmpfs, volumes)]
         case _:
-            ports = (item for item in _listed(node.get(field)) if not isinstance(item, List))
+            ports = (item for item in _listed(node.get(name)) if not isinstance(item, List))
             return [item for item in ports for _ in read_ports(item)]
 
 
@@ -158,8 +167,11 @@ def _unknown_volume(place: Node | None, name: str, volume: str, declared: Any) -
     return problem_at(place, text, nearest=near, hint="" if near else hint)
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or _EVERY_ADDRESS in (one, other)
+def _overlapping(claims: Mapping[str, _Use], address: str) -> _Use | None:
+    """A claim on the same port that this address clashes with."""
+    if address == _EVERY_ADDRESS:
+        return next(iter(claims.values()), None)
+    return claims.get(address) or claims.get(_EVERY_ADDRESS)
 
 
 def _circles_from(

@@ -56,7 +56,7 @@ class _Composer:
 
     def __init__(self, source: Source, problems: list[Problem]) -> None:
         self._file = source.name
-        self._lines = len(source.lines())
+        self._lines = len(source.lines)
         self._problems = problems
         self._anchors: dict[str, Node | None] = {}
         self._loader = _LOADER(source.text)

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from specs.nodes import Map, Node, Text, text_at
-from specs.problems import Problem, problem_at, quoted
+from specs.problems import Problem, quoted
+from specs.source import Span
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR: Final = re.compile(r":?[-?+]")
@@ -159,6 +160,7 @@ class Interpolation:
 
     variables: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
+    failed: set[Span] = field(default_factory=set)
     unset: dict[str, Text] = field(default_factory=dict)
     _done: dict[int, tuple[Node, Node]] = field(default_factory=dict)
 
@@ -187,12 +189,24 @@ class Interpolation:
         try:
             expansion = expand(node, self.variables)
         except BadInterpolation as error:
-            self.problems.append(problem_at(node, error.reason, hint=error.hint))
+            self.failed.add(node.span)
+            span, width = _inside(node, error.offset)
+            problem = Problem(text=error.reason, span=span, width=width, hint=error.hint)
+            self.problems.append(problem)
             return node
         filled = text_at(expansion.value, node.span, node.width, plain=node.plain)
         filled.written, filled.unset = str(node), tuple(expansion.unset)
-        filled.last_line = node.last_line
+        filled.last_line, filled.secret = node.last_line, node.secret
         filled.foreign = bool(expansion.used)
         for name in expansion.unset:
             self.unset.setdefault(name, node)
         return filled
+
+
+def _inside(node: Text, offset: int) -> tuple[Span, int]:
+    """The place in a value, where its text stands in the file as it is; else the whole value."""
+    quotes = node.width - len(node)
+    if quotes not in (0, 2):
+        return node.span, node.width
+    column = node.span.column + quotes // 2 + offset
+    return Span(node.span.file, node.span.line, column), len(node) - offset

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from specs import document
-from specs.crosschecks import crosscheck, item_of
+from specs.crosschecks import crosscheck, items_of
 from specs.document import Document
 from specs.environment import Environment, unset_warning
 from specs.fields import Context
@@ -27,7 +27,7 @@ from specs.model.project import NAME_PATTERN, NAME_RULE, Project
 from specs.nodes import List, Map, Node, map_at, map_like
 from specs.notations import name_of
 from specs.objects import Objects, read_objects
-from specs.problems import Problem, SpecErrors, in_order, problem_at, quoted
+from specs.problems import MOST_PROBLEMS, Problem, SpecErrors, in_order, problem_at, quoted
 from specs.refusals import unreadable, wrong
 from specs.scalars import Unreadable
 from specs.source import Source, Span
@@ -51,11 +51,9 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Loaded:
     """
     loading = _Loading(os.fspath(path), environ)
     project = loading.run()
-    problems = [loading.with_excerpt(each) for each in loading.problems]
-    if problems or project is None:
-        raise SpecErrors(problems)
-    warnings = in_order(loading.with_excerpt(each) for each in loading.warnings)
-    return Loaded(project=project, warnings=warnings)
+    if loading.problems or project is None:
+        raise SpecErrors(loading.shown(loading.problems))
+    return Loaded(project=project, warnings=tuple(loading.shown(loading.warnings)))
 
 
 @dataclass(slots=True)
@@ -83,13 +81,13 @@ class _Loading:
         # A file that cannot be read may declare what others name.
         if len(documents) == len(self.sources):
             self._check_together(root, objects, main)
-        self._put_first(interpolation.problems)
+        self._put_first(interpolation)
         return self._project(root, objects, main)
 
-    def _put_first(self, first: list[Problem]) -> None:
+    def _put_first(self, filled: Interpolation) -> None:
         """A value whose variables cannot be filled in has no other problem worth telling."""
-        places = {problem.span for problem in first}
-        self.problems[:] = [*first, *(each for each in self.problems if each.span not in places)]
+        others = (each for each in self.problems if each.span not in filled.failed)
+        self.problems[:] = [*filled.problems, *others]
 
     def _environment(self, directory: str, shown: str) -> Environment:
         environment = Environment(
@@ -106,9 +104,9 @@ class _Loading:
         ]
 
     def _document(self, name: str) -> Document:
-        source = self.sources.setdefault(name, Source(name, ""))
+        source = self.sources[name] = Source(name, "")
         try:
-            source.text = self.files.text(os.path.abspath(name))
+            source = self.sources[name] = Source(name, self.files.text(os.path.abspath(name)))
             check_printable(source.text)
         except FileRefused as refusal:
             span = Span(name, refusal.line, refusal.column)
@@ -175,8 +173,17 @@ class _Loading:
         self.problems.append(Problem(text=text, span=Span(main, 0, 0), hint=hint))
         return ""
 
-    def with_excerpt(self, problem: Problem) -> Problem:
-        """The problem with the lines that it speaks of."""
+    def shown(self, problems: list[Problem]) -> list[Problem]:
+        """In order, with the lines that they speak of; of very many only the first."""
+        ordered = in_order(problems)
+        first = [self._with_excerpt(each) for each in ordered[:MOST_PROBLEMS]]
+        if len(ordered) <= MOST_PROBLEMS:
+            return first
+        text = f"there are more problems than these {MOST_PROBLEMS}"
+        last = ordered[MOST_PROBLEMS].span
+        return [*first, Problem(text=text, span=Span(last.file, 0, 0) if last else None)]
+
+    def _with_excerpt(self, problem: Problem) -> Problem:
         return replace(
             problem,
             excerpt=self._excerpt(problem.span, problem.width),
@@ -233,8 +240,8 @@ def _missing_files(root: Map, objects: Objects) -> Iterator[Problem]:
 def _missing_sources(root: Map, objects: Objects) -> Iterator[Problem]:
     """Paths of the host that nothing is at: a mistake, unless made before `apply`."""
     for name, container in objects.containers.items():
-        for number, mount in enumerate(container.volumes):
+        for item, mount in zip(items_of(root, name, "volumes"), container.volumes, strict=True):
             if isinstance(mount, BindMount) and not os.path.exists(mount.source):
                 text = f"container {quoted(name)}: there is no {quoted(mount.source)} on this host"
                 hint = "make it before `apply`; unlike Docker, trueup makes no folder in its place"
-                yield problem_at(item_of(root, name, "volumes", number), text, hint=hint)
+                yield problem_at(item, text, hint=hint)

@@ -15,7 +15,7 @@ _HARMLESS: Final = {"username", "env", "file"}  # below `auth`
 
 
 def hide_secrets(source: Source, root: Node | None) -> None:
-    """Keep everything below `auth:` and below keys that sound like a secret out of excerpts."""
+    """Keep what is below `auth:` and keys that sound like a secret out of excerpts and words."""
     _walk(source, root, auth=False, seen=set())
 
 
@@ -26,7 +26,7 @@ def _walk(source: Source, node: Node | None, *, auth: bool, seen: set[tuple[int,
     if isinstance(node, Map):
         for key, value in node.items():
             if isinstance(value, Text):
-                if (auth and key not in _HARMLESS) or _SECRET_KEY.search(key):
+                if key == "auth" or (auth and key not in _HARMLESS) or _SECRET_KEY.search(key):
                     _hide(source, value)
             else:
                 _walk(source, value, auth=auth or key == "auth", seen=seen)
@@ -41,6 +41,7 @@ def _walk(source: Source, node: Node | None, *, auth: bool, seen: set[tuple[int,
 def _hide(source: Source, node: Text) -> None:
     if node.null:
         return
+    node.secret = True
     first = node.span.line
     one_line = node.last_line == first
     start = node.span.column - 1

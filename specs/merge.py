@@ -6,7 +6,7 @@ from typing import Final
 from specs.fields import is_null
 from specs.model.project import Project
 from specs.nodes import Map, Node, Text, map_at
-from specs.problems import Problem, problem_at, quoted
+from specs.problems import MOST_PROBLEMS, Problem, problem_at, quoted
 from specs.refusals import unknown_key, wrong
 from specs.source import Span
 
@@ -36,7 +36,7 @@ def _take_file(merged: Map, root: Map, problems: list[Problem]) -> None:
             _take_section(merged, key, root[name], problems)
         elif name == "project":
             _take(merged, key, root[name], problems, "the project's name")
-        else:
+        elif len(problems) <= MOST_PROBLEMS:
             problems.append(_unknown(key))
 
 

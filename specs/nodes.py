@@ -14,10 +14,21 @@ class Text(str):
 
     `last_line`: where it ends. `plain`: written without quotes. `null`: stands for nothing.
     `written`: before its variables were filled in. `unset`: variables without a value in it.
-    `foreign`: holds a value from the caller's environment or `.env`, which no message may show.
+    `foreign`: holds a value from the caller's environment or `.env`, `secret`: is a password or the
+    like; no message may show either.
     """
 
-    __slots__ = ("foreign", "last_line", "null", "plain", "span", "unset", "width", "written")
+    __slots__ = (
+        "foreign",
+        "last_line",
+        "null",
+        "plain",
+        "secret",
+        "span",
+        "unset",
+        "width",
+        "written",
+    )
     span: Span
     width: int
     last_line: int
@@ -26,6 +37,7 @@ class Text(str):
     written: str
     unset: tuple[str, ...]
     foreign: bool
+    secret: bool
 
 
 class Map(dict[str, Any]):
@@ -59,7 +71,7 @@ def text_at(
     node = Text(value)
     node.span, node.width, node.last_line = span, width, span.line
     node.plain, node.null = plain, null
-    node.written, node.unset, node.foreign = value, (), False
+    node.written, node.unset, node.foreign, node.secret = value, (), False, False
     return node
 
 

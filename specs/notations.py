@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 
 from specs import scalars
 from specs.nodes import List, Map, Text
-from specs.problems import Problem, nearest_word
+from specs.problems import MOST_PROBLEMS, Problem, nearest_word
 from specs.refusals import refuse, refuse_if_any, refused, unreadable, wrong
 from specs.scalars import Unreadable
 
@@ -167,6 +167,8 @@ def each_of(value: object, expected: str, read: Callable[[Any], Any]) -> tuple[A
             results.append(read(item) if isinstance(item, (str, dict)) else _other(item, expected))
         except ValidationError as error:
             problems += refused(error)
+        if len(problems) > MOST_PROBLEMS:
+            break
     refuse_if_any(problems)
     return tuple(results)
 

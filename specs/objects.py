@@ -19,7 +19,7 @@ from specs.model.registry import Registry
 from specs.model.volume import Volume
 from specs.nodes import List, Map, Node, Text, list_like, map_like
 from specs.notations import OBJECT_NAME, OBJECT_RULE, name_of, read_text
-from specs.problems import Problem, quoted
+from specs.problems import MOST_PROBLEMS, Problem, quoted
 from specs.refusals import not_yet, refuse, unknown_key
 from specs.translation import Subject
 
@@ -29,6 +29,7 @@ T = TypeVar("T")
 _REGISTRY: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
 _REGISTRY_RULE: Final = "a host with its port if need be, such as registry.example:5000"
 _IMAGE: Final = "image"
+_MOST_ITEMS: Final = 500  # of a broken list; each is tried on its own
 
 
 @dataclass(slots=True)
@@ -87,6 +88,8 @@ class _Reader:
         nodes = self.root.get(section, Map())
         read: dict[str, S] = {}
         for name, node in nodes.items():
+            if len(self.problems) > MOST_PROBLEMS:
+                break
             subject = Subject(spec, f"{noun} {quoted(name)}", nodes.keys_at[name], node)
             named = self._attempt(subject, partial(check_name, subject.key))
             read_it = partial(spec.model_validate, node, context=self.context)
@@ -117,7 +120,7 @@ def _salvage(node: Map, context: Context) -> tuple[Map, Container]:
     keys = [key for key in Container.yaml_keys() if key in node]
     sound = map_like(node, (key for key in keys if _is_sound(key, node[key], context)))
     for key in keys:
-        if key not in sound and isinstance(items := node[key], List):
+        if key not in sound and isinstance(items := node[key], List) and len(items) <= _MOST_ITEMS:
             kept = [item for item in items if _is_sound(key, list_like(items, [item]), context)]
             if _is_sound(key, rest := list_like(items, kept), context):
                 sound[key], sound.keys_at[key] = rest, node.keys_at[key]

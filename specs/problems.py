@@ -11,6 +11,7 @@ from typing import Protocol
 from specs.source import Span, escaped
 
 _LONGEST_WORD = 80
+MOST_PROBLEMS = 100  # more are not read, and a file of nothing but faults is soon answered
 
 
 class Placed(Protocol):

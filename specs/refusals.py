@@ -15,6 +15,7 @@ from specs.fields import Spec
 from specs.nodes import List, Map, Text
 from specs.problems import Placed, Problem, nearest_word, problem_at, quoted
 from specs.scalars import Unreadable
+from specs.source import without_secrets
 
 
 def refuse(problems: Iterable[Problem]) -> NoReturn:
@@ -49,8 +50,10 @@ def wrong(value: object, expected: str, *, reason: str = "", hint: str = "") -> 
 
 def unreadable(value: str, error: Unreadable) -> Problem:
     """A notation's complaint at the place of the text."""
-    problem = wrong(value, error.expected, reason=error.reason, hint=error.hint)
-    return replace(problem, nearest=error.nearest)
+    hides = isinstance(value, Text) and (value.secret or value.foreign)
+    hint, nearest = ("", "") if hides else (error.hint, error.nearest)
+    problem = wrong(value, error.expected, reason=error.reason, hint=hint)
+    return replace(problem, nearest=nearest)
 
 
 def not_yet(value: object, what: str, hint: str = "") -> Problem:
@@ -63,8 +66,9 @@ def _variables(value: object) -> str:
     if not isinstance(value, Text):
         return ""
     if value.unset:
-        names = ", ".join(quoted(name) for name in value.unset)
-        return f"{names} is not set, so it is read as empty text"
+        names = [quoted(name) for name in dict.fromkeys(value.unset)]
+        are = "is not set, so it is" if len(names) == 1 else "are not set, so they are"
+        return f"{', '.join(names)} {are} read as empty text"
     return "its variable is set in the environment or in `.env`" if value.foreign else ""
 
 
@@ -72,7 +76,7 @@ def shown(value: object) -> str:
     """A value as messages name it: as written, with `${X}` and not with what X holds."""
     match value:
         case Text():
-            return quoted(value.written) if value.written.strip() else "an empty value"
+            return _shown_text(value)
         case str() | int() | float():
             return quoted(str(value))
         case dict():
@@ -81,6 +85,12 @@ def shown(value: object) -> str:
             return "a list"
         case _:
             return "a missing value"
+
+
+def _shown_text(node: Text) -> str:
+    if node.secret:
+        return "the secret"
+    return quoted(without_secrets(node.written)) if node.written.strip() else "an empty value"
 
 
 def placed(value: object) -> Placed | None:

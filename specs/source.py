@@ -7,10 +7,11 @@ A `Span` is kept with every node that is read, so that each later message can na
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
 
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SECRET = re.compile(
-    r"""(?ix) [\w.-]* (?:pass?w|pwd|secret|token|credential|api_?key|private_?key) [\w.-]*
+    r"""(?ix) (?:pass?w|pwd|secret|token|credential|api_?key|private_?key) [\w.-]{0,64}
         (?: ["']? \s* : (?=\s) \s* | ["'] \s* : | = | :?[-?] (?=[^\s/.]) )
         (?P<value> "[^"]*" | '[^']*' | \{[^}]*\}? | [^\s,}\]\[][^,}\]]* )"""
 )
@@ -51,7 +52,10 @@ class Region:
     end: int | None
 
 
-@dataclass(slots=True)
+Cells = list[tuple[int, str]]
+
+
+@dataclass
 class Source:
     """One file's text under the name that the user knows it by."""
 
@@ -59,6 +63,7 @@ class Source:
     text: str
     hidden: dict[int, list[Region]] = field(default_factory=dict)
 
+    @cached_property
     def lines(self) -> list[str]:
         """The text cut where YAML cuts it, so that its line numbers are ours."""
         return _BREAKS.split(self.text)
@@ -69,44 +74,67 @@ class Source:
 
     def excerpt(self, span: Span, width: int) -> str:
         """The line with its number, and a caret line below; empty when there is no such line."""
-        lines = self.lines()
-        if not 0 < span.line <= len(lines):
+        if not 0 < span.line <= len(self.lines):
             return ""
         number = str(span.line)
-        shown, caret = self._marked(lines[span.line - 1], span, width)
+        shown, caret = self._marked(span, width)
         return f"  {number} | {shown}\n  {' ' * len(number)} | {caret}".rstrip()
 
-    def _marked(self, line: str, span: Span, width: int) -> tuple[str, str]:
+    def _marked(self, span: Span, width: int) -> tuple[str, str]:
         """The line as it may be shown, and the carets below the place."""
         start, end = span.column - 1, span.column - 1 + max(1, width)
-        cells = _window(self._cells(line, span.line), start)
+        cells = _window(self._cells(span), start)
         before = sum(_columns(text) for at, text in cells if at < start)
         under = sum(_columns(text) for at, text in cells if start <= at < end)
         return "".join(text for _, text in cells).rstrip(), " " * before + "^" * max(1, under)
 
-    def _cells(self, line: str, number: int) -> list[tuple[int, str]]:
-        """(column from 0, what is shown there) with secrets masked and controls escaped."""
-        cells: list[tuple[int, str]] = []
-        ranges = [(region.start, region.end) for region in self.hidden.get(number, [])]
-        ranges += [match.span("value") for match in _SECRET.finditer(line)]
-        column = 0
-        for start, end in sorted((a, len(line) if b is None else b) for a, b in ranges):
-            cells += [(at, escaped(line[at])) for at in range(column, min(start, len(line)))]
-            if end > max(start, column):
+    def _cells(self, span: Span) -> Cells:
+        """(column from 0, what is shown there) around a place, masked and escaped."""
+        line = self.lines[span.line - 1]
+        column = max(0, span.column - 1 - 2 * _WINDOW)
+        last = min(len(line), span.column - 1 + 2 * _WINDOW)
+        cells: Cells = []
+        for start, end in self._masked(span.line):
+            if end > column and start < last:
+                cells += [(at, escaped(line[at])) for at in range(column, start)]
                 cells.append((max(start, column), _MASK))
-            column = max(column, end)
-        return cells + [(at, escaped(line[at])) for at in range(column, len(line))]
+                column = end
+        return cells + [(at, escaped(line[at])) for at in range(column, last)]
+
+    def _masked(self, number: int) -> list[tuple[int, int]]:
+        """Columns of a line that hold secrets, in order; searched for once."""
+        if number not in self._found:
+            line = self.lines[number - 1]
+            ranges = [match.span("value") for match in _SECRET.finditer(line)]
+            hidden = self.hidden.get(number, [])
+            ranges += [(each.start, len(line) if each.end is None else each.end) for each in hidden]
+            self._found[number] = sorted(ranges)
+        return self._found[number]
+
+    @cached_property
+    def _found(self) -> dict[int, list[tuple[int, int]]]:
+        return {}
 
 
-def _window(cells: list[tuple[int, str]], start: int) -> list[tuple[int, str]]:
+def without_secrets(text: str) -> str:
+    """Foreign text as a message may repeat it: what looks like a password is left out."""
+    parts, at = [], 0
+    for match in _SECRET.finditer(text):
+        start, end = match.span("value")
+        parts += [text[at:start], _MASK]
+        at = end
+    return "".join(parts) + text[at:]
+
+
+def _window(cells: Cells, start: int) -> Cells:
     """The part of a long line around the place."""
     if len(cells) <= _WINDOW:
         return cells
     place = sum(1 for at, _ in cells if at < start)
     first = max(0, min(place - _WINDOW // 2, len(cells) - _WINDOW))
     part = cells[first : first + _WINDOW]
-    head = [(part[0][0], "…"), *part[1:]] if first else part
-    return [*head[:-1], (head[-1][0], "…")] if first + _WINDOW < len(cells) else head
+    head = [(part[0][0], "…"), *part[1:]] if part[0][0] > 0 else part
+    return [*head[:-1], (head[-1][0], "…")] if part[-1] != cells[-1] else head
 
 
 def _columns(text: str) -> int:

@@ -57,7 +57,7 @@ def _words(source: Source, error: yaml.MarkedYAMLError) -> tuple[str, str]:
 def _wrong_start(source: Source, error: yaml.MarkedYAMLError) -> tuple[str, str]:
     """A character that no plain value begins with; libyaml does not say which."""
     mark = error.problem_mark
-    line = source.lines()[mark.line] if mark else ""
+    line = source.lines[mark.line] if mark else ""
     char = line[mark.column : mark.column + 1] if mark else ""
     if char == "\t":
         return "a tab is used for indentation", "YAML is indented with spaces"

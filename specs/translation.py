@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from specs.fields import Spec
 from specs.nodes import Map, Node, Text, nearest_place
-from specs.problems import Problem, problem_at, quoted
+from specs.problems import MOST_PROBLEMS, Problem, problem_at, quoted
 from specs.refusals import placed, shown, unknown_key
 
 Path = tuple[int | str, ...]
@@ -29,7 +29,7 @@ class Subject:
 
     def problems_of(self, error: ValidationError) -> list[Problem]:
         """One problem for each error, but none for a missing key that was only misspelt."""
-        details = error.errors(include_url=False)
+        details = error.errors(include_url=False)[: MOST_PROBLEMS + 1]
         unknown = {e["loc"]: self._unknown(e["loc"]) for e in details if e["type"] == _UNKNOWN}
         meant = {(*path[:-1], problem.nearest) for path, problem in unknown.items()}
         others = (e for e in details if e["type"] != _UNKNOWN)

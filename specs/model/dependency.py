@@ -1,6 +1,7 @@
 """`depends_on`: a list of names, or a map of names to conditions."""
 
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -8,7 +9,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from specs.fields import Effect, Spec, about, is_null
 from specs.nodes import Map, Text
 from specs.notations import each_of
-from specs.problems import Problem, nearest_word
+from specs.problems import MOST_PROBLEMS, Problem, nearest_word
 from specs.refusals import not_yet, refuse, refuse_if_any, unknown_word, wrong
 from specs.scalars import Unreadable, parse_flag
 
@@ -40,8 +41,8 @@ _FLAGS: Final = {"required": True, "restart": False}
 
 def _read_all(value: object) -> Any:
     if isinstance(value, Map):
-        problems = [p for name in value for p in _faults(value[name])]
-        refuse_if_any(problems)
+        problems = (problem for name in value for problem in _faults(value[name]))
+        refuse_if_any(list(islice(problems, MOST_PROBLEMS + 1)))
         return {str(name): Dependency() for name in value}
     if isinstance(value, dict):
         return value

@@ -16,5 +16,6 @@ def resolved(path: str, context: Context) -> str:
 def resolved_node(path: Text, context: Context) -> Text:
     """The same for a node, which keeps its place."""
     node = text_at(resolved(str(path), context), path.span, path.width)
-    node.written, node.unset, node.foreign = path.written, path.unset, path.foreign
+    node.written, node.unset = path.written, path.unset
+    node.foreign, node.secret = path.foreign, path.secret
     return node

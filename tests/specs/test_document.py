@@ -165,9 +165,9 @@ BOMBS = {
 
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_bomb_is_refused_within_a_second_with_its_place(case: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     document = read(Source("f.yaml", BOMBS[case]))
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     (problem,) = document.problems
     assert problem.span is not None
     assert problem.text.startswith((f"more than {MOST_NODES:,} values", "nested more than 64"))

@@ -271,14 +271,14 @@ def test_images_of_three_kinds_with_absolute_paths(tmp_path: Path) -> None:
 def test_a_fifo_a_device_a_folder_and_a_huge_file_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.yaml")
     write(tmp_path, {"huge.yaml": "a: 1\n" * (10 << 18), "trueup.d/x": ""})
-    start = time.perf_counter()
+    start = time.process_time()
     assert "is not a regular file" in problems(tmp_path / "fifo.yaml")
     assert "is not a regular file" in problems(Path("/dev/zero"))
     assert "is larger than 1 MiB" in problems(tmp_path / "huge.yaml")
     (tmp_path / "trueup.d/x.yaml").mkdir()
     write(tmp_path, {"trueup.yaml": HELLO})
     assert "trueup.d/x.yaml: the file is not a regular file" in problems(tmp_path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -324,6 +324,52 @@ def test_a_byte_order_mark_and_foreign_line_ends_are_taken(tmp_path: Path) -> No
     assert list(load(tmp_path, {}).project.volumes) == ["v"]
 
 
+FLOODS = {
+    "unknown top-level keys": "\n".join(f"contaners{n}: 1" for n in range(20_000)),
+    "unknown keys": "containers:\n  web:\n" + "\n".join(f"    imag{n}: 1" for n in range(20_000)),
+    "containers": "containers:\n" + "\n".join(f"  c{n}: {{imag: x}}" for n in range(20_000)),
+    "ports": "containers: {c: {image: x, ports: [" + "x:y," * 30_000 + "]}}",
+    "environment": "containers: {c: {image: x, environment: [" + "=x," * 30_000 + "]}}",
+    "capabilities": "containers: {c: {image: x, cap_add: [" + "NET_ADMN," * 30_000 + "]}}",
+    "volumes": "containers: {c: {image: x, volumes: ["
+    + ",".join(f"vol{n}:/v{n}" for n in range(20_000))
+    + "]}}",
+    "dependencies": "containers: {c: {image: x, depends_on: ["
+    + ",".join(f"d{n}" for n in range(20_000))
+    + "]}}",
+    "conditions": "containers: {c: {image: x, depends_on: {"
+    + ",".join(f"d{n}: healty" for n in range(20_000))
+    + "}}}",
+    "equal targets": "volumes: {v: }\ncontainers: {c: {image: x, volumes: ["
+    + "v:/v," * 20_000
+    + "]}}",
+    "clashing ports": "containers: {c: {image: x, ports: [" + "'80:80'," * 5_000 + "]}}",
+    "equal keys": "containers:\n" + "  c: {image: x}\n" * 20_000,
+    "one long line": "containers: {c: {image: '" + "passwd=" * 100_000 + "'}}",
+    "variables": "containers: {c: {image: x, command: ["
+    + "'${',".replace(",", ", ") * 20_000
+    + "]}}",
+    "an open variable": "containers: {c: {image: '" + "${A:-" * 150_000 + "'}}",
+    "a chain": "containers:\n"
+    + "\n".join(f"  c{n}: {{image: x, depends_on: [c{n + 1}]}}" for n in range(10_000)),
+    "one large circle": "containers:\n"
+    + "\n".join(f"  c{n}: {{image: x, depends_on: [c{(n + 1) % 5_000}]}}" for n in range(5_000)),
+    "circles": "containers:\n"
+    + "\n".join(f"  c{n}: {{image: x, depends_on: [c{n ^ 1}]}}" for n in range(10_000)),
+}
+
+
+@pytest.mark.parametrize("case", FLOODS)
+def test_a_flood_of_faults_is_answered_soon_and_briefly(tmp_path: Path, case: str) -> None:
+    write(tmp_path, {"trueup.yaml": FLOODS[case]})
+    start = time.process_time()
+    with pytest.raises(SpecErrors) as caught:
+        load(tmp_path, {})
+    assert time.process_time() - start < 3
+    assert len(caught.value.problems) <= 101
+    assert len(str(caught.value)) < 200_000
+
+
 def test_fifty_containers_load_in_60_ms(tmp_path: Path) -> None:
     lines = [
         "x-base: &base {restart: unless-stopped, mem_limit: 64m}",
@@ -343,7 +389,7 @@ def test_fifty_containers_load_in_60_ms(tmp_path: Path) -> None:
     loaded(tmp_path, "\n".join(lines), {"HOME": "/root"})
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         load(tmp_path, {"HOME": "/root"})
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.060
