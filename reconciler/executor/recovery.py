@@ -13,7 +13,7 @@ DAY = 86_400.0
 
 
 def interrupted(journal: Journal, project: str) -> str | None:
-    """``the apply of 14:02 was interrupted at create container web; finishing it``; None when no run was.
+    """``the apply of 14:02 was interrupted at create container web; finishing it``, or None.
 
     Only the holder of the project's lock knows that a run that did not end was killed.
     """
@@ -21,10 +21,9 @@ def interrupted(journal: Journal, project: str) -> str | None:
     if run is None:
         return None
     step = run.next()
-    at = f" at {step.object}" if step else ""
-    return (
-        f"the {run.command} of {_when(run.began, journal.now())} was interrupted{at}; finishing it"
-    )
+    at = f" at {verb(step.action)} {step.object}" if step else ""
+    when = _when(run.began, journal.now())
+    return f"the {run.command} of {when} was interrupted{at}; finishing it"
 
 
 def _when(then: float, now: float) -> str:

@@ -192,9 +192,12 @@ class _Walk:
                 if not graph.running:
                     break
                 self._hear(graph, tell, self._next(deadline))
-        finally:
-            while graph.running:  # something broke: leave no thread behind that still works
+        except KeyboardInterrupt:
+            raise  # the second one: whoever comes next finds what runs half done, and finishes it
+        except BaseException:
+            while graph.running:  # leave no thread behind that still works
                 graph.running -= isinstance(self.mail.get(), _Return)
+            raise
         if self.killed is not None:
             raise self.killed
         return graph.outcome(self.ended, tell)
@@ -215,8 +218,8 @@ class _Walk:
         if late and self.ended is Ended.COMPLETE and graph.has_free():
             self.ended = Ended.TIMED_OUT
         while self.ended is Ended.COMPLETE and self.killed is None and (step := graph.take()):
-            tell(StepEvent(step=step, state=State.STARTED))
             threading.Thread(target=self._run, args=(step,), daemon=True).start()
+            tell(StepEvent(step=step, state=State.STARTED))
 
     def _run(self, step: Step) -> None:
         """In a thread of its own: do the step and say how it ended."""

@@ -22,6 +22,7 @@ def plan_down(observed: Observed, *, volumes: frozenset[str] = frozenset()) -> P
         *prune.networks(observed.networks, reason=REASON, after=[*removed, services.UNREGISTER]),
         *_volumes(observed, volumes, leaving),
     ]
+    kept = observed.volumes.keys() - volumes
     return Plan(
         project=observed.project,
         steps=number([*drafts, *_forget(observed, drafts)]),
@@ -31,6 +32,7 @@ def plan_down(observed: Observed, *, volumes: frozenset[str] = frozenset()) -> P
                 *changes.of_leaving(map(label, leaving), reason=REASON),
             )
         ),
+        notes=tuple(f"volume {name} is kept" for name in sorted(kept)) if drafts else (),
         problems=tuple(
             f"project {observed.project} has no volume {name}"
             for name in sorted(volumes - observed.volumes.keys())
@@ -48,7 +50,7 @@ def _volumes(
             action=RemoveVolume(name=name),
             object=f"volume {name}",
             after=frozenset(("remove", each.id) for each in leaving),
-            reasons=("named for removal, with all data in it",),
+            reasons=("deleted with all data in it",),
             impact=Impact.DATA,
         )
 

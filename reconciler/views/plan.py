@@ -28,12 +28,6 @@ SIGNS = {
     ChangeKind.REPLACE: "-/+",
     ChangeKind.REMOVE: "  -",
 }
-IMPACTS = {
-    Impact.NONE: "",
-    Impact.RESTART: "",
-    Impact.DOWNTIME: "down for a moment",
-    Impact.DATA: "its data is deleted",
-}
 
 
 def render(plan: Plan) -> str:
@@ -57,10 +51,8 @@ def summary(plan: Plan) -> str:
 
 def _change(change: Change) -> str:
     reasons = [*change.reasons]
-    if change.kind is ChangeKind.REPLACE and IMPACTS[change.impact]:
-        reasons.append(IMPACTS[change.impact])
-    if change.impact is Impact.DATA:
-        reasons.append(IMPACTS[Impact.DATA])
+    if change.kind is ChangeKind.REPLACE and change.impact is Impact.DOWNTIME:
+        reasons.append("down for a moment")
     lead = f"{SIGNS[change.kind]} {escape(change.object)}"
     if len(reasons) <= 1:
         return "  ".join([lead, *map(escape, reasons)])

@@ -354,6 +354,7 @@ def test_down_stops_in_the_reverse_order_of_dependencies() -> None:
 5 unregister services db, web !downtime after 3 4
 6 remove network default after 5: the project is taken down
 7 forget project shop after 6
+note: volume data is kept
 """
     )
     assert carry_out(end, runtime).succeeded

@@ -1,0 +1,259 @@
+"""Walking a plan: order, failures, interruption, and what is told of it."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEvent, execute
+from reconciler.plan import Mend, Plan, RemoveContainer, Step, StopContainer
+from tests.fake_runtime import FakeFault, FakeRuntime, Killed
+from tests.reconciler.world import NoJournal, applied, carry_out, plan_for, shop, spec
+
+PAIR = shop({"db": spec(), "web": spec(needs=("db",)), "other": spec()})
+
+
+class Notes(NoJournal):
+    """A journal that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def begin(self, plan: Plan) -> int:
+        self.told.append("begin")
+        return 7
+
+    def finished(self, run: int, number: int, error: str) -> None:
+        self.told.append(f"{run} {number} {error}".strip())
+
+    def end(self, run: int, outcome: str) -> None:
+        self.told.append(f"{run} {outcome}")
+
+
+def run(
+    plan: Plan,
+    runtime: FakeRuntime,
+    *,
+    journal: NoJournal | None = None,
+    progress: Callable[[StepEvent], None] = lambda _event: None,
+    workers: int = 8,
+    timeout: float | None = None,
+) -> Outcome:
+    return execute(
+        plan,
+        runtime,
+        journal or NoJournal(),
+        (),
+        progress=progress,
+        workers=workers,
+        timeout=timeout,
+    )
+
+
+def words(steps: tuple[Step, ...]) -> list[str]:
+    return [f"{type(step.action).__name__} {step.object}" for step in steps]
+
+
+def test_every_step_follows_its_predecessors() -> None:
+    plan = plan_for(PAIR, FakeRuntime())
+    seen: list[int] = []
+
+    def progress(event: StepEvent) -> None:
+        if event.state is State.STARTED:
+            assert set(event.step.after) <= set(seen)
+        if event.state is State.DONE:
+            seen.append(event.step.number)
+
+    assert run(plan, FakeRuntime(), progress=progress).succeeded
+    assert sorted(seen) == [step.number for step in plan.steps]
+
+
+def test_an_empty_plan_touches_nothing() -> None:
+    journal = Notes()
+    assert run(Plan(project="shop"), FakeRuntime(), journal=journal) == Outcome()
+    assert journal.told == []
+
+
+def test_a_failed_step_stops_what_depends_on_it_and_not_the_rest() -> None:
+    runtime, journal = FakeRuntime(), Notes()
+    runtime.faults["start", "db"] = FakeFault("db does not start", why="no such file")
+    plan = plan_for(PAIR, runtime)
+    outcome = run(plan, runtime, journal=journal)
+    assert [(step.object, str(fault)) for step, fault in outcome.failed] == [
+        ("container db", "db does not start: no such file")
+    ]
+    assert words(outcome.skipped) == [
+        "Serve service db",
+        "StartContainer container web",
+        "Serve service web",
+    ]
+    assert "Serve service other" in words(outcome.done)
+    assert not outcome.succeeded
+    failed = outcome.failed[0][0].number
+    assert f"7 {failed} db does not start: no such file" in journal.told
+    assert (journal.told[0], journal.told[-1]) == ("begin", "7 complete")
+
+
+def test_after_a_failure_the_next_plan_goes_on() -> None:
+    runtime = FakeRuntime()
+    runtime.faults["start", "db"] = FakeFault("db does not start")
+    carry_out(plan_for(PAIR, runtime), runtime)
+    runtime.faults.clear()
+    assert carry_out(plan_for(PAIR, runtime), runtime).succeeded
+    assert plan_for(PAIR, runtime).converged
+
+
+def test_a_new_generation_that_does_not_listen_leaves_the_old_one_serving() -> None:
+    old = shop({"web": spec()}, {"web": ("8080:80",)})
+    runtime = applied(old)
+    runtime.ready = lambda each: each.user is None
+    outcome = carry_out(
+        plan_for(shop({"web": spec(user="app")}, {"web": ("8080:80",)}), runtime), runtime
+    )
+    assert [step.object for step, _ in outcome.failed] == ["container web"]
+    service = runtime.services_made["shop", "web"]
+    assert [runtime.generations[id].generation for id in service.targets] == [1]
+    assert carry_out(plan_for(old, runtime), runtime).succeeded
+    assert [each.generation for each in runtime.containers()] == [1]
+
+
+def test_what_a_step_must_not_raise_is_a_defect_and_is_not_lost() -> None:
+    class Broken(FakeRuntime):
+        def start(self, id: str) -> None:
+            raise ZeroDivisionError("seven by nought")
+
+    runtime = Broken()
+    outcome = carry_out(plan_for(shop({"web": spec()}), runtime), runtime)
+    ((_, fault),) = outcome.failed
+    assert isinstance(fault, StepDefect)
+    assert "ZeroDivisionError: seven by nought" in str(fault)
+    assert "defect of trueup" in fault.hint
+    assert "in start" in fault.trace
+
+
+def test_a_killed_caller_stays_dead() -> None:
+    runtime, journal = FakeRuntime(), Notes()
+    runtime.kill_at = 3
+    with pytest.raises(Killed):
+        run(plan_for(PAIR, runtime), runtime, journal=journal)
+    assert len(runtime.effects) == 3
+    assert "7 complete" not in journal.told
+
+
+# --- in parallel ----------------------------------------------------------------------------------
+
+
+class Slow(FakeRuntime):
+    """Stops and removals take a while; counts how many at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.most = {"stop": 0, "remove": 0}, {"stop": 0, "remove": 0}
+        self._count = threading.Lock()
+
+    def _slowly(self, verb: str) -> None:
+        with self._count:
+            self.now[verb] += 1
+            self.most[verb] = max(self.most[verb], self.now[verb])
+        time.sleep(0.05)
+        with self._count:
+            self.now[verb] -= 1
+
+    def stop(self, id: str, *, by_hand: bool = False) -> None:
+        self._slowly("stop")
+
+    def remove(self, id: str) -> None:
+        self._slowly("remove")
+
+
+def test_what_waits_does_not_take_the_room_of_what_works() -> None:
+    stops = [
+        Step(number=n, action=StopContainer(id=str(n)), object=f"container {n}")
+        for n in range(1, 21)
+    ]
+    removals = [
+        Step(number=n, action=RemoveContainer(id=str(n)), object=f"container {n}")
+        for n in range(21, 41)
+    ]
+    runtime = Slow()
+    assert run(Plan(project="shop", steps=(*stops, *removals)), runtime, workers=4).succeeded
+    assert (runtime.most["stop"] > 10, runtime.most["remove"] <= 4) == (True, True)
+
+
+def test_progress_is_told_in_the_callers_thread() -> None:
+    events: list[tuple[State, bool]] = []
+
+    def progress(event: StepEvent) -> None:
+        events.append((event.state, threading.current_thread() is threading.main_thread()))
+
+    run(plan_for(shop({"web": spec()}), FakeRuntime()), FakeRuntime(), progress=progress)
+    assert {state for state, _ in events} == {State.STARTED, State.PROGRESS, State.DONE}
+    assert all(ours for _, ours in events)
+
+
+# --- an early end ---------------------------------------------------------------------------------
+
+
+def test_after_ctrl_c_what_runs_is_waited_for_and_nothing_new_begins() -> None:
+    runtime = FakeRuntime()
+    runtime.pause["create network", "default"] = released = threading.Event()
+
+    def progress(event: StepEvent) -> None:
+        if (event.step.object, event.state) == ("network default", State.STARTED):
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Timer(0.1, released.set).start()
+
+    outcome = run(plan_for(PAIR, runtime), runtime, progress=progress)
+    assert outcome.ended is Ended.INTERRUPTED
+    assert "CreateNetwork network default" in words(outcome.done)
+    assert "Register services db, other, web" in words(outcome.skipped)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert carry_out(plan_for(PAIR, runtime), runtime).succeeded
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    def progress(event: StepEvent) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    runtime = FakeRuntime()
+    with pytest.raises(KeyboardInterrupt):
+        run(plan_for(PAIR, runtime), runtime, progress=progress)
+
+
+def test_after_the_time_is_up_nothing_new_begins() -> None:
+    runtime = FakeRuntime()
+    runtime.pause["create network", "default"] = released = threading.Event()
+    threading.Timer(0.15, released.set).start()
+    outcome = run(plan_for(PAIR, runtime), runtime, timeout=0.05)
+    assert outcome.ended is Ended.TIMED_OUT
+    assert "Register services db, other, web" in words(outcome.skipped)
+
+
+def test_in_time_is_complete() -> None:
+    assert run(plan_for(PAIR, FakeRuntime()), FakeRuntime(), timeout=10.0).ended is Ended.COMPLETE
+
+
+def test_when_telling_fails_no_thread_is_left() -> None:
+    def progress(event: StepEvent) -> None:
+        if event.state is State.DONE:
+            raise BrokenPipeError
+
+    runtime = Slow()
+    steps = tuple(
+        Step(number=n, action=StopContainer(id=str(n)), object="container x") for n in range(1, 9)
+    )
+    with pytest.raises(BrokenPipeError):
+        run(Plan(project="shop", steps=steps), runtime, progress=progress)
+    assert runtime.now["stop"] == 0
+
+
+def test_the_host_is_mended_through_the_same_door() -> None:
+    runtime = applied(PAIR)
+    runtime.break_host("the table is gone")
+    step = Step(number=1, action=Mend(), object="the host's network")
+    assert run(Plan(project="shop", steps=(step,)), runtime).succeeded
+    assert runtime.broken == []
