@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runtime.embedded.paths import Paths
 
 if TYPE_CHECKING:
-    from runtime.api import Runtime
+    from runtime.api import PartVersion, Runtime
 
 
 def instance(root: Path | None) -> Paths:
@@ -25,3 +25,12 @@ def open_runtime(root: Path | None, backend: str = "embedded") -> "Runtime":
     from runtime.embedded.engine import Engine
 
     return Engine.open(instance(root))
+
+
+def versions(backend: str = "embedded") -> "tuple[PartVersion, ...]":
+    """The parts of a backend on this machine and which they are; opens nothing."""
+    if backend != "embedded":
+        raise NotImplementedError(backend)
+    from runtime.embedded.hostfacts import versions as found
+
+    return found()

@@ -18,7 +18,7 @@ def arguments(parser: Parser) -> None:
 
 def run(options: Options) -> int:
     """Print trueup's version, then a line for each part of the engine."""
-    rows = [("trueup", VERSION), *_parts(options)]
+    rows = [("trueup", VERSION), *_parts()]
     if options.format == "json":
         import json
 
@@ -29,11 +29,7 @@ def run(options: Options) -> int:
     return 0
 
 
-def _parts(options: Options) -> list[tuple[str, str]]:
-    from runtime.backends import open_runtime
+def _parts() -> list[tuple[str, str]]:
+    from runtime.backends import versions
 
-    runtime = open_runtime(options.root)
-    try:
-        return [(part.part, part.version) for part in runtime.versions()]
-    finally:
-        runtime.close()
+    return [(part.part, part.version) for part in versions()]
