@@ -163,11 +163,14 @@ def read_limits(where: Layout, path: str) -> Limits | None:
 
 
 def write_limits(where: Layout, path: str, limits: Limits) -> None:
-    """Set all three limits in place. Raises ``MemoryInUse`` before anything is changed where
-    the kernel tells, ``NoController`` for a limit that nobody keeps."""
+    """Set all three limits in place; a container that does not run has no group and is left.
+
+    Raises ``MemoryInUse`` before anything is changed, ``NoController`` for a limit that nobody
+    keeps.
+    """
     now = read_limits(where, path)
     if now is None:
-        raise NoController("memory")
+        return
     if now.mem_limit != limits.mem_limit:
         _write_memory(where, path, limits.mem_limit)
     if now.pids_limit != limits.pids_limit:

@@ -5,6 +5,7 @@ start again, ``restarts`` what it counted; the exit file is conmon's. All are re
 whole, so each reading is one moment's truth.
 """
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -98,6 +99,15 @@ def read_exit(bundle: Path, exits: Path, id: str) -> Exit | None:
             continue
         return Exit(code=code, oom=(bundle / "oom").exists(), finished=finished)
     return None
+
+
+def await_exit(bundle: Path, exits: Path, id: str, timeout: float) -> Exit | None:
+    """The exit file, waited for at most ``timeout`` seconds: while conmon lives it may be about
+    to be written."""
+    until = time.monotonic() + timeout
+    while (found := read_exit(bundle, exits, id)) is None and time.monotonic() < until:
+        time.sleep(0.0005)
+    return found
 
 
 def forget(bundle: Path, exits: Path, id: str) -> None:

@@ -8,47 +8,27 @@ anything is killed: an exit command that comes later reads it and leaves.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import msgspec
-
 from runtime import durable
-from runtime.api import Phase, RestartPolicy
+from runtime.api import RestartPolicy
 from runtime.embedded import cgroups
 from runtime.embedded.paths import Paths
-from runtime.embedded.process import conmon, on_exit, restart, run
+from runtime.embedded.process import conmon, on_exit, run
 from runtime.embedded.process import intent as intents
-from runtime.embedded.process.identity import Identity, alive, identify, kill, ran_for, wait
+from runtime.embedded.process import state as states
+from runtime.embedded.process.identity import Identity, alive, identify, kill, wait
 from runtime.embedded.process.intent import Intent, Want, Wish
 from runtime.embedded.process.ociruntime import OciRuntime
+from runtime.embedded.process.state import ProcessState
 
 LOG_MAX = 10 << 20  # bytes
 _EXEC_SEEN = 2.0  # seconds; a program on a slow disk may take longer, then nobody waits
-_EXIT_FILE = 0.05  # seconds between a death and its exit file, 2 ms as a rule
 _MONITOR_ENDS = 5.0  # seconds for conmon to drain, write the exit file and run the exit command
-
-
-class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle says of its process. ``monitor`` is whether conmon lives, ``want`` what was
-    wished last (None: never launched); times are seconds since the epoch."""
-
-    phase: Phase
-    want: Want | None = None
-    pid: int | None = None
-    exit_code: int | None = None
-    oom_killed: bool = False
-    started_at: float | None = None
-    finished_at: float | None = None
-    restarts: int = 0
-    monitor: bool = False
-
-    @property
-    def held(self) -> bool:
-        return self.want is Want.HELD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,61 +104,7 @@ class Supervisor:
 
     def state(self, id: str) -> ProcessState:
         """Where the container stands; reads files and /proc only, 0.2 ms."""
-        bundle = self.paths.bundle(id)
-        wish = intents.read_wish(bundle)
-        last = run.read_run(bundle)
-        if wish is None or last is None:
-            return self._unlaunched(id, bundle, wish)
-        counted = run.read_restarts(bundle)
-        state = ProcessState(
-            phase=Phase.RUNNING,
-            want=wish.want,
-            pid=last.pid,
-            started_at=last.began,
-            restarts=counted.count,
-            monitor=alive(last.conmon),
-        )
-        if alive(last.init):
-            return state
-        return self._dead(id, msgspec.structs.replace(state, pid=None), wish, last, counted)
-
-    # --- how it stands ----------------------------------------------------------------------
-
-    def _unlaunched(self, id: str, bundle: Path, wish: Wish | None) -> ProcessState:
-        """Without a recorded start: created, or running on after its bundle was removed."""
-        init = None if bundle.exists() else self.oci.init(id)
-        if init is not None and alive(init):
-            return ProcessState(phase=Phase.RUNNING, pid=init.pid)
-        return ProcessState(phase=Phase.CREATED, want=wish.want if wish else None)
-
-    def _dead(
-        self, id: str, state: ProcessState, wish: Wish, last: run.Run, counted: run.Restarts
-    ) -> ProcessState:
-        bundle = self.paths.bundle(id)
-        ended = self._exit(id, _EXIT_FILE if state.monitor else 0.0) or _exit_seen(counted, last)
-        found = msgspec.structs.replace(
-            state,
-            phase=Phase.EXITED,
-            exit_code=ended.code if ended else None,
-            oom_killed=bool(ended and ended.oom),
-            finished_at=ended.finished if ended else None,
-        )
-        waiting = run.read_restarter(bundle)
-        if waiting is not None and alive(waiting):
-            return msgspec.structs.replace(found, phase=Phase.RESTARTING)
-        if ended is None:
-            lost = wish.want is Want.RUN
-            return msgspec.structs.replace(found, phase=Phase.LOST) if lost else found
-        if state.monitor and _comes_back(wish, ended, last, counted):
-            return msgspec.structs.replace(found, phase=Phase.RESTARTING)
-        return found
-
-    def _exit(self, id: str, patience: float) -> run.Exit | None:
-        """The exit file, waited for at most ``patience`` seconds: while conmon lives it may be
-        about to be written."""
-        bundle, exits = self.paths.bundle(id), self.paths.exits
-        _until(lambda: run.read_exit(bundle, exits, id) is not None, patience)
-        return run.read_exit(bundle, exits, id)
+        return states.read(self.paths.bundle(id), self.paths.exits, self.oci, id)
 
     # --- starting ---------------------------------------------------------------------------
 
@@ -215,10 +141,11 @@ class Supervisor:
     def _confirm(self, intent: Intent, init: Identity, before: str) -> None:
         """Wait until init has become the container's program: the OCI runtime's success is no
         proof. Raises ``CommandNotRunnable`` when it died of that."""
-        _until(lambda: _executable(init) != before, _EXEC_SEEN)
+        _await_other(init, before)
         if _executable(init):
             return
-        ended = self._exit(intent.id, _EXEC_SEEN)
+        place = self.paths.bundle(intent.id)
+        ended = run.await_exit(place, self.paths.exits, intent.id, _EXEC_SEEN)
         if ended is not None and ended.code and (why := _exec_failure(Path(intent.log))):
             raise conmon.CommandNotRunnable(why)
 
@@ -234,7 +161,6 @@ class Supervisor:
         waiting = run.read_restarter(bundle)
         if waiting is not None:
             kill(waiting)
-            (bundle / "restarter").unlink(missing_ok=True)
 
     def _clear(self, bundle: Path, intent: Intent) -> None:
         """Nothing of the container runs or is known afterwards, its exit file included."""
@@ -247,17 +173,22 @@ class Supervisor:
     def _clear_processes(self, bundle: Path, intent: Intent) -> None:
         """Kill what is in the cgroup (an OCI runtime that was killed leaves what its own state
         does not know), let conmon end, take the container from the OCI runtime."""
-        last = run.read_run(bundle)
-        monitor = last.conmon if last else conmon.monitor_of(bundle)
-        if last is None:
+        monitors = _monitors(bundle)
+        launched = run.read_run(bundle) is not None
+        if not launched or run.read_restarter(bundle) is not None:
+            # Somebody may have died in the midst of a create.
             for stray in _strays(bundle):
-                kill(stray)
+                if stray not in monitors:
+                    kill(stray)
         cgroups.kill(self.layout, intent.cgroup)
-        if monitor is not None and not wait(monitor, _MONITOR_ENDS if last else 0.0):
-            kill(monitor)
-            wait(monitor, _MONITOR_ENDS)
+        for monitor in monitors:
+            # It has a log to drain and an exit file to write only where something ran.
+            if not wait(monitor, _MONITOR_ENDS if launched else 0.0):
+                kill(monitor)
+                wait(monitor, _MONITOR_ENDS)
         OciRuntime(program=intent.oci, root=Path(intent.oci_root)).delete(intent.id)
         cgroups.remove(self.layout, intent.cgroup)
+        (bundle / "restarter").unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, id: str) -> Iterator[None]:
@@ -270,23 +201,11 @@ class Supervisor:
             yield
 
 
-def _comes_back(wish: Wish, ended: run.Exit, last: run.Run, counted: run.Restarts) -> bool:
-    """Whether the exit command, which runs right now, will bring it back."""
-    decision = restart.decide(
-        wish,
-        ended.code or 0,
-        restarts=counted.count,
-        ran_for=ran_for(last.init),
-        last_delay=counted.delay,
-    )
-    return isinstance(decision, restart.Restart)
-
-
-def _exit_seen(counted: run.Restarts, last: run.Run) -> run.Exit | None:
-    """What the exit command saw of this run before it removed the exit file."""
-    if counted.finished < last.began:
-        return None
-    return run.Exit(code=counted.code, oom=bool(counted.oom), finished=counted.finished)
+def _monitors(bundle: Path) -> list[Identity]:
+    """conmon of the last start, and of one that was not finished."""
+    last = run.read_run(bundle)
+    found = {last.conmon if last else None, conmon.monitor_of(bundle)}
+    return [monitor for monitor in found if monitor is not None and alive(monitor)]
 
 
 def _strays(bundle: Path) -> list[Identity]:
@@ -312,6 +231,13 @@ def _executable(init: Identity) -> str:
         return ""
 
 
+def _await_other(init: Identity, before: str) -> None:
+    """Wait until the process executes something else than ``before``, or nothing."""
+    until = time.monotonic() + _EXEC_SEEN
+    while _executable(init) == before and time.monotonic() < until:
+        time.sleep(0.0005)
+
+
 def _exec_failure(log: Path) -> str:
     """The OCI runtime's own last line in the log when it could not execute the program."""
     with suppress(FileNotFoundError), open(log, "rb") as file:
@@ -321,16 +247,6 @@ def _exec_failure(log: Path) -> str:
         if text.startswith(("exec container process", "exec ")):
             return text
     return ""
-
-
-def _until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Poll each half millisecond; whether it came true within ``timeout`` seconds."""
-    until = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() >= until:
-            return False
-        time.sleep(0.0005)
-    return True
 
 
 @cache

@@ -20,7 +20,8 @@ from runtime.embedded.linux import namespaces
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.identity import Identity
 from runtime.embedded.process.ociruntime import OciRuntime
-from runtime.embedded.process.supervise import ProcessState, Supervisor
+from runtime.embedded.process.state import ProcessState
+from runtime.embedded.process.supervise import Supervisor
 from runtime.embedded.streams import logs
 
 BUSYBOX = Path("/bin/busybox")

@@ -31,7 +31,7 @@ KILLED_AT_RENAME = (
     ' -e inject=rename,renameat,renameat2:signal=SIGKILL:when=1 /usr/bin/crun "$@"'
 )
 KILLS_CONMON = 'kill -9 $PPID; exec /usr/bin/crun "$@"'
-HANGS = "exec sleep 1000"
+HANGS = "while :; do sleep 0.05; done"
 
 
 def faulty(boxes: Boxes, create: str) -> Supervisor:

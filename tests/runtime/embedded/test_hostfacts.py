@@ -1,0 +1,47 @@
+"""What the host has."""
+
+import os
+import platform
+
+import pytest
+
+from runtime import programs
+from runtime.embedded import cgroups, hostfacts
+from runtime.embedded.cgroups import Kind, Layout
+from runtime.errors import ProgramMissing
+
+
+def test_facts() -> None:
+    facts = hostfacts.read()
+    assert facts.machine == platform.machine()
+    assert facts.kernel_version >= (4, 18)
+    assert facts.layout == cgroups.detect()
+    assert facts.hard_limits["NOFILE"] != 0
+    if os.geteuid() == 0:
+        assert "SETUID" in facts.capabilities
+
+
+def test_versions_name_each_part() -> None:
+    found = {row.part: row.version for row in hostfacts.versions()}
+    assert found.keys() >= {"kernel", "cgroups", "crun", "conmon", "nft", "seccomp profile"}
+    assert found["kernel"].startswith(platform.release())
+    assert all(found.values())
+
+
+def hybrid(*left: str) -> Layout:
+    return Layout(kind=Kind.HYBRID, hierarchies=(), left=left)
+
+
+def test_crun_where_it_works_and_runc_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "find", lambda program: f"/usr/bin/{program}")
+    assert hostfacts.oci_program(hybrid()) == "/usr/bin/crun"
+    assert hostfacts.oci_program(hybrid("hugetlb")) == "/usr/bin/runc"
+
+
+def test_neither_names_the_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(program: str) -> str:
+        raise ProgramMissing(program)
+
+    monkeypatch.setattr(programs, "find", find)
+    with pytest.raises(hostfacts.HybridHost, match="mount -t cgroup -o hugetlb hugetlb"):
+        hostfacts.oci_program(hybrid("hugetlb"))
