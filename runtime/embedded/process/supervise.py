@@ -175,17 +175,17 @@ class Supervisor:
         does not know), let conmon end, take the container from the OCI runtime."""
         monitors = _monitors(bundle)
         launched = run.read_run(bundle) is not None
-        if not launched or run.read_restarter(bundle) is not None:
-            # Somebody may have died in the midst of a create.
-            for stray in _strays(bundle):
-                if stray not in monitors:
-                    kill(stray)
+        # Without a finished start somebody may have died in the midst of a create.
+        half_made = not launched or run.read_restarter(bundle) is not None
+        if half_made:
+            _end_strays(bundle, spared=monitors if launched else [])
         cgroups.kill(self.layout, intent.cgroup)
         for monitor in monitors:
-            # It has a log to drain and an exit file to write only where something ran.
-            if not wait(monitor, _MONITOR_ENDS if launched else 0.0):
+            if not wait(monitor, _MONITOR_ENDS):
                 kill(monitor)
                 wait(monitor, _MONITOR_ENDS)
+        if half_made:
+            _end_strays(bundle, spared=[])
         OciRuntime(program=intent.oci, root=Path(intent.oci_root)).delete(intent.id)
         cgroups.remove(self.layout, intent.cgroup)
         (bundle / "restarter").unlink(missing_ok=True)
@@ -208,19 +208,35 @@ def _monitors(bundle: Path) -> list[Identity]:
     return [monitor for monitor in found if monitor is not None and alive(monitor)]
 
 
+def _end_strays(bundle: Path, spared: list[Identity]) -> None:
+    """Kill what works on the bundle until there is nothing; whoever is killed may just have
+    started another."""
+    while strays := [stray for stray in _strays(bundle) if stray not in spared]:
+        for stray in strays:
+            kill(stray)
+            wait(stray, _MONITOR_ENDS)
+
+
 def _strays(bundle: Path) -> list[Identity]:
-    """Processes that work on this bundle: conmon, or an OCI runtime whose conmon died, also when
-    the bundle with its pid files is gone."""
-    mine = os.fsencode(bundle)
+    """Processes that work on this bundle: conmon, or an OCI runtime or exit command whose conmon
+    died, also when the bundle with its pid files is gone."""
     found = []
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with suppress(OSError):
-            command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
-            if mine in command and (process := identify(int(entry.name))):
-                found.append(process)
-    return found
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+                if _works_on(command, os.fsencode(bundle)):
+                    found.append(identify(int(entry.name)))
+    return [process for process in found if process is not None]
+
+
+def _works_on(command: list[bytes], bundle: bytes) -> bool:
+    """Whether the bundle stands where conmon, the OCI runtime or the exit command have it: others
+    may name it, too, and are no business of ours."""
+    if bundle not in command:
+        return False
+    before = command[command.index(bundle) - 1]
+    return before in (b"-b", b"--bundle", os.fsencode(on_exit.__file__))
 
 
 def _executable(init: Identity) -> str:
