@@ -18,6 +18,7 @@ from runtime.api import Phase
 from runtime.embedded import cgroups
 from runtime.embedded.process import conmon
 from runtime.embedded.process.conmon import CreateFailed
+from runtime.embedded.process.identity import kill, wait
 from runtime.embedded.process.ociruntime import OciRuntime
 from runtime.embedded.process.supervise import Supervisor
 from runtime.errors import Fault
@@ -167,7 +168,8 @@ def test_we_are_killed_during_an_end(boxes: Boxes, verb: str, ms: int) -> None:
 def test_the_exit_command_is_killed(boxes: Boxes, ms: int) -> None:
     box = boxes.box("sleep", "100")
     init = box.launch(always())
-    os.kill(init.pid, signal.SIGKILL)
+    kill(init)
+    wait(init, 5.0)
     time.sleep(ms / 1000)
     for pid in pids_with("on_exit.py", str(box.bundle)):
         with suppress(ProcessLookupError):
