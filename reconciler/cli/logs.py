@@ -4,11 +4,12 @@ On a terminal control characters are shown as text, since a log is foreign; ``--
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from reconciler.cli.arguments import GlobalOptions, Parser
 from reconciler.cli.console import opened
 from runtime.api import LogLine
+from runtime.backends import copy_log
 
 
 class Options(GlobalOptions):
@@ -44,18 +45,30 @@ def run(options: Options) -> int:
 
     with opened(options) as runtime:
         container = find(options.container, runtime.containers())
-        write = _writer(options)
+        escaped = _escaped(options)
+        if options.tail is None and not options.follow and not any(escaped.values()):
+            out, err = sys.stdout.buffer.write, sys.stderr.buffer.write
+            copy_log(runtime, container.id, out, err, stamps=options.timestamps)
+            return 0
+        write = _writer(options, escaped)
         for line in runtime.logs(container.id, tail=options.tail, follow=options.follow):
             write(line)
     return 0
 
 
-def _writer(options: Options) -> Callable[[LogLine], None]:
-    """How a line goes out; what is followed is seen at once."""
-    from reconciler.views.terminal import escape_bytes, is_terminal
+def _escaped(options: Options) -> dict[str, bool]:
+    """On which streams control characters are shown: those that a person looks at."""
+    from reconciler.views.terminal import is_terminal
 
     streams = {"stdout": sys.stdout, "stderr": sys.stderr}
-    escaped = {name: is_terminal(each) and not options.raw for name, each in streams.items()}
+    return {name: is_terminal(each) and not options.raw for name, each in streams.items()}
+
+
+def _writer(options: Options, escaped: Mapping[str, bool]) -> Callable[[LogLine], None]:
+    """How a line goes out; what is followed is seen at once."""
+    from reconciler.views.terminal import escape_bytes
+
+    streams = {"stdout": sys.stdout, "stderr": sys.stderr}
 
     def write(line: LogLine) -> None:
         text = escape_bytes(line.text) if escaped[line.stream] else line.text

@@ -29,8 +29,10 @@ def run(options: Options) -> int:
     desired = wanted(options.path)
     with opened(options) as runtime:
         observed = runtime.observe(desired.query())
-    # As the loop plans: what failed or is held is told, not counted as a change.
-    found = state(desired, observed, plan(desired, observed, explicit=False), time.time())
+    pending = plan(desired, observed, explicit=True)
+    # Only the loop's plan has words for what it leaves alone.
+    notes = plan(desired, observed, explicit=False).notes
+    found = state(desired, observed, pending, notes, time.time())
     json = options.format == "json"
     sys.stdout.write(f"{encode(found).decode()}\n" if json else render(found))
     return 0

@@ -5,6 +5,7 @@ whose last pass failed is not looked at again before its back-off has passed, wh
 runtime reports: the failing pass itself makes such events. A changed spec ends the back-off.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 FIRST_RETRY = 1.0
@@ -15,13 +16,17 @@ GAP = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """When a key is due, why, and from when on its back-off allows it; times in seconds on the
-    caller's clock."""
+    """When a key is due for what cause, and from when on its back-off allows it; times in
+    seconds on the caller's clock."""
 
-    due: float | None = None
-    causes: tuple[str, ...] = ()
+    asked: Mapping[str, float] = field(default_factory=dict)
     failures: int = 0
     not_before: float = 0.0
+
+    @property
+    def due(self) -> float | None:
+        earliest = min(self.asked.values(), default=None)
+        return None if earliest is None else max(earliest, self.not_before)
 
 
 @dataclass(slots=True)
@@ -36,44 +41,37 @@ class Queue:
         entry = self.entries.get(key, Entry())
         if urgent:
             entry = replace(entry, failures=0, not_before=0.0)
-        at = max(at, entry.not_before)
-        earliest = at if entry.due is None else min(at, entry.due)
-        causes = tuple(dict.fromkeys((*entry.causes, cause)))
-        self.entries[key] = replace(entry, due=earliest, causes=causes)
+        at = min(at, entry.asked.get(cause, at))
+        self.entries[key] = replace(entry, asked={**entry.asked, cause: at})
 
     def next_due(self) -> float | None:
         """When the next key is due; None when nothing is asked for."""
         return min((e.due for e in self.entries.values() if e.due is not None), default=None)
 
     def take(self, now: float) -> tuple[str, tuple[str, ...]] | None:
-        """The key that is due for longest and the causes; it is no longer in the queue."""
+        """The key that is due for longest and the causes so far; it is no longer in the queue."""
         due = [(e.due, key) for key, e in self.entries.items() if e.due is not None]
         if not due or min(due)[0] > now:
             return None
         key = min(due)[1]
-        causes = self.entries[key].causes
-        self.entries[key] = replace(self.entries[key], due=None, causes=())
-        return key, causes
+        asked = self.entries[key].asked
+        self.entries[key] = replace(self.entries[key], asked={})
+        return key, tuple(cause for cause, at in asked.items() if at <= now)
 
     def succeeded(self, key: str, now: float) -> None:
         """Its pass did what there was to do."""
         entry = self.entries.get(key, Entry())
-        self.entries[key] = _held(replace(entry, failures=0), now + GAP)
+        self.entries[key] = replace(entry, failures=0, not_before=now + GAP)
 
     def failed(self, key: str, now: float, chance: float) -> float:
         """Its pass failed: ask again after the back-off, whose length in seconds is returned.
         ``chance`` in [0, 1) spreads retries of many."""
         entry = self.entries.get(key, Entry())
         delay = back_off(entry.failures, chance)
-        self.entries[key] = _held(replace(entry, failures=entry.failures + 1), now + delay)
+        failures = entry.failures + 1
+        self.entries[key] = replace(entry, failures=failures, not_before=now + delay)
         self.ask(key, now + delay, "retry")
         return delay
-
-
-def _held(entry: Entry, until: float) -> Entry:
-    """Nothing before ``until``, also not what was asked for while the pass ran."""
-    due = None if entry.due is None else max(entry.due, until)
-    return replace(entry, not_before=until, due=due)
 
 
 def back_off(failures: int, chance: float) -> float:

@@ -74,7 +74,7 @@ def _row(
     return {
         "ID": container.id if full else container.id[:12],
         "Image": image(spec.image),
-        "Command": f'"{command if full else cut(command, _COMMAND_COLUMNS)}"',
+        "Command": _quoted(command if full else cut(command, _COMMAND_COLUMNS)),
         "CreatedAt": timestamp(container.created_at),
         "RunningFor": ago(container.created_at, now),
         "Status": status(container, now),
@@ -88,6 +88,12 @@ def _row(
         "Project": container.key.project,
         "Generation": container.generation,
     }
+
+
+def _quoted(command: str) -> str:
+    """In double quotes, as Go's strconv.Quote; control characters are dealt with elsewhere."""
+    escaped = command.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def image(name: str) -> str:

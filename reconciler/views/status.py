@@ -52,9 +52,11 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
 
-def state(desired: Desired, observed: Observed, plan: Plan, now: float) -> ProjectState:
-    """Put together what is wanted, what is and what differs; ``now`` is in seconds since the
-    epoch."""
+def state(
+    desired: Desired, observed: Observed, plan: Plan, notes: tuple[str, ...], now: float
+) -> ProjectState:
+    """Put together what is wanted, what is and what ``apply`` would do; ``now`` is in seconds
+    since the epoch."""
     ordered = sorted(observed.containers, key=lambda each: (str(each.key), each.generation))
     return ProjectState(
         project=desired.project,
@@ -63,7 +65,7 @@ def state(desired: Desired, observed: Observed, plan: Plan, now: float) -> Proje
         containers=tuple(_container(each, observed, now) for each in ordered),
         objects=tuple(_objects(desired, plan)),
         problems=plan.problems,
-        notes=plan.notes,
+        notes=tuple(dict.fromkeys((*plan.notes, *notes))),
     )
 
 
@@ -102,7 +104,7 @@ def _container(container: ObservedContainer, observed: Observed, now: float) -> 
         restarts=container.restarts,
         exit_code=container.exit_code,
         pid=container.pid,
-        address=", ".join(service.addresses.values()) if service is not None else "",
+        address=", ".join(service.addresses.values()) if service is not None and serves else "",
         ports=ports(service.ports) if service is not None and serves else "",
         mem_limit=container.limits.mem_limit if container.limits else None,
         defects=tuple(defect.cause for defect in container.defects),

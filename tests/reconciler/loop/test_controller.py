@@ -56,7 +56,7 @@ def test_a_failed_pass_is_tried_again_and_the_loop_goes_on() -> None:
         assert looks.seen.acquire(timeout=5)
         assert looks.seen.acquire(timeout=5)
     assert looks.retries == [1.0]
-    assert looks.causes == [("start",), ("retry", "resync")]
+    assert looks.causes == [("start",), ("retry",)]
 
 
 def test_the_end_is_heard_while_waiting() -> None:
