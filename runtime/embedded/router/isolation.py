@@ -47,10 +47,13 @@ def isolation_chains() -> tuple[Chain, ...]:
             hook="filter hook input priority filter; policy drop;",
             rules=(
                 'iifname "lo" accept',
-                "fib daddr . iif type != { local, multicast } drop",
                 "ct state established,related accept",
-                "meta l4proto icmp accept",
-                f'iifname != "{UPLINK}" meta l4proto {{ tcp, udp }} th dport 53 accept',
+                f'iifname "{UPLINK}" meta l4proto icmp accept',
+                f'iifname "{UPLINK}" drop',
+                # Sources are true (raw), so this leads to the gateway of the own network only.
+                # Not by `fib daddr . iif`: of an address on several links the kernel sees one.
+                "ip saddr . ip daddr @neighbours meta l4proto icmp accept",
+                "ip saddr . ip daddr @neighbours meta l4proto { tcp, udp } th dport 53 accept",
             ),
         ),
     )
