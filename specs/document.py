@@ -180,7 +180,7 @@ class _Composer:
                     node.keys_at[key] = base.keys_at[key]
 
     def _grow(self, node: Map | List, child: Node, event: Any) -> None:
-        node.size += size_of(child)
+        node.size += size_of(child) + isinstance(node, Map)  # a key is a value, too
         node.height = max(node.height, 1 + height_of(child))
         if node.size > MOST_NODES:
             text = f"more than {MOST_NODES:,} values, aliases counted as often as they are used"

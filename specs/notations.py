@@ -190,7 +190,11 @@ Flag = Annotated[
 Seconds = Annotated[
     float,
     *scalar(
-        scalars.parse_duration, "a duration such as 10s", {**_TEXT, "examples": ["10s"]}, int, float
+        scalars.parse_duration,
+        "a duration such as 10s",
+        {"anyOf": [{**_TEXT, "examples": ["10s", "1m30s"]}, {"const": 0}]},
+        int,
+        float,
     ),
 ]
 Mode = Annotated[
