@@ -28,7 +28,7 @@ class BadReference(Fault):
     def __init__(self, text: str, why: str, hint: str = "") -> None:
         self.text = text
         example = "write it like nginx:1.27 or registry.example:5000/team/app@sha256:..."
-        super().__init__(f"{text!r} is not an image reference", why=why, hint=hint or example)
+        super().__init__(f"{text[:300]!r} is not an image reference", why=why, hint=hint or example)
 
 
 class BadDigest(Fault):
