@@ -128,6 +128,7 @@ class Supervisor:
         argv = conmon.command_line(bundle, intent)
         durable.write(bundle / "argv", "".join(f"{a}\0" for a in argv).encode(), sync=False)
         on_exit.rotate(intent.log, intent.log_max)
+        cgroups.prepare(self.layout, intent.cgroup)
         pid = conmon.create(bundle, argv, intent.id)
         init = identify(pid)
         if init is None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +154,28 @@ def test_parents_go_only_when_empty(boxes: Boxes) -> None:
     cgroups.remove_empty(layout, f"{parent}/boxes")
     cgroups.remove_empty(layout, parent)
     assert not any(f.exists() for f in layout.folders(parent))
+
+
+@pytest.mark.root
+def test_a_launch_survives_somebody_who_sweeps_parents(boxes: Boxes) -> None:
+    layout, parent = boxes.supervisor.layout, boxes.paths.cgroup
+    over = threading.Event()
+
+    def sweep() -> None:
+        while not over.is_set():
+            cgroups.remove_empty(layout, f"{parent}/boxes")
+            cgroups.remove_empty(layout, parent)
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        box = boxes.box("sleep", "100")
+        for _ in range(15):
+            box.launch()
+            box.discard()
+    finally:
+        over.set()
+        sweeper.join()
 
 
 @pytest.mark.root
