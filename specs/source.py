@@ -15,9 +15,6 @@ _SECRET = re.compile(
         (?: ["']? \s* : (?=\s) \s* | ["'] \s* : | = | :?[-?] (?=[^\s/.]) )
         (?P<value> "[^"]*" | '[^']*' | \{[^}]*\}? | [^\s,}\]\[][^,}\]]* )"""
 )
-_INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
 _MASK = "***"
 _WINDOW = 100
 
@@ -145,11 +142,14 @@ def _columns(text: str) -> int:
 
 def escaped(text: str) -> str:
     """Foreign text with everything that could move a cursor or hide a letter written out."""
-    return _INVISIBLE.sub(_written_out, text)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _written_out(ord(char)) for char in text)
 
 
-def _written_out(match: re.Match[str]) -> str:
-    code = ord(match.group())
+def _written_out(code: int) -> str:
     if code == 9:
         return "\\t"
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    if code < 256:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
