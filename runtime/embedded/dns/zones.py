@@ -57,8 +57,9 @@ def _zone(
         if names:
             lines.append(f"s{int(service.address):x} {service.address}  {','.join(names)}")
     clients = ",".join(str(IPv4Address(number)) for number in generations(network.subnet))
-    # Known askers are answered whatever the case of the name. Loopback: our own probes.
-    lines.append(f"clients {clients},127.0.0.1  {_stamp(lines)}")
+    # Known askers are answered whatever the case of the name. Loopback: our own probes. The id
+    # is the network's own, because who has the same id in two networks sees the names of both.
+    lines.append(f"clients{network.id} {clients},127.0.0.1  {_stamp(lines)}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,75 @@
+"""The files of the DNS server, whole."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from runtime.embedded.dns import zones
+from runtime.embedded.dns.zones import NameNotAllowed
+from tests.runtime.embedded.wires import SHOP, network, service
+
+SMALL = replace(
+    SHOP,
+    networks=(network(2, subnet="10.90.0.0/29"),),
+    services=(
+        service("Web", "10.90.0.3", network_id=2, names=("Web", "www.shop", "web")),
+        service("db", "10.90.0.2", network_id=2, names=("db",)),
+    ),
+)
+
+
+def test_a_zone_is_the_golden_text() -> None:
+    assert zones.zones(SMALL, ["192.0.2.53", "192.0.2.54"]) == {
+        "n2": (
+            "10.90.0.1 192.0.2.53,192.0.2.54\n"
+            "sa5a0002 10.90.0.2  db\n"
+            "sa5a0003 10.90.0.3  web,www.shop\n"
+            "clients2 10.90.0.4,10.90.0.5,10.90.0.6,127.0.0.1  _6e938104\n"
+        )
+    }
+
+
+def test_the_stamp_changes_with_the_names() -> None:
+    before = zones.zones(SMALL, [])["n2"]
+    after = zones.zones(replace(SMALL, services=SMALL.services[:1]), [])["n2"]
+    assert zones.stamp(before).startswith("_")
+    assert zones.stamp(before) != zones.stamp(after)
+    assert zones.gateway(before) == IPv4Address("10.90.0.1")
+
+
+def test_equal_facts_whatever_the_targets() -> None:
+    first = SMALL.services[0]
+    flipped = replace(
+        SMALL, services=(replace(first, targets=(IPv4Address("10.90.0.4"),)), SMALL.services[1])
+    )
+    assert zones.facts(SMALL) == zones.facts(flipped)
+    assert zones.zones(SMALL, []) == zones.zones(flipped, [])
+    renamed = replace(SMALL, services=(replace(first, names=("x",)), SMALL.services[1]))
+    assert zones.facts(SMALL) != zones.facts(renamed)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "a\nb", "-a", "a..b", "x" * 64, "ü", "a/b"])
+def test_names_that_would_silence_the_server_are_refused(name: str) -> None:
+    bad = replace(SMALL, services=(service("web", "10.90.0.2", network_id=2, names=("ok", name)),))
+    with pytest.raises(NameNotAllowed, match="web cannot be found by the name"):
+        zones.zones(bad, [])
+
+
+@pytest.mark.parametrize("name", ["web", "web-1", "my_app", "a.b.c", "x" * 63, "1", "WEB"])
+def test_names_that_are_fine(name: str) -> None:
+    good = replace(SMALL, services=(service("web", "10.90.0.2", network_id=2, names=(name,)),))
+    assert f"  {name.lower()}\n" in zones.zones(good, [])["n2"]
+
+
+def test_name_servers_of_a_resolv_conf() -> None:
+    text = """# made by hand
+search lab.example
+nameserver 192.0.2.53
+nameserver fe80::1%eth0
+nameserver nonsense
+nameserver 127.0.0.53
+options edns0
+"""
+    assert zones.name_servers(text) == ["192.0.2.53", "127.0.0.53"]
+    assert zones.resolv_conf(IPv4Address("10.90.0.1")).startswith("nameserver 10.90.0.1\n")

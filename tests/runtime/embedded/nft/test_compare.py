@@ -1,0 +1,83 @@
+"""A table read back from the kernel, and what is wrong with it in words."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runtime.embedded.nft import compare, ruleset
+from runtime.embedded.nft.apply import Nft
+from runtime.embedded.nft.ruleset import Table
+from runtime.embedded.ports.table import HostSide, host_table
+from runtime.embedded.router.table import router_table
+from tests.hosts import Host
+from tests.runtime.embedded.wires import SHOP
+
+GOLDENS = Path(__file__).parent / "goldens"
+SIDE = HostSide(table="trueup-abc", uplink="tuuabc", opened=("eth0",), resolver="127.0.0.53")
+TABLES = {"router": router_table(SHOP), "host": host_table(SHOP, SIDE)}
+NAMES = {str(service.address): service.name for service in SHOP.services}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_recorded_listing_has_no_differences(name: str) -> None:
+    """The recordings are `nft -j list table` of the golden texts, by nft 1.0.6."""
+    seen = compare.read((GOLDENS / f"{name}.json").read_text())
+    assert compare.differences(TABLES[name], seen, NAMES) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", TABLES)
+def test_what_was_written_is_read_back(name: str, host: Host) -> None:
+    table = TABLES[name]
+    with host.inside():
+        nft = Nft()
+        try:
+            nft.apply(ruleset.replace(table))
+            listing = nft.listing(table.name)
+            assert listing is not None
+            first = compare.read(listing)
+            nft.apply(ruleset.replace(table))
+            again = compare.read(nft.listing(table.name) or "")
+        finally:
+            nft.apply(ruleset.destroy(table.name))
+            nft.close()
+    assert compare.differences(table, first, NAMES) == []
+    assert again == first, "handles, which count up, must not show"
+
+
+def _table(table: Table, name: str, elements: dict[str, str]) -> Table:
+    sets = (replace(one, elements=elements) if one.name == name else one for one in table.sets)
+    return replace(table, sets=tuple(sets))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (
+            _table(TABLES["router"], "services", {"10.201.2.2": "10.201.3.7"}),
+            [
+                "the service map does not lead web to 10.201.3.7",
+                "the service map has 10.90.0.2 too much",
+            ],
+        ),
+        (
+            _table(TABLES["router"], "neighbours", {"10.9.0.0/24 . 10.9.0.0/24": ""}),
+            [
+                "the set of networks that may talk lacks 10.9.0.0/24 . 10.9.0.0/24",
+                "the set of networks that may talk has 10.201.2.0/23 . 10.201.2.0/23 too much",
+                "the set of networks that may talk has 10.90.0.0/28 . 10.90.0.0/28 too much",
+            ],
+        ),
+    ],
+)
+def test_differences_are_named(wanted: Table, words: list[str]) -> None:
+    seen = compare.read((GOLDENS / "router.json").read_text())
+    assert compare.differences(wanted, seen, NAMES) == words
+
+
+def test_a_rule_by_hand_changes_the_fingerprint() -> None:
+    listing = (GOLDENS / "router.json").read_text()
+    by_hand = listing.replace('"policy": "drop"', '"policy": "accept"', 1)
+    assert compare.read(listing).fingerprint != compare.read(by_hand).fingerprint
+    assert compare.read(listing).elements == compare.read(by_hand).elements
