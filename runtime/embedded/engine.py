@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from runtime.embedded.store.images import ImageStore
-
 from runtime import durable
 from runtime.api import (
     ContainerKey,
@@ -44,6 +42,7 @@ from runtime.embedded.process.ociruntime import OciRuntime
 from runtime.embedded.process.supervise import Supervisor
 from runtime.embedded.router import addresses
 from runtime.embedded.router.wiring import Pool, Wiring
+from runtime.embedded.store.images import ImageStore
 from runtime.embedded.volumes import Volumes
 
 
@@ -111,6 +110,7 @@ class Engine:
             supervisor=self._supervisor,
             network=self._network,
             layout=self._cgroups,
+            generations=self._generations,
         )
 
     # --- looking ----------------------------------------------------------------------------

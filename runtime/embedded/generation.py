@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from runtime.embedded.store.images import Image, ImageStore
-
 from runtime import durable
 from runtime.api import (
     AnonymousMount,
@@ -47,6 +45,7 @@ from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.supervise import Supervisor
 from runtime.embedded.signals import signal_number
+from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.volumes import Volumes, anonymous_name
 
 _POLL = 0.02  # seconds
@@ -174,6 +173,20 @@ class Generations:
         for name, text in texts.items():
             durable.write(bundle / name, text.encode(), mode=0o644, sync=False)
         durable.write(bundle / "config.json", self._config(row, image, root), sync=False)
+        durable.write(self._bundled(row), boot.current().encode(), sync=False)
+
+    def has_lost_bundle(self, row: ContainerRow) -> bool:
+        """Whether it had a bundle in this boot and has none any more."""
+        if (self.paths.bundle(row.id) / "config.json").exists():
+            return False
+        try:
+            return self._bundled(row).read_text() == boot.current()
+        except FileNotFoundError:
+            return False
+
+    def _bundled(self, row: ContainerRow) -> Path:
+        """Holds the boot in which the bundle was written; it is kept, unlike the bundle."""
+        return self.paths.container(row.id) / "bundled"
 
     def _config(self, row: ContainerRow, image: Image, root: Path) -> bytes:
         spec, bundle = row.spec, self.paths.bundle(row.id)
@@ -302,8 +315,7 @@ class Generations:
 
     def is_bundled(self, row: ContainerRow) -> bool:
         """Whether the files by which it is supervised are there."""
-        bundle = self.paths.bundle(row.id)
-        return self.paths.container(row.id).is_dir() and (bundle / "rootfs").is_dir()
+        return self.paths.container(row.id).is_dir() and not self.has_lost_bundle(row)
 
     def remove(self, row: ContainerRow, state: State) -> None:
         """Nothing of it is left but its row; volumes stay."""

@@ -6,8 +6,6 @@ What a row promises and the kernel does not keep becomes a ``Defect`` with its c
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.embedded.store.images import ImageStore
-
 from runtime.api import (
     Defect,
     DefectKind,
@@ -26,10 +24,13 @@ from runtime.api import (
     RegistryAccess,
 )
 from runtime.embedded import allocation, boot, cgroups, promises
+from runtime.embedded.generation import Generations
 from runtime.embedded.ledger import ContainerRow, ServiceRow, State
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
-from runtime.embedded.process.supervise import ProcessState, Supervisor
+from runtime.embedded.process.state import ProcessState
+from runtime.embedded.process.supervise import Supervisor
+from runtime.embedded.store.images import ImageStore
 from runtime.embedded.volumes import Volumes
 
 Broken = Mapping[str, tuple[Defect, ...]]
@@ -45,6 +46,7 @@ class Observer:
     supervisor: Supervisor
     network: Network
     layout: cgroups.Layout
+    generations: Generations
 
     def observe(self, state: State, query: Query) -> Observed:
         """One project as it is, and what else ``query`` asks."""
@@ -126,7 +128,7 @@ class Observer:
             limits=limits,
             volumes=row.volumes,
             command=row.command,
-            defects=self._own_defects(row, process, links, booted=booted),
+            defects=self._own_defects(row, process, links),
         )
 
     def _process(self, row: ContainerRow, *, booted: bool) -> ProcessState:
@@ -141,12 +143,10 @@ class Observer:
         row: ContainerRow,
         process: ProcessState,
         links: tuple[Defect, ...],
-        *,
-        booted: bool,
     ) -> tuple[Defect, ...]:
         if not row.whole:
             return ()
-        missing = self._missing_files(row, process, booted=booted)
+        missing = self._missing_files(row)
         if missing:
             return (Defect(kind=DefectKind.BUNDLE, cause=missing),)
         if process.phase is not Phase.RUNNING:
@@ -158,15 +158,13 @@ class Observer:
             return (*links, unwatched)
         return links
 
-    def _missing_files(self, row: ContainerRow, process: ProcessState, *, booted: bool) -> str:
-        """Which of its files are gone, "" when all are there. A boot's part may be missing
-        before the first start of a boot."""
+    def _missing_files(self, row: ContainerRow) -> str:
+        """Which of its files are gone, "" when all are there."""
         if not (self.paths.container(row.id) / "upper").is_dir():
             return f"the files of {row.key.name} are gone ({self.paths.container(row.id)})"
-        bundle = self.paths.bundle(row.id)
-        if not booted or process.phase is Phase.CREATED or (bundle / "config.json").exists():
-            return ""
-        return f"the bundle of {row.key.name} is gone ({bundle})"
+        if self.generations.has_lost_bundle(row):
+            return f"the bundle of {row.key.name} is gone ({self.paths.bundle(row.id)})"
+        return ""
 
     def _cgroup(self, row: ContainerRow) -> str:
         return cgroups.path_for(self.paths.cgroup, row.key.project, row.id)

@@ -43,7 +43,7 @@ def read(bundle: Path, exits: Path, oci: OciRuntime, id: str) -> ProcessState:
     wish = intents.read_wish(bundle)
     last = run.read_run(bundle)
     if wish is None or last is None:
-        return _unlaunched(bundle, oci, id, wish)
+        return _unlaunched(oci, id, wish)
     state = ProcessState(
         phase=Phase.RUNNING,
         want=wish.want,
@@ -58,9 +58,9 @@ def read(bundle: Path, exits: Path, oci: OciRuntime, id: str) -> ProcessState:
     return _dead(bundle, state, wish, last, ended)
 
 
-def _unlaunched(bundle: Path, oci: OciRuntime, id: str, wish: Wish | None) -> ProcessState:
-    """Without a recorded start: created, or running on after its bundle was removed."""
-    init = None if bundle.exists() else oci.init(id)
+def _unlaunched(oci: OciRuntime, id: str, wish: Wish | None) -> ProcessState:
+    """Without a recorded start: created, or running on after files of its bundle were removed."""
+    init = oci.init(id)
     if init is not None and alive(init):
         return ProcessState(phase=Phase.RUNNING, pid=init.pid)
     return ProcessState(phase=Phase.CREATED, want=wish.want if wish else None)
