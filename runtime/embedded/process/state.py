@@ -59,8 +59,12 @@ def read(bundle: Path, exits: Path, oci: OciRuntime, id: str) -> ProcessState:
 
 
 def _unlaunched(oci: OciRuntime, id: str, wish: Wish | None) -> ProcessState:
-    """Without a recorded start: created, or running on after files of its bundle were removed."""
-    init = oci.init(id)
+    """Without a recorded start: created, or running on after files of its bundle were removed.
+
+    With a wish it is neither: somebody died between create and start, and its init, which waits
+    to be started, is nothing that runs.
+    """
+    init = oci.init(id) if wish is None else None
     if init is not None and alive(init):
         return ProcessState(phase=Phase.RUNNING, pid=init.pid)
     return ProcessState(phase=Phase.CREATED, want=wish.want if wish else None)

@@ -101,6 +101,25 @@ def test_a_runtime_that_hangs(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> 
     assert_works(box)
 
 
+def test_what_waits_to_be_started_does_not_run(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after our death between create and start: nothing clears up then."""
+    box = boxes.box("sleep", "100")
+
+    def died(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OciRuntime, "start", died)
+        patched.setattr(Supervisor, "_clear", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            box.launch(always())
+    assert boxes.supervisor.oci.init(box.id) is not None
+    assert box.state().phase is Phase.CREATED
+    assert_works(box)
+
+
 LAUNCHER = """
 import sys
 from pathlib import Path
