@@ -173,6 +173,7 @@ class Engine:
         if wiring is not None:
             self._network.tear_down(wiring)
         cgroups.remove_empty(self._cgroups, f"{self._paths.cgroup}/monitors")
+        cgroups.remove_empty(self._cgroups, self._paths.cgroup)
         boot.empty(self._paths)
         self._begun = False
 
