@@ -192,7 +192,7 @@ def test_beside_a_running_container_the_exit_command_does_nothing(boxes: Boxes) 
 def test_an_earlier_incarnations_exit_command_does_nothing(boxes: Boxes) -> None:
     box = boxes.box("sh", "-c", "echo up; exec sleep 100")
     kill(box.launch(NEVER))
-    eventually(lambda: box.state().phase is Phase.EXITED)
+    eventually(lambda: box.state().phase is Phase.EXITED and not box.state().monitor)
     boxes.supervisor.change(box.id, ALWAYS)
     exit_command(box, 7)
     assert box.state().phase is Phase.EXITED
