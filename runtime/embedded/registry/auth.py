@@ -74,18 +74,22 @@ def may_know_password(realm: str, registry: str) -> bool:
     theirs, ours = urlsplit(realm).hostname or "", urlsplit(registry).hostname or ""
     if theirs == ours:
         return True
-    domain = _domain(ours)
+    domain = "" if _is_number(theirs) or _is_number(ours) else _domain(ours)
     return bool(domain) and (theirs == domain or theirs.endswith(f".{domain}"))
 
 
 def _domain(host: str) -> str:
     """The domain above ``host`` that one owner has; "" when there is none for certain."""
-    try:
-        ip_address(host)
-        return ""
-    except ValueError:
-        pass
     labels = host.split(".")[1:]
     if len(labels) < 2 or (len(labels) == 2 and labels[0] in _SHARED_SECOND_LEVELS):
         return ""
     return ".".join(labels)
+
+
+def _is_number(host: str) -> bool:
+    """Whether ``host`` is an address: those have no domain."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 TRIES = 5  # without progress between them
+_PROGRESS = 1 << 16  # bytes; less is none
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
 _LONGEST_TOKEN = 1 << 20
 _DIGEST_HEADER = "Docker-Content-Digest"
@@ -109,7 +110,7 @@ class Client:
                 if got < blob.size:
                     raise Interrupted(f"only {got:,} of {blob.size:,} bytes came")
             except Interrupted as broken:
-                tries = 1 if got > before else tries + 1
+                tries = 1 if got - before >= _PROGRESS else tries + 1
                 self._wait(broken, tries)
         if f"sha256:{hashed.hexdigest()}" != blob.digest:
             raise self._wrong(blob.digest, f"its digest is sha256:{hashed.hexdigest()}")

@@ -80,7 +80,8 @@ class Transport:
             response.close()
 
     def pieces(self, response: "Response") -> Iterator[bytes]:
-        """The body as it comes over the wire, no coding undone. Raises ``Interrupted``."""
+        """The body as it comes over the wire, no coding undone. Raises ``Interrupted``, and
+        ``RegistryUnreachable`` for a trickle: another try would be no faster."""
         from urllib3.exceptions import HTTPError
 
         since, here, got = self._clock(), 0, 0
@@ -91,7 +92,8 @@ class Transport:
                 now = self._clock()
                 if now - since >= self._pace.window:
                     if got - here < self._pace.least:
-                        raise Interrupted(f"only {got - here:,} bytes in {now - since:.0f} s")
+                        slow = f"it sent only {got - here:,} bytes in {now - since:.0f} s"
+                        raise RegistryUnreachable(self.host, slow)
                     since, here = now, got
         except (HTTPError, OSError) as error:
             raise Interrupted(_cause(error)) from error
