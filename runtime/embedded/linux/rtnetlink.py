@@ -87,6 +87,18 @@ def set_up(index: int) -> Message:
     )
 
 
+def settle_carrier(index: int) -> Message:
+    """Ask for the link, which makes the kernel act on a carrier that just came (Linux 6.8).
+
+    Otherwise a worker does that some milliseconds later, and drops packets until then.
+    """
+    return Message(
+        kind=RTM_GETLINK,
+        body=_LINK.pack(0, 0, index, 0, 0),
+        doing=f"look at link {index}",
+    )
+
+
 def delete_link(name: str) -> Message:
     return Message(
         kind=RTM_DELLINK,

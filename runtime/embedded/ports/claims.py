@@ -14,7 +14,7 @@ from runtime.errors import Fault
 Wanted = tuple[str | None, int, str]  # host address (None: all), port, protocol
 
 _UNSEEN = "a program that holds the port without listening"
-_TCP_LISTEN = "0A"
+_CLOSING = "a connection that was closed less than a minute ago"
 
 
 class PortTaken(Fault):
@@ -166,19 +166,20 @@ def listeners(claims: Sequence[Claim], without: int | None = None) -> dict[Claim
     if not claims:
         return {}
     inodes = {inode: claim for claim in claims for inode in _in_the_way(claim)}
-    return {inodes[inode]: name for inode, name in _owners(inodes, without)}
+    closing = {inodes["0"]: _CLOSING} if "0" in inodes else {}
+    return closing | {inodes[inode]: name for inode, name in _owners(inodes, without)}
 
 
 def _in_the_way(claim: Claim) -> Iterator[str]:
-    """Inodes of sockets bound to the claim's port, proc_net_tcp(5)."""
+    """Inodes of sockets bound to the claim's port, "0" for closed connections that wait out
+    their minute, proc_net_tcp(5)."""
     for table in (claim.protocol, f"{claim.protocol}6"):
         with suppress(FileNotFoundError), open(f"/proc/thread-self/net/{table}") as file:
             next(file)
             for line in file:
                 words = line.split()
-                bound = words[1].rpartition(":")
-                listening = claim.protocol == "udp" or words[3] == _TCP_LISTEN
-                if listening and int(bound[2], 16) == claim.port and _meets(bound[0], claim):
+                address, _, port = words[1].rpartition(":")
+                if int(port, 16) == claim.port and _meets(address, claim):
                     yield words[9]
 
 

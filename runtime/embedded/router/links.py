@@ -31,8 +31,11 @@ def connect(router: Doors, link: Link) -> None:
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
-        # The router's end leads to a namespace that is no longer this container's.
+        # One end is there with another at its far side: of a namespace that lost its name, or of
+        # a router that is no more.
         router.routes.request([rtnetlink.delete_link(link.name)])
+        with closing(Netlink.within(link.namespace)) as container:
+            container.request([rtnetlink.delete_link(f"eth{link.index}")])
         _wire(router, link)
 
 
@@ -56,6 +59,7 @@ def _wire(router: Doors, link: Link) -> None:
         os.close(fd)
     with closing(Netlink.within(link.namespace)) as container:
         container.request(_container_end(link))
+    router.routes.request([rtnetlink.settle_carrier(_FIRST_INDEX + link.serial)])
 
 
 def _router_end(link: Link, namespace: int) -> list[Message]:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runtime.embedded.linux.namespaces import inside
 from runtime.embedded.network import Network
@@ -67,12 +67,12 @@ class Lab:
     stack: ExitStack = field(default_factory=ExitStack)
     serial: int = 0
 
-    def mend(self, **parts: object) -> None:
+    def mend(self, **parts: Any) -> None:
         """Take ``parts`` as the wiring and mend."""
         self.wiring = replace(self.wiring, **parts)
         self.net.mend(self.wiring)
 
-    def change(self, **parts: object) -> None:
+    def change(self, **parts: Any) -> None:
         after = replace(self.wiring, **parts)
         self.net.change(self.wiring, after)
         self.wiring = after
@@ -125,10 +125,10 @@ def make_lab(host: Host, root: Path) -> Iterator[Lab]:
     paths.run.mkdir(parents=True)
     with host.inside(), ExitStack() as stack:
         lab = Lab(host=host, paths=paths, net=Network(paths), stack=stack)
-        stack.callback(lab.net.close)
         try:
             yield lab
         finally:
+            stack.callback(lab.net.close)
             stack.callback(lab.net.tear_down, lab.wiring)
             stack.callback(lab.net.disconnect, list(lab.links))
 
