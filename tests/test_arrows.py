@@ -56,9 +56,9 @@ ORDER: dict[str, list[list[str]]] = {
         ["boot"],
         ["ledger"],
         ["cgroups"],
-        ["store"],
         ["registry"],
         ["layers"],
+        ["store"],
         ["bundle"],
         ["process"],
         ["streams"],
@@ -93,9 +93,9 @@ ORDER: dict[str, list[list[str]]] = {
 # The engine's folders are narrower than their order: what each may use beside FOUNDATION.
 FOUNDATION = {"faults", "paths", "linux", "boot"}
 EMBEDDED: dict[str, set[str]] = {
-    "store": set(),
-    "registry": {"store"},
-    "layers": {"store"},
+    "registry": set(),
+    "layers": set(),
+    "store": {"registry", "layers"},
     "bundle": set(),
     "process": {"cgroups"},
     "streams": set(),

@@ -31,7 +31,8 @@ def test_the_demo_counts_visits_over_a_down_and_leaves_nothing(trueup: Trueup) -
         timeout=150,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    visits = re.findall(r"visitor (\d+), from ([\d.]+)", done.stdout)
-    assert visits == [("1", "127.0.0.1"), ("2", "198.51.100.2"), ("3", "127.0.0.1")]
+    visits = re.findall(r"visitor (\d+), from (.*)\.", done.stdout)
+    assert [number for number, _ in visits] == ["1", "2", "3"]
+    assert visits[1] == ("2", "198.51.100.2")
     assert "nothing to change" in done.stdout
     assert trueup.inventory().leftovers() == ""
