@@ -111,7 +111,8 @@ def test_ipv6_loopback_refuses_at_once(town: Lab) -> None:
 
 
 def test_services_are_found_by_name_in_their_own_network_only(town: Lab) -> None:
-    _, app, blog = (link.namespace for link in town.links)
+    web, app, blog = (link.namespace for link in town.links)
+    assert resolve(web, A.gateway, "web") == [WEB]
     assert resolve(app, A.gateway, "web") == [WEB]
     assert resolve(app, A.gateway, "WWW") == [WEB]
     assert resolve(app, A.gateway, "blog") == []
