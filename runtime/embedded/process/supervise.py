@@ -133,9 +133,9 @@ class Supervisor:
         init = identify(pid)
         if init is None:
             raise conmon.CreateFailed(intent.id, "its first process died before it was started")
-        before = _executable(init)
+        before, began = _executable(init), on_exit.file_clock()
         self.oci.start(intent.id)
-        run.write_run(bundle, init, conmon.monitor_of(bundle), time.time())
+        run.write_run(bundle, init, conmon.monitor_of(bundle), began)
         self._confirm(intent, init, before)
         return init
 
