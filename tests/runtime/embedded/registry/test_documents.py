@@ -138,7 +138,7 @@ def test_four_megabytes_are_read_and_no_more() -> None:
 
 
 def test_a_million_keys_are_read_quickly() -> None:
-    raw = b"{" + b",".join(b'"%d":0' % n for n in range(400_000)) + b',"0":1}'
+    raw = b"{" + b",".join(b'"%d":0' % n for n in range(300_000)) + b',"0":1}'
     with pytest.raises(BadDocument, match="twice"):
         documents.read(raw, "x")
 
@@ -196,7 +196,7 @@ def a_config(settings: object, **changes: object) -> bytes:
 
 
 def test_a_configuration_is_read_as_docker_and_buildkit_write_it() -> None:
-    settings = {
+    settings: dict[str, object] = {
         "Entrypoint": ["/entry"],
         "Cmd": None,
         "Env": ["A=1"],
@@ -237,7 +237,7 @@ def test_a_date_that_cannot_be_read_is_no_reason_to_refuse(created: object) -> N
     "settings",
     [
         {"Cmd": [1]},
-        {"Cmd": {}},
+        {"Cmd": {"a": 1}},
         {"Env": {"A": "1"}},
         {"User": 5},
         {"Volumes": ["/a"]},
@@ -299,7 +299,7 @@ def test_challenges_are_read(header: str, scheme: str, realm: str) -> None:
         ("https://evil.co.uk/", "https://shop.co.uk", False),
         ("https://evil.com/", "https://shop.com", False),
         ("http://127.0.0.2/token", "http://127.0.0.1:5000", False),
-        ("https://2.0.0.1/", "https://1.2.0.0.1", False),
+        ("https://10.0.0.2/", "https://10.0.0.1", False),
     ],
 )
 def test_who_may_see_the_password(realm: str, registry: str, allowed: bool) -> None:
