@@ -1,0 +1,72 @@
+"""Directory descriptors: what openat2 must not leave, and trees that go away."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.embedded.linux import files
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    "path", [b"/inside", b"../../inside", b"up/../inside", b"absolute/inside", b"dots/inside"]
+)
+def test_every_path_ends_inside_the_root(folder: int, tmp_path: Path, path: bytes) -> None:
+    (tmp_path / "inside").write_text("mine")
+    (tmp_path / "up").mkdir()
+    (tmp_path / "absolute").symlink_to("/")
+    (tmp_path / "dots").symlink_to("../../../..")
+    fd = files.openat2(folder, path, os.O_RDONLY, files.RESOLVE_IN_ROOT)
+    with open(fd) as file:
+        assert file.read() == "mine"
+        assert not os.get_inheritable(fd)
+
+
+def test_magic_links_are_refused(tmp_path: Path) -> None:
+    proc = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(OSError, match="symbolic links"):
+            files.openat2(proc, b"root/etc", os.O_RDONLY, 0)
+    finally:
+        os.close(proc)
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "pipe", "nothing"])
+def test_what_is_no_tree_is_removed_too(folder: int, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "outside").mkdir()
+    place = tmp_path / "x"
+    makers: dict[str, Callable[[], object]] = {
+        "file": place.touch,
+        "link": lambda: place.symlink_to(tmp_path / "outside"),
+        "pipe": lambda: os.mkfifo(place),
+        "nothing": lambda: None,
+    }
+    makers[kind]()
+    files.remove_tree(folder, b"x")
+    assert os.listdir(tmp_path) == ["outside"]
+
+
+def test_a_tree_deeper_than_stack_and_descriptors_is_removed(folder: int, tmp_path: Path) -> None:
+    above = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d" * 50, dir_fd=above)
+        os.mkdir("other", dir_fd=above)
+        os.symlink("/etc", "link", dir_fd=above)
+        below = os.open("d" * 50, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
+    (tmp_path / "link").unlink()
+    (tmp_path / "other").rmdir()
+    files.remove_tree(folder, b"d" * 50)
+    assert os.listdir(tmp_path) == []
