@@ -99,6 +99,7 @@ class Engine:
             supervisor=self._supervisor,
             network=self._network,
             layout=self._cgroups,
+            host_lock=self._host_lock,
         )
 
     @cached_property

@@ -8,7 +8,8 @@ the first, ``start`` the second; after a reboot ``start`` alone is enough.
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +54,8 @@ _POLL = 0.02  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Generations:
-    """Makes, starts, changes and removes generations of one instance."""
+    """Makes, starts, changes and removes generations of one instance. ``host_lock`` is held
+    around what touches the network, whose doors are for one thread at a time."""
 
     paths: Paths
     store: ImageStore
@@ -61,6 +63,7 @@ class Generations:
     supervisor: Supervisor
     network: Network
     layout: cgroups.Layout
+    host_lock: Callable[[], AbstractContextManager[None]]
 
     # --- making -----------------------------------------------------------------------------
 
@@ -155,8 +158,10 @@ class Generations:
     def connect(self, state: State, row: ContainerRow) -> None:
         """Its namespace and links as the ledger says; the process is not touched."""
         pid = self.supervisor.state(row.id).pid
-        for link in promises.links(state, row, self.paths, pid):
-            self.network.connect(link)
+        wanted = promises.links(state, row, self.paths, pid)
+        with self.host_lock():
+            for link in wanted:
+                self.network.connect(link)
 
     def cgroup(self, row: ContainerRow) -> str:
         return cgroups.path_for(self.paths.cgroup, row.key.project, row.id)
@@ -321,7 +326,8 @@ class Generations:
         """Nothing of it is left but its row; volumes stay."""
         bundle = self.paths.bundle(row.id)
         self.supervisor.discard(row.id, self.cgroup(row))
-        self.network.disconnect(promises.links(state, row, self.paths))
+        with self.host_lock():
+            self.network.disconnect(promises.links(state, row, self.paths))
         overlay.unmount(bundle / "rootfs")
         boot.remove_tree(bundle)
         boot.remove_tree(self.paths.container(row.id))
