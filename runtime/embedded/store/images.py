@@ -259,6 +259,7 @@ class ImageStore:
     @contextmanager
     def _adding(self) -> Iterator[None]:
         self._layout.prepare()
+        self._layout.sweep()
         with self._layout.adding():
             yield
 

@@ -15,7 +15,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,8 +132,19 @@ class Layout:
         for name in sorted(os.listdir(self.blobs)):
             if f"sha256:{name}" not in documents:
                 os.unlink(self.blobs / name)
+        self._sweep()
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left half made, unless somebody adds right now."""
+        if os.listdir(self.tmp) or os.listdir(self.locks):
+            with suppress(BlockingIOError), self.removing():
+                self._sweep()
+
+    def _sweep(self) -> None:
         for name in sorted(os.listdir(self.tmp)):
             self._remove(self.tmp, name)
+        for name in sorted(os.listdir(self.locks)):
+            os.unlink(self.locks / name)
 
     def _remove(self, folder: Path, name: str) -> None:
         fd = os.open(folder, _FOLDER)
