@@ -9,9 +9,10 @@ import json
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from runtime import durable
 from runtime.api import Defect, DefectKind

@@ -10,8 +10,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from runtime.embedded.linux.namespaces import inside
 
@@ -26,8 +27,7 @@ _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port: struct
 _ATTRIBUTE = struct.Struct("=HH")  # length, type: struct nlattr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One request. ``accept`` are the errors that mean "it is so already"; ``doing`` words it."""
 
     kind: int

@@ -4,8 +4,9 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+import msgspec
 
 from runtime.embedded.linux.netlink import (
     GONE,
@@ -42,8 +43,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg
 LOOPBACK = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkSeen:
+class LinkSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A link; ``carrier`` says that both ends of a veth are up."""
 
     index: int
@@ -52,8 +52,7 @@ class LinkSeen:
     carrier: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteSeen:
+class RouteSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A route of the main table; ``link`` is 0 for one that leads nowhere."""
 
     destination: IPv4Network

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from runtime.embedded.nft.ruleset import Table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """A table as the kernel has it: elements by set, and a print of all else."""
 
     elements: Mapping[str, Mapping[str, str]]

@@ -5,20 +5,20 @@ elements only, so most changes are a few lines of text and one transaction.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 Elements = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Set:
+class Set(msgspec.Struct, frozen=True, kw_only=True):
     """A named set, or map: ``elements`` leads keys to data, "" in a set. Both are written as
     nft lists them. ``what`` says in words what the set is for."""
 
     name: str
     declaration: str
     what: str
-    elements: Elements = field(default_factory=dict)
+    elements: Elements = {}
     is_map: bool = False
 
     @property
@@ -26,8 +26,7 @@ class Set:
         return "map" if self.is_map else "set"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """A base chain: its hook and its rules, one text each."""
 
     name: str
@@ -35,8 +34,7 @@ class Chain:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table of family inet."""
 
     name: str

@@ -5,7 +5,8 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from runtime.embedded.ports.table import host_address
 from runtime.embedded.router.wiring import PortWire
@@ -42,8 +43,7 @@ class AddressNotHere(Fault):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """One reserving socket; ``address`` "::" is every IPv6 address and no IPv4 one."""
 
     address: str

@@ -11,8 +11,9 @@ import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from runtime import durable, programs
 from runtime.embedded.linux import pidfd
@@ -25,14 +26,13 @@ _PIDFD_GETFD = 438
 _MARK = "TRUEUP_HOLDER"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A running holder: ``sockets`` leads claims to its file descriptors, or to -1 for an IPv6
     claim on a host without IPv6."""
 
     pid: int
     start: int
-    sockets: Mapping[str, int] = field(default_factory=dict)
+    sockets: Mapping[str, int] = {}
 
 
 class Holder:

@@ -5,8 +5,9 @@ is what makes ``route_localnet`` on the uplink safe.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
+
+import msgspec
 
 from runtime.embedded.nft.ruleset import Chain, Set, Table
 from runtime.embedded.router.wiring import PortWire, Wiring
@@ -27,8 +28,7 @@ class PortAddressUnsupported(Fault):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSide:
+class HostSide(msgspec.Struct, frozen=True, kw_only=True):
     """What the host's table needs to know beside the wiring.
 
     ``opened`` are the links for which we turned forwarding on: the host did not pass packets

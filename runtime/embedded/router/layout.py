@@ -1,7 +1,8 @@
 """Which addresses and routes router and host shall have beside the links of containers; pure."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+
+import msgspec
 
 from runtime.embedded.router.isolation import UPLINK
 from runtime.embedded.router.wiring import Wiring
@@ -9,8 +10,7 @@ from runtime.embedded.router.wiring import Wiring
 LOOPBACK_NAME = "lo"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Through ``link``; "" means that the destination is unreachable."""
 
     destination: IPv4Network
@@ -21,8 +21,7 @@ class Route:
         return f"route to {self.destination}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """``addresses`` are (link name, /32 address)."""
 
     addresses: frozenset[tuple[str, IPv4Address]]

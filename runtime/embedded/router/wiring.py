@@ -4,13 +4,13 @@ A *service* address is what others see, a *generation* address is what one conta
 has; the router's service map leads from the first to the second.
 """
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses of an instance, two networks of the same size.
 
     ``pool`` holds the uplink and every subnet that we pick; a container that calls a published
@@ -31,8 +31,7 @@ class Pool:
         return self.pool[2]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkWire:
+class NetworkWire(msgspec.Struct, frozen=True, kw_only=True):
     """A network of a project; ``gateway`` stands on the router's end of every link in it."""
 
     id: int
@@ -42,8 +41,7 @@ class NetworkWire:
     gateway: IPv4Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceWire:
+class ServiceWire(msgspec.Struct, frozen=True, kw_only=True):
     """A service in one network: ``names`` are its DNS names, ``targets`` the addresses of the
     generations that answer. Without targets it refuses connections."""
 
@@ -55,8 +53,7 @@ class ServiceWire:
     targets: tuple[IPv4Address, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortWire:
+class PortWire(msgspec.Struct, frozen=True, kw_only=True):
     """A published port: ``host_ip`` None is every address of the host, ``address`` a service."""
 
     host_ip: str | None
@@ -66,8 +63,7 @@ class PortWire:
     container_port: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
+class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """All of an instance's network but the links of single containers."""
 
     pool: Pool
@@ -81,8 +77,7 @@ class Wiring:
         return tuple(sorted(s for s in subnets if not s.subnet_of(self.pool.pool)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One container's place in one network.
 
     ``serial`` is never used twice: the kernel keeps the name of a link for some milliseconds
@@ -97,7 +92,7 @@ class Link:
     address: IPv4Address
     network: NetworkWire
     index: int = 0
-    pid: int | None = field(default=None, compare=False)
+    pid: int | None = None
 
     @property
     def name(self) -> str:

@@ -12,10 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from runtime.embedded.linux.namespaces import inside
 from runtime.embedded.network import Network

@@ -1,10 +1,10 @@
 """The network of an instance on a real kernel: who is answered from where, and who is not."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.embedded.linux.namespaces import inside
 from runtime.embedded.router.wiring import Wiring

@@ -4,11 +4,11 @@ import http.client
 import socket
 import threading
 import time
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.embedded.linux.namespaces import inside
 from runtime.embedded.ports.claims import PortTaken

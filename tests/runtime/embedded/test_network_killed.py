@@ -4,10 +4,10 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.embedded.router.wiring import Link
 from tests.runtime.embedded.lab import Lab, eventually, fetch, processes_with
@@ -22,7 +22,7 @@ TIMES = 15
 # Makes and unmakes everything for ever.
 WORKER = """
 import sys
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths

@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.embedded.network import Network
 from runtime.embedded.ports.claims import PortTaken

@@ -1,9 +1,9 @@
 """The files of the DNS server, whole."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.embedded.dns import zones
 from runtime.embedded.dns.zones import NameNotAllowed

@@ -1,9 +1,9 @@
 """A table read back from the kernel, and what is wrong with it in words."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.embedded.nft import compare, ruleset
 from runtime.embedded.nft.apply import Nft

@@ -1,10 +1,10 @@
 """The text of our tables, whole; and that a change is no more than what changed."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.embedded.nft import ruleset
 from runtime.embedded.nft.apply import Nft, RulesRefused
