@@ -1,0 +1,135 @@
+"""Looking writes nothing; policies; what counts as here."""
+
+import shutil
+
+import pytest
+
+from runtime.api import (
+    PullPolicy,
+)
+from runtime.embedded.store.faults import (
+    AmbiguousImage,
+    ImageAbsent,
+)
+from runtime.embedded.store.images import Image, ImageStore
+from runtime.embedded.store.index import Index
+from tests.conftest import Images
+from tests.images.registry import Registry
+from tests.runtime.embedded.registry.hostile import (
+    Server,
+    digest,
+    publish,
+)
+from tests.runtime.embedded.store.stocks import (
+    BLOB,
+    PLAIN,
+    everything,
+    from_registry,
+    move,
+    silent,
+)
+
+pytestmark = pytest.mark.root
+
+
+def test_an_empty_store_is_looked_at_without_making_it(store: ImageStore) -> None:
+    assert store.list() == ()
+    assert store.find("nginx") is None
+    assert store.state(from_registry("127.0.0.1:1/x:latest"), ()).id is None
+    store.collect(())
+    with pytest.raises(ImageAbsent):
+        store.image("sha256:" + "0" * 64)
+    assert not store._layout.root.exists()
+
+
+def test_looking_writes_nothing(store: ImageStore, images: Images) -> None:
+    image = store.pull(images.busybox, (), silent)
+    before = everything(store._layout.root)
+    fresh = ImageStore(store._layout.root)
+    for policy in PullPolicy:
+        assert fresh.state(from_registry(images.busybox, policy), ()).id == image.id
+    fresh.list()
+    fresh.find("nginx")
+    fresh.layers(image.id)
+    fresh.ensure(from_registry(images.busybox), (), silent)
+    after = everything(store._layout.root)
+    lock = str(store._layout.root / "lock")
+    assert {k: v for k, v in after.items() if k != lock} == {
+        k: v for k, v in before.items() if k != lock
+    }
+
+
+def test_an_image_counts_as_here_only_while_its_layers_are(
+    store: ImageStore, images: Images
+) -> None:
+    image = store.pull(images.busybox, (), silent)
+    shutil.rmtree(store.layers(image.id)[0])
+    assert store.find(images.busybox) is None
+    assert store.state(from_registry(images.busybox), ()).id is None
+    assert store.ensure(from_registry(images.busybox), (), silent).id == image.id
+    assert store.layers(image.id)[0].is_dir()
+
+
+def test_a_store_whose_index_was_lost_keeps_its_layers(store: ImageStore, images: Images) -> None:
+    image = store.pull(images.busybox, (), silent)
+    inode = store.layers(image.id)[0].stat().st_ino
+    store._layout.index.unlink()
+    assert store.list() == ()
+    store.pull(images.busybox, (), silent)
+    assert store.layers(image.id)[0].stat().st_ino == inode
+
+
+def test_the_beginning_of_an_id(store: ImageStore) -> None:
+    store._layout.prepare()
+    with Index(store._layout.index).writing() as rows:
+        for digits in ("abcdef1", "abcdef2"):
+            rows.put_image(Image(id=f"sha256:{digits:0<64}"), ())
+    with pytest.raises(AmbiguousImage):
+        store.find("abcdef")
+    found = store.find("abcdef1")
+    assert found is not None
+    assert found.id.startswith("sha256:abcdef1")
+    assert store.find("abc") is None
+
+
+def test_a_tag_that_moved_is_stale_where_the_policy_asks(
+    store: ImageStore, registry: Registry, moving: str
+) -> None:
+    old = store.ensure(from_registry(moving), (), silent)
+    move(registry, "2")
+    for policy in (PullPolicy.MISSING, PullPolicy.NEVER):
+        assert store.state(from_registry(moving, policy), ()).stale == ""
+        assert store.ensure(from_registry(moving, policy), (), silent) == old
+    for policy in (PullPolicy.ALWAYS, PullPolicy.NEWER):
+        state = store.state(from_registry(moving, policy), ())
+        assert (state.id, state.stale[:24]) == (old.id, "the registry has sha256:")
+    new = store.ensure(from_registry(moving, PullPolicy.NEWER), (), silent)
+    assert new.id != old.id
+    assert store.state(from_registry(moving, PullPolicy.ALWAYS), ()).stale == ""
+    assert store.image(old.id).references == ()
+
+
+def test_without_its_registry_an_image_stays_what_it_is(store: ImageStore, server: Server) -> None:
+    publish(server, (PLAIN, BLOB))
+    reference = f"{server.host}/app:latest"
+    image = store.ensure(from_registry(reference), (), silent)
+    server.close()
+    for policy in PullPolicy:
+        state = store.state(from_registry(reference, policy), ())
+        assert (state.id, state.stale) == (image.id, "")
+    assert store.ensure(from_registry(reference), (), silent) == image
+
+
+def test_a_digest_is_never_asked_for_again(store: ImageStore, server: Server) -> None:
+    published = publish(server, (PLAIN, BLOB))
+    reference = f"{server.host}/app@{digest(published.manifest)}"
+    store.ensure(from_registry(reference, PullPolicy.ALWAYS), (), silent)
+    before = len(server.asked)
+    store.ensure(from_registry(reference, PullPolicy.ALWAYS), (), silent)
+    assert store.state(from_registry(reference, PullPolicy.ALWAYS), ()).stale == ""
+    assert len(server.asked) == before
+
+
+def test_never_means_never(store: ImageStore, images: Images) -> None:
+    with pytest.raises(ImageAbsent, match="never"):
+        store.ensure(from_registry(images.busybox, PullPolicy.NEVER), (), silent)

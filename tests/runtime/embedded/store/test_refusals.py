@@ -1,0 +1,152 @@
+"""What is wrong is not kept: flipped bits, lies, bombs, a full disk."""
+
+import gzip
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
+from runtime.embedded.registry.documents import BadDocument
+from runtime.embedded.registry.faults import WrongContent
+from runtime.embedded.store.faults import (
+    WrongLayer,
+)
+from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.unpack import Budget, Unpacker
+from runtime.errors import DiskFull
+from tests.conftest import Images
+from tests.runtime.embedded.layers import tars
+from tests.runtime.embedded.layers.unpacking import pieces
+from tests.runtime.embedded.registry.hostile import (
+    Answer,
+    Asked,
+    Server,
+    digest,
+    publish,
+)
+from tests.runtime.embedded.store.stocks import (
+    BLOB,
+    PLAIN,
+    flipped,
+    layer_folders,
+    nothing_is_left,
+    silent,
+)
+
+pytestmark = pytest.mark.root
+
+
+def test_a_flipped_bit_in_a_layer(store: ImageStore, server: Server) -> None:
+    publish(server, (PLAIN, BLOB))
+    server.routes[f"/v2/app/blobs/{digest(BLOB)}"] = Answer(body=flipped(BLOB))
+    with pytest.raises((WrongContent, BadLayer)):
+        store.pull(f"{server.host}/app", (), silent)
+    nothing_is_left(store)
+
+
+def test_a_flipped_bit_in_the_configuration(store: ImageStore, server: Server) -> None:
+    published = publish(server, (PLAIN, BLOB))
+    path = f"/v2/app/blobs/{digest(published.config)}"
+    server.routes[path] = Answer(body=flipped(published.config))
+    with pytest.raises(WrongContent):
+        store.pull(f"{server.host}/app", (), silent)
+    nothing_is_left(store)
+
+
+def test_a_layer_that_the_configuration_does_not_mean(store: ImageStore, server: Server) -> None:
+    publish(server, (PLAIN + bytes(512), BLOB))
+    with pytest.raises(WrongLayer):
+        store.pull(f"{server.host}/app", (), silent)
+    nothing_is_left(store)
+
+
+def test_more_layers_than_the_configuration_knows(store: ImageStore, server: Server) -> None:
+    published = publish(server, (PLAIN, BLOB))
+    document = json.loads(published.manifest)
+    document["layers"] *= 2
+    server.routes["/v2/app/manifests/latest"] = Answer(body=json.dumps(document).encode())
+    with pytest.raises(BadDocument, match="2 layers"):
+        store.pull(f"{server.host}/app", (), silent)
+    nothing_is_left(store)
+
+
+def test_a_good_layer_beside_a_bad_one_stays_for_the_next_pull(
+    store: ImageStore, server: Server
+) -> None:
+    other = tars.archive(tars.member(b"b"))
+    bad = gzip.compress(other)
+    publish(server, (PLAIN, BLOB), (other, bad))
+
+    def late(_: Asked) -> Answer:
+        end = time.monotonic() + 10
+        while not layer_folders(store) and time.monotonic() < end:
+            time.sleep(0.02)
+        return Answer(body=flipped(bad))
+
+    server.routes[f"/v2/app/blobs/{digest(bad)}"] = late
+    with pytest.raises((WrongContent, BadLayer)):
+        store.pull(f"{server.host}/app", (), silent)
+    assert layer_folders(store) == [digest(PLAIN)[7:]]
+    assert store.list() == ()
+
+
+def test_a_hostile_layer_leaves_the_host_alone(
+    store: ImageStore, server: Server, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    canary.write_text("untouched")
+    evil = tars.archive(
+        tars.symlink(b"x", os.fsencode(tmp_path)),
+        tars.member(b"x/canary", body=b"evil"),
+        tars.member(b"../" * 10 + os.fsencode(canary).lstrip(b"/"), body=b"evil"),
+    )
+    publish(server, (evil, gzip.compress(evil)))
+    with pytest.raises(BadLayer):
+        store.pull(f"{server.host}/app", (), silent)
+    assert canary.read_text() == "untouched"
+    nothing_is_left(store)
+
+
+def unpacker(store: ImageStore, budget: Budget) -> Unpacker:
+    store._layout.prepare()
+    return Unpacker(store._layout, store._index, budget)
+
+
+@pytest.mark.parametrize("what", ["a file", "a tail"])
+def test_a_bomb_is_stopped_within_its_budget(store: ImageStore, what: str) -> None:
+    zeros = bytes(64 << 20)
+    plain = tars.member(b"a", body=zeros) if what == "a file" else tars.archive() + zeros
+    bomb = gzip.compress(plain, 9)
+    started = time.monotonic()
+    with pytest.raises(LayerTooLarge):
+        unpacker(store, Budget(free=1 << 20, growth=10)).add(digest(plain), pieces(bomb, 65536))
+    assert time.monotonic() - started < 10
+    nothing_is_left(store)
+
+
+def test_a_full_disk_is_named_and_nothing_half_stays(tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], check=True)
+    try:
+        store = ImageStore(place / "images")
+        plain = tars.archive(tars.member(b"a", body=os.urandom(8 << 20)))
+        with pytest.raises(DiskFull):
+            unpacker(store, Budget()).add(digest(plain), pieces(plain, 65536))
+        nothing_is_left(store)
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_nobody_but_root_enters_the_store(store: ImageStore, images: Images) -> None:
+    store.pull(images.busybox, (), silent)
+    seen = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", store._layout.root],
+        capture_output=True,
+    )
+    assert seen.returncode != 0
+    assert store._layout.root.stat().st_mode & 0o777 == 0o700
