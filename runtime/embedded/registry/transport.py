@@ -172,6 +172,8 @@ class Transport:
     def _session(self) -> "Session":
         if self._made is None:
             self._made = _session()
+            if self._verify is False:
+                _say_nothing_of_certificates()
         return self._made
 
 
@@ -189,6 +191,14 @@ def _session() -> "Session":
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
     return session
+
+
+def _say_nothing_of_certificates() -> None:
+    """The user has said ``insecure`` for this registry: urllib3 need not warn at each request."""
+    from urllib3 import disable_warnings
+    from urllib3.exceptions import InsecureRequestWarning
+
+    disable_warnings(InsecureRequestWarning)
 
 
 def _authorities() -> str | bool:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -34,14 +36,22 @@ class Asked:
 Script = Callable[[Asked], Answer]
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Clients that leave early are what the tests are about."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 class Server:
     """``routes`` lead from a path (without its query) to an answer or a function that makes it."""
 
     def __init__(self, host: str) -> None:
         self.routes: dict[str, Answer | Script] = {}
         self.asked: list[Asked] = []
-        self._http = ThreadingHTTPServer((host, 0), self._handler())
-        self._http.daemon_threads = True
+        self._http = _Quiet((host, 0), self._handler())
         self.host = f"{host}:{self._http.server_port}"
         self.url = f"http://{self.host}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
@@ -53,6 +63,16 @@ class Server:
     def authorizations(self) -> list[str]:
         """What it learnt of passwords and tokens."""
         return [a.headers["Authorization"] for a in self.asked if "Authorization" in a.headers]
+
+    def use_tls(self, certificate: Path) -> None:
+        """Speak https with a certificate that nobody has signed."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._http.server_port)
 
     def close(self) -> None:
         self._http.shutdown()
