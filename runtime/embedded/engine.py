@@ -159,6 +159,7 @@ class Engine:
             writer.put_project(project, spec_path)
 
     def forget_project(self, project: str) -> None:
+        cgroups.remove_empty(self._cgroups, f"{self._paths.cgroup}/{project}")
         with self._host_lock():
             with self._writing() as writer:
                 writer.drop_project(project)
@@ -173,7 +174,8 @@ class Engine:
         self._monitors = False
         if wiring is not None:
             self._network.tear_down(wiring)
-        cgroups.remove_empty(self._cgroups, f"{self._paths.cgroup}/monitors")
+        for group in (f"{self._paths.cgroup}/monitors", self._paths.cgroup):
+            cgroups.remove_empty(self._cgroups, group)
         cgroups.remove_empty(self._cgroups, self._paths.cgroup)
         boot.empty(self._paths)
         self._begun = False

@@ -331,7 +331,6 @@ class Generations:
         overlay.unmount(bundle / "rootfs")
         boot.remove_tree(bundle)
         boot.remove_tree(self.paths.container(row.id))
-        cgroups.remove_empty(self.layout, f"{self.paths.cgroup}/{row.key.project}")
 
 
 def _all_mounts(spec: ContainerSpec, image: Image) -> tuple[Mount, ...]:

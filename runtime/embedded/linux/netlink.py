@@ -16,6 +16,7 @@ import msgspec
 
 from runtime.embedded.linux.namespaces import inside
 
+_PATIENCE = 10.0  # seconds
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -45,6 +46,8 @@ class Netlink:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
         self._socket.bind((0, 0))
+        # The kernel answers at once: waiting longer means that somebody else took the answer.
+        self._socket.settimeout(_PATIENCE)
         self._sequence = 0
 
     @classmethod
