@@ -5,6 +5,8 @@ Needs root. Starts and ends everything itself: registry, dockerd, namespaces.
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -45,6 +47,8 @@ class Entrant:
 
 def main() -> None:
     options = _options()
+    # So that a run that is stopped takes away what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     with ExitStack() as stack:
         entrants = _enter(stack, options.only.split(","))
         results = Results()
@@ -111,6 +115,7 @@ def _round(entrants: Sequence[Entrant], count: int, results: Results) -> None:
             results.memory[contestant.name] = (count, beside(ground))
         took = seconds(partial(contestant.down, count))
         results.add(_row("down", count, 0.25), contestant.name, took)
+        print(f"{contestant.name}: {count} up and down", file=sys.stderr)
 
 
 def _row(title: str, count: int, goal: float) -> Row:

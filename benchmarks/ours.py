@@ -33,7 +33,8 @@ class Trueup:
         return dict(line.split(maxsplit=1) for line in lines if len(line.split()) > 1)
 
     def close(self) -> None:
-        """Nothing runs that `down` has not ended."""
+        """What a run that was stopped left; nothing otherwise."""
+        self._ground.run(*self._command, "down", "--project", "bench")
 
     def _spec(self, count: int) -> Path:
         containers = {
