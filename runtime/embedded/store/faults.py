@@ -92,3 +92,14 @@ class DamagedStore(Fault):
             why=why,
             hint="move it away and pull the images again; containers are not touched",
         )
+
+
+class StoreBusy(Fault):
+    """Somebody else has been writing to the store's index for too long."""
+
+    def __init__(self, path: str, waited: float) -> None:
+        super().__init__(
+            f"the image store at {path} is busy",
+            why=f"another process has been writing to it for more than {waited:.0f} s",
+            hint="wait for it to end, then run the same command again",
+        )

@@ -74,7 +74,7 @@ class ImageStore:
                 id=image.id, references=image.references, created=image.created, size=image.size
             )
             for image in sorted(
-                (each for each in images if each is not None),
+                (each for each in images if each is not None and self._is_whole(each)),
                 key=lambda image: (-image.created, image.id),
             )
         )

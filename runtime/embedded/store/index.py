@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from runtime.api import ImageDefaults, encode
-from runtime.embedded.store.faults import DamagedStore, NewerStore
+from runtime.embedded.store.faults import DamagedStore, NewerStore, StoreBusy
+from runtime.errors import DiskFull, Fault
 
 SCHEMA = 1
 _PATIENCE = 60.0  # seconds to wait for another writer
@@ -107,7 +108,17 @@ class Index:
                     raise NewerStore(str(self._path.parent), found)
                 yield connection
         except sqlite3.DatabaseError as error:
-            raise DamagedStore(str(self._path), str(error)) from error
+            raise _fault(self._path, error) from error
+
+
+def _fault(path: Path, error: sqlite3.DatabaseError) -> Fault:
+    """What SQLite's error means to a user."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return DiskFull(str(path))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreBusy(str(path.parent), _PATIENCE)
+    return DamagedStore(str(path), str(error))
 
 
 def _create(connection: sqlite3.Connection) -> None:

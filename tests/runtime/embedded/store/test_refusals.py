@@ -3,8 +3,10 @@
 import gzip
 import json
 import os
+import sqlite3
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,12 @@ from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.registry.faults import WrongContent
 from runtime.embedded.store.faults import (
+    DamagedStore,
+    NewerStore,
     WrongLayer,
 )
 from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.index import Index
 from runtime.embedded.store.unpack import Budget, Unpacker
 from runtime.errors import DiskFull
 from tests.conftest import Images
@@ -150,3 +155,41 @@ def test_nobody_but_root_enters_the_store(store: ImageStore, images: Images) -> 
     )
     assert seen.returncode != 0
     assert store._layout.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_damaged_index_is_named_and_touched_by_nobody(store: ImageStore) -> None:
+    store._layout.prepare()
+    store._layout.index.write_bytes(b"this is no database, whatever its name" * 100)
+    before = store._layout.index.read_bytes()
+    with pytest.raises(DamagedStore, match="not a database"):
+        store.list()
+    assert store._layout.index.read_bytes() == before
+
+
+def test_an_index_of_a_newer_trueup_is_left_alone(store: ImageStore, server: Server) -> None:
+    publish(server, (PLAIN, BLOB))
+    store.pull(f"{server.host}/app", (), silent)
+    with sqlite3.connect(store._layout.index) as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+    with pytest.raises(NewerStore, match="99"):
+        store.list()
+
+
+def test_a_disk_that_is_full_when_the_image_is_entered(tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], check=True)
+    try:
+        index = Index(place / "index.db")
+        with index.writing() as rows:
+            rows.put_name("a", "b")
+        with suppress(OSError):
+            (place / "filler").write_bytes(bytes(1 << 20))
+        with pytest.raises(DiskFull), index.writing() as rows:
+            rows.put_name("long" * 100_000, "b")
+        with index.reading() as found:
+            assert found is not None
+            assert found.named("a") == "b"
+    finally:
+        subprocess.run(["umount", place], check=True)
