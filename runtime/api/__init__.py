@@ -1,0 +1,126 @@
+"""What the reconciler and every runtime say to each other: values, and one protocol of verbs.
+
+Everything here is plain, immutable and serialisable (msgspec): the same values are compared
+by the planner, written into plans, and kept beside the objects that they describe as
+``applied``. Nothing here knows YAML, plans or a backend.
+
+Three nouns carry a container:
+
+* a *service* is what others see of it: a name, one stable address, published ports;
+* a *generation* is one concrete container of it, with an id, a writable layer and a process;
+* ``serve`` leads the service to the generation that shall answer.
+"""
+
+import msgspec
+
+from runtime.api.container import (
+    DEFAULT_PIDS_LIMIT,
+    AnonymousMount,
+    BindMount,
+    ContainerSpec,
+    Dependency,
+    Mount,
+    RestartKind,
+    RestartPolicy,
+    TmpfsMount,
+    VolumeMount,
+)
+from runtime.api.identity import (
+    ContainerKey,
+    container_id,
+)
+from runtime.api.image import (
+    ArchiveSource,
+    ImageDefaults,
+    ImageSource,
+    ImageSpec,
+    PullPolicy,
+    RegistryAccess,
+    RegistrySource,
+    RootfsSource,
+)
+from runtime.api.observed import (
+    Defect,
+    DefectKind,
+    Limits,
+    Observed,
+    ObservedContainer,
+    ObservedImage,
+    ObservedNetwork,
+    ObservedService,
+    ObservedVolume,
+    Phase,
+    PortHolder,
+    PublishedPort,
+)
+from runtime.api.protocol import (
+    Runtime,
+)
+from runtime.api.report import (
+    ImageSummary,
+    LogLine,
+    PartVersion,
+    Progress,
+    Query,
+    Report,
+)
+from runtime.api.service import (
+    NetworkSpec,
+    PortSpec,
+    ServiceSpec,
+)
+from runtime.api.volume import (
+    VolumeSpec,
+)
+
+__all__ = [
+    "DEFAULT_PIDS_LIMIT",
+    "AnonymousMount",
+    "ArchiveSource",
+    "BindMount",
+    "ContainerKey",
+    "ContainerSpec",
+    "Defect",
+    "DefectKind",
+    "Dependency",
+    "ImageDefaults",
+    "ImageSource",
+    "ImageSpec",
+    "ImageSummary",
+    "Limits",
+    "LogLine",
+    "Mount",
+    "NetworkSpec",
+    "Observed",
+    "ObservedContainer",
+    "ObservedImage",
+    "ObservedNetwork",
+    "ObservedService",
+    "ObservedVolume",
+    "PartVersion",
+    "Phase",
+    "PortHolder",
+    "PortSpec",
+    "Progress",
+    "PublishedPort",
+    "PullPolicy",
+    "Query",
+    "RegistryAccess",
+    "RegistrySource",
+    "Report",
+    "RestartKind",
+    "RestartPolicy",
+    "RootfsSource",
+    "Runtime",
+    "ServiceSpec",
+    "TmpfsMount",
+    "VolumeMount",
+    "VolumeSpec",
+    "container_id",
+    "encode",
+]
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """JSON with sorted keys, so that equal values give equal bytes."""
+    return msgspec.json.encode(value, order="sorted")

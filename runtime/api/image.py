@@ -1,0 +1,68 @@
+"""What an image is and where it comes from."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class PullPolicy(StrEnum):
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEWER = "newer"
+    NEVER = "never"
+
+
+class ImageDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an image says about running it (OCI image-spec, config)."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    volumes: tuple[str, ...] = ()
+    exposed_ports: tuple[str, ...] = ()
+    stop_signal: str = ""
+    labels: dict[str, str] = {}
+
+
+class RegistrySource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="registry"):
+    """An image of a registry; ``reference`` is complete (host/repository:tag or @digest)."""
+
+    reference: str
+    pull: PullPolicy = PullPolicy.MISSING
+
+
+class ArchiveSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="archive"):
+    """A docker-archive or OCI archive file, by absolute path."""
+
+    path: str
+
+
+class RootfsSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="rootfs"):
+    """A bare file system as a tar file, by absolute path."""
+
+    path: str
+    config: ImageDefaults = ImageDefaults()
+
+
+ImageSource = RegistrySource | ArchiveSource | RootfsSource
+
+
+class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``name`` is what containers call it: a key of ``images:`` or the reference as written."""
+
+    name: str
+    source: ImageSource
+
+
+class RegistryAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach one registry. Never persisted: it may carry a password."""
+
+    host: str
+    insecure: bool = False
+    username: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"RegistryAccess(host={self.host!r}, insecure={self.insecure})"

@@ -1,0 +1,139 @@
+"""The world as a runtime finds it."""
+
+from enum import StrEnum
+
+import msgspec
+
+from runtime.api.container import ContainerSpec
+from runtime.api.identity import ContainerKey
+from runtime.api.service import NetworkSpec, PortSpec, ServiceSpec
+from runtime.api.volume import VolumeSpec
+
+
+class Phase(StrEnum):
+    """Where a generation stands in its life."""
+
+    CREATING = "creating"  # half made: its maker died
+    CREATED = "created"  # whole, never started in its life
+    RUNNING = "running"
+    RESTARTING = "restarting"  # between two runs, its restart policy at work
+    EXITED = "exited"  # ended, with an exit file
+    LOST = (
+        "lost"  # should run, but no process and no exit code: a reboot, or kill -9 of its monitor
+    )
+
+
+class DefectKind(StrEnum):
+    """What can be broken while the spec did not change."""
+
+    HOST = "host"  # router, tables, maps, DNS, port reservation: `mend(None)` restores it
+    LINK = "link"  # a container's namespace or veth: `mend(id)` restores it, the process untouched
+    BUNDLE = "bundle"  # its files are gone: only a new generation helps
+    MONITOR = "monitor"  # no conmon: runs, but nobody keeps its log or exit code
+
+
+class Defect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``cause`` in words for people: "the veth of web is gone"."""
+
+    kind: DefectKind
+    cause: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Live values of the cgroup; None is unlimited."""
+
+    mem_limit: int | None = None
+    cpus: float | None = None
+    pids_limit: int | None = None
+
+
+class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An image that the project names. ``id`` is None while it is not here; ``stale`` says why
+    what is here is not what the spec means any more ("site.tar changed", "registry has …")."""
+
+    name: str
+    id: str | None = None
+    stale: str = ""
+
+
+class ObservedVolume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    applied: VolumeSpec
+
+
+class ObservedNetwork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``subnet`` is the real one, also when the engine picked it."""
+
+    applied: NetworkSpec
+    subnet: str
+
+
+class PublishedPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, order=True):
+    """A published port with the host port that it really has."""
+
+    spec: PortSpec
+    host_port: int
+
+
+class ObservedService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``targets`` are ids of generations that the service leads to."""
+
+    applied: ServiceSpec
+    addresses: dict[str, str] = {}
+    ports: tuple[PublishedPort, ...] = ()
+    targets: tuple[str, ...] = ()
+
+
+class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One generation. Times are seconds since the epoch; ``exit_code`` is None while it runs and
+    when it is unknown."""
+
+    key: ContainerKey
+    id: str
+    generation: int
+    phase: Phase
+    applied: ContainerSpec | None = None
+    image_id: str = ""
+    pid: int | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    held: bool = False
+    restarts: int = 0
+    created_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    addresses: dict[str, str] = {}
+    limits: Limits | None = None
+    volumes: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    defects: tuple[Defect, ...] = ()
+
+
+class PortHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A port that the project wants and somebody else has; ``holder`` is a name for people,
+    as in ``nginx[812]`` or ``project blog, container web``."""
+
+    port: PortSpec
+    holder: str
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The world as far as one project is concerned.
+
+    ``generations`` holds the last generation ever used per container, also of removed ones.
+    ``spec_path`` is the folder that the project was last applied from, "" for a new one.
+    """
+
+    project: str
+    spec_path: str = ""
+    images: dict[str, ObservedImage] = {}
+    volumes: dict[str, ObservedVolume] = {}
+    networks: dict[str, ObservedNetwork] = {}
+    services: dict[str, ObservedService] = {}
+    containers: tuple[ObservedContainer, ...] = ()
+    generations: dict[str, int] = {}
+    port_holders: tuple[PortHolder, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def last_generation(self, key: ContainerKey) -> int:
+        return self.generations.get(str(key), 0)

@@ -1,0 +1,107 @@
+"""The verbs of a runtime."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from runtime.api.container import ContainerSpec
+from runtime.api.identity import ContainerKey
+from runtime.api.image import ImageSpec, RegistryAccess
+from runtime.api.observed import Observed, ObservedContainer, ObservedService
+from runtime.api.report import ImageSummary, LogLine, PartVersion, Query, Report
+from runtime.api.service import NetworkSpec, PortSpec, ServiceSpec
+from runtime.api.volume import VolumeSpec
+
+
+class Runtime(Protocol):
+    """The verbs of a runtime. Each may be called again after it was interrupted or done, and
+    then finishes or does nothing; each raises a ``Fault`` with the object, cause and next step.
+    All but ``observe``, ``containers``, ``images``, ``logs`` and ``versions`` are called by the
+    holder of the project's lock, from several threads at a time for different objects."""
+
+    def observe(self, query: Query) -> Observed: ...
+
+    def containers(self) -> tuple[ObservedContainer, ...]:
+        """Every container of every project."""
+        ...
+
+    def services(self) -> tuple[ObservedService, ...]: ...
+
+    def projects(self) -> tuple[str, ...]: ...
+
+    def adopt_project(self, project: str, spec_path: str) -> None:
+        """Record that the project is applied from ``spec_path``."""
+        ...
+
+    def forget_project(self, project: str) -> None:
+        """Nothing of the project is left: drop its record, and the router with the last one."""
+        ...
+
+    def images(self) -> tuple[ImageSummary, ...]: ...
+
+    def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
+        """Bring the image here and return its id."""
+        ...
+
+    def create_network(self, network: NetworkSpec) -> None: ...
+
+    def remove_network(self, project: str, name: str) -> None: ...
+
+    def create_volume(self, volume: VolumeSpec) -> None: ...
+
+    def remove_volume(self, project: str, name: str) -> None:
+        """Delete the volume with all data in it."""
+        ...
+
+    def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
+        """Give services their names, addresses and published ports, or change them, in one go.
+
+        A service that leads nowhere yet refuses connections at once. Raises ``PortTaken``.
+        """
+        ...
+
+    def unregister(self, project: str, names: Sequence[str]) -> None:
+        """Take names, addresses and published ports back."""
+        ...
+
+    def create(self, key: ContainerKey, generation: int, spec: ContainerSpec) -> None:
+        """Make a generation, whole but not running."""
+        ...
+
+    def start(self, id: str) -> None:
+        """Make a created, exited or lost generation run. Ends a hold."""
+        ...
+
+    def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
+        """Wait until it listens on the TCP ports given, at most ``timeout`` seconds; raises when
+        it ends before."""
+        ...
+
+    def serve(self, project: str, service: str, ids: Sequence[str]) -> None:
+        """Lead the service to these generations, in one transaction."""
+        ...
+
+    def update(self, id: str, spec: ContainerSpec) -> None:
+        """Make what can change in place as ``spec`` says; the process is not touched."""
+        ...
+
+    def mend(self, id: str | None) -> None:
+        """Restore what the observed defects named: of the host (None) or of one generation."""
+        ...
+
+    def stop(self, id: str, *, by_hand: bool = False) -> None:
+        """Signal, wait for the grace period, kill. ``by_hand`` makes it held."""
+        ...
+
+    def remove(self, id: str) -> None:
+        """Kill what is left of a generation and remove all of it; its volumes stay."""
+        ...
+
+    def logs(self, id: str, *, tail: int | None, follow: bool) -> Iterator[LogLine]: ...
+
+    def wait_for_change(self, timeout: float) -> bool:
+        """Block until something in the runtime may have changed; False when only time passed."""
+        ...
+
+    def versions(self) -> tuple[PartVersion, ...]: ...
+
+    def close(self) -> None: ...

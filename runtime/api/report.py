@@ -1,0 +1,55 @@
+"""What a runtime is asked, and what it tells beside the state of the world."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from runtime.api.image import ImageSpec, RegistryAccess
+from runtime.api.service import PortSpec
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What the project wants to know beside its own objects: the images it names, the ports
+    that it will publish. Registries are asked only for images whose policy demands it."""
+
+    project: str
+    images: tuple[ImageSpec, ...] = ()
+    ports: tuple[tuple[str, PortSpec], ...] = ()
+    registries: tuple[RegistryAccess, ...] = ()
+
+
+class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row of ``images``: sizes in bytes, times in seconds since the epoch."""
+
+    id: str
+    references: tuple[str, ...] = ()
+    created: float = 0.0
+    size: int = 0
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """``time`` is RFC 3339 in UTC; ``text`` has no newline unless ``partial`` is False and the
+    program wrote one."""
+
+    time: str
+    stream: str
+    text: bytes
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a long step is; sizes in bytes, ``total`` None while unknown."""
+
+    what: str
+    doing: str
+    done: int = 0
+    total: int | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+class PartVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row of ``version``: a part of the engine and which one it is."""
+
+    part: str
+    version: str
