@@ -1,5 +1,6 @@
 """trueup on an instance of its own."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ class Trueup:
 
     def versions(self) -> Mapping[str, str]:
         lines = self._ground.run(*self._command, "version").splitlines()
-        return dict(line.split(maxsplit=1) for line in lines if len(line.split()) > 1)
+        return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in lines if "  " in line)
 
     def close(self) -> None:
         """What a run that was stopped left; nothing otherwise."""
