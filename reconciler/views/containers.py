@@ -15,7 +15,6 @@ from runtime.api import (
     TmpfsMount,
     VolumeMount,
 )
-from runtime.reference import parse
 
 COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 TITLES = {
@@ -98,7 +97,11 @@ def _quoted(command: str) -> str:
 
 def image(name: str) -> str:
     """An image as people call it: of a complete reference the short form."""
-    return parse(name).familiar if "/" in name else name
+    if "/" not in name:
+        return name
+    from runtime.reference import parse
+
+    return parse(name).familiar
 
 
 def _mounts(spec: ContainerSpec) -> list[str]:

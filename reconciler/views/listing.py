@@ -1,15 +1,17 @@
 """A list of things as a table, as JSON lines or by the user's own template."""
 
-import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from reconciler.views.tables import aligned, table
-from reconciler.views.template import Template, Values
 from reconciler.views.terminal import escape
+
+if TYPE_CHECKING:
+    from reconciler.views.template import Values
 
 
 def listing(
-    rows: Sequence[Values],
+    rows: "Sequence[Values]",
     titles: Mapping[str, str],
     *,
     columns: Sequence[str],
@@ -21,12 +23,16 @@ def listing(
     Raises ``BadTemplate``.
     """
     if form == "json":
+        import json
+
         return "".join(f"{json.dumps(row, ensure_ascii=True)}\n" for row in rows)
     if form == "table":
         return table(
             [titles[each] for each in columns],
             [[str(row[each]) for each in columns] for row in rows],
         )
+    from reconciler.views.template import Template
+
     template = Template(form)
     lines = [template.render(row) for row in rows]
     if template.table:
