@@ -54,6 +54,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["paths"],
         ["linux"],
         ["boot"],
+        ["at_rest"],
         ["ledger"],
         ["cgroups"],
         ["registry"],

@@ -25,6 +25,7 @@ from runtime.api import (
     ServiceSpec,
     encode,
 )
+from runtime.embedded import at_rest
 from runtime.errors import Fault
 
 SCHEMA = 1
@@ -149,10 +150,13 @@ class Ledger:
                 self._connection = None
 
     def state(self) -> State:
-        """All rows; an empty state while there is no database (none is made by looking)."""
+        """All rows; an empty state while there is no database. Looking makes no files."""
         with self._lock:
-            if self._connection is None and not self._path.exists():
-                return State()
+            if self._connection is None:
+                if not self._path.exists():
+                    return State()
+                if (resting := at_rest.read(self._path, _look)) is not None:
+                    return resting
             connection = self._open()
             version = int(connection.execute("PRAGMA data_version").fetchone()[0])
             if self._cached is None or self._cached[0] != version:
@@ -198,6 +202,12 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _look(connection: sqlite3.Connection) -> State | None:
+    """All rows of a database in our own format."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    return _read(connection) if found == SCHEMA else None
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
