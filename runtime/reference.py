@@ -5,7 +5,8 @@ that could be an image id (64 hex digits) is refused, so that the two never mix.
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from runtime.errors import Fault
 
@@ -39,8 +40,7 @@ class BadDigest(Fault):
         super().__init__(f"{text[:100]!r} is not a sha256 digest")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """A complete image name: ``tag`` is "" only when ``digest`` (sha256:...) is given."""
 
     host: str

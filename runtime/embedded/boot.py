@@ -38,6 +38,12 @@ def begin(paths: Paths) -> None:
     paths.lib.chmod(0o700)
     if is_current(paths):
         return
+    with durable.lock(paths.lib / "boot.lock", what="the start of the instance"):
+        if not is_current(paths):
+            _begin_anew(paths)
+
+
+def _begin_anew(paths: Paths) -> None:
     empty(paths)
     paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     paths.run.chmod(0o700)
@@ -91,3 +97,22 @@ def is_mounted(path: Path) -> bool:
         return os.stat(path).st_dev != os.stat(path.parent).st_dev
     except FileNotFoundError:
         return False
+
+
+def note_bundle(paths: Paths, id: str) -> None:
+    """A container's bundle is complete; noted in its kept part, which outlives the bundle."""
+    durable.write(_noted_bundle(paths, id), current().encode(), sync=False)
+
+
+def has_lost_bundle(paths: Paths, id: str) -> bool:
+    """Whether a container had a bundle in this boot and has none any more."""
+    if (paths.bundle(id) / "config.json").exists():
+        return False
+    try:
+        return _noted_bundle(paths, id).read_text() == current()
+    except FileNotFoundError:
+        return False
+
+
+def _noted_bundle(paths: Paths, id: str) -> Path:
+    return paths.container(id) / "bundled"

@@ -11,9 +11,10 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+import msgspec
 
 from runtime.api import Limits
 from runtime.embedded.linux import pidfd
@@ -69,8 +70,7 @@ class Kind(StrEnum):
     V2 = "v2"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hierarchy:
+class Hierarchy(msgspec.Struct, frozen=True, kw_only=True):
     """A mounted tree; ``name`` is its controllers as /proc/self/cgroup writes them, "" for v2."""
 
     root: Path
@@ -81,8 +81,7 @@ class Hierarchy:
         return tuple(self.name.split(",")) if self.name else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """The host's hierarchies. ``left`` are controllers that a hybrid host keeps in its v2 tree:
     crun refuses such hosts."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime import durable
 from runtime.api import (
@@ -31,19 +32,21 @@ from runtime.api import (
     VolumeSpec,
     container_id,
 )
-from runtime.embedded import allocation, boot, cgroups, faults, promises
+from runtime.embedded import boot, cgroups, faults, hostfacts
+from runtime.embedded.containers import ContainerObserver, service
 from runtime.embedded.events import Exits
-from runtime.embedded.generation import Generations
 from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
-from runtime.embedded.network import Network
-from runtime.embedded.observe import Observer
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.ociruntime import OciRuntime
 from runtime.embedded.process.supervise import Supervisor
-from runtime.embedded.router import addresses
-from runtime.embedded.router.wiring import Pool, Wiring
-from runtime.embedded.store.images import ImageStore
 from runtime.embedded.volumes import Volumes
+
+if TYPE_CHECKING:
+    from runtime.embedded.generation import Generations
+    from runtime.embedded.network import Network
+    from runtime.embedded.observe import Observer
+    from runtime.embedded.services import Services
+    from runtime.embedded.store.images import ImageStore
 
 
 class Engine:
@@ -69,15 +72,19 @@ class Engine:
         self._network.close()
         self._ledger.close()
 
-    # --- parts, made when needed ------------------------------------------------------------
+    # --- parts, imported and made when needed -----------------------------------------------
 
     @cached_property
-    def _network(self) -> Network:
-        return Network(self._paths)
+    def _network(self) -> "Network":
+        from runtime.embedded import network
+
+        return network.Network(self._paths)
 
     @cached_property
-    def _store(self) -> ImageStore:
-        return ImageStore(self._paths.store)
+    def _store(self) -> "ImageStore":
+        from runtime.embedded.store import images
+
+        return images.ImageStore(self._paths.store)
 
     @cached_property
     def _cgroups(self) -> cgroups.Layout:
@@ -85,14 +92,22 @@ class Engine:
 
     @cached_property
     def _supervisor(self) -> Supervisor:
-        from runtime.embedded import hostfacts
-
         oci = OciRuntime(program=hostfacts.oci_program(self._cgroups), root=self._paths.oci)
         return Supervisor(paths=self._paths, oci=oci, layout=self._cgroups)
 
     @cached_property
-    def _generations(self) -> Generations:
-        return Generations(
+    def _services(self) -> "Services":
+        from runtime.embedded import services
+
+        return services.Services(
+            ledger=self._ledger, network=self._network, host_lock=self._host_lock
+        )
+
+    @cached_property
+    def _generations(self) -> "Generations":
+        from runtime.embedded import generation
+
+        return generation.Generations(
             paths=self._paths,
             store=self._store,
             volumes=self._volumes,
@@ -103,15 +118,21 @@ class Engine:
         )
 
     @cached_property
-    def _observer(self) -> Observer:
-        return Observer(
+    def _container_observer(self) -> ContainerObserver:
+        return ContainerObserver(
+            paths=self._paths, supervisor=self._supervisor, layout=self._cgroups
+        )
+
+    @cached_property
+    def _observer(self) -> "Observer":
+        from runtime.embedded import observe
+
+        return observe.Observer(
             paths=self._paths,
             store=self._store,
             volumes=self._volumes,
-            supervisor=self._supervisor,
             network=self._network,
-            layout=self._cgroups,
-            generations=self._generations,
+            containers=self._container_observer,
         )
 
     # --- looking ----------------------------------------------------------------------------
@@ -120,11 +141,11 @@ class Engine:
         return self._observer.observe(self._ledger.state(), query)
 
     def containers(self) -> tuple[ObservedContainer, ...]:
-        return self._observer.containers(self._ledger.state(), project=None, broken={})
+        return self._container_observer.look(self._ledger.state(), project=None, broken={})
 
     def services(self) -> tuple[ObservedService, ...]:
         state = self._ledger.state()
-        return tuple(self._observer.service(row, state) for row in state.services.values())
+        return tuple(service(row, state) for row in state.services.values())
 
     def projects(self) -> tuple[str, ...]:
         return tuple(sorted(self._ledger.state().projects))
@@ -148,35 +169,37 @@ class Engine:
         return self._supervisor.state(id).phase not in (Phase.RUNNING, Phase.RESTARTING)
 
     def versions(self) -> tuple[PartVersion, ...]:
-        from runtime.embedded import hostfacts
-
         return hostfacts.versions()
 
     # --- projects ---------------------------------------------------------------------------
 
     def adopt_project(self, project: str, spec_path: str) -> None:
-        with self._writing() as writer:
-            writer.put_project(project, spec_path)
+        with self._host_lock():
+            # Whoever took the last project down meanwhile has emptied the folders of this boot.
+            boot.begin(self._paths)
+            with self._ledger.writing() as writer:
+                writer.put_project(project, spec_path)
 
     def forget_project(self, project: str) -> None:
         cgroups.remove_empty(self._cgroups, f"{self._paths.cgroup}/{project}")
         with self._host_lock():
-            with self._writing() as writer:
+            with self._ledger.writing() as writer:
                 writer.drop_project(project)
                 state = writer.state()
-                last = not (state.projects or state.networks or state.containers)
-            if last:
-                self._tear_down(promises.wiring(state))
+            if not (state.projects or state.networks or state.containers):
+                self._tear_down(state)
 
-    def _tear_down(self, wiring: Wiring | None) -> None:
+    def _tear_down(self, state: State) -> None:
         """The last project is gone: nothing of the instance stays in the kernel."""
+        from runtime.embedded import promises
+
         self._stack.close()
         self._monitors = False
+        wiring = promises.wiring(state)
         if wiring is not None:
             self._network.tear_down(wiring)
         for group in (f"{self._paths.cgroup}/monitors", self._paths.cgroup):
             cgroups.remove_empty(self._cgroups, group)
-        cgroups.remove_empty(self._cgroups, self._paths.cgroup)
         boot.empty(self._paths)
         self._begun = False
 
@@ -187,20 +210,10 @@ class Engine:
         return self._store.ensure(image, registries, report).id
 
     def create_network(self, network: NetworkSpec) -> None:
-        with self._rewiring() as writer:
-            state = writer.state()
-            pool = self._pool(writer, state)
-            row = state.networks.get((network.project, network.name))
-            subnet = (
-                row.subnet
-                if row is not None
-                else allocation.subnet(state, pool, network.subnet, self._network.host_networks())
-            )
-            writer.put_network(network, subnet, addresses.gateway(subnet))
+        self._services.create_network(network)
 
     def remove_network(self, project: str, name: str) -> None:
-        with self._rewiring() as writer:
-            writer.drop_network(project, name)
+        self._services.remove_network(project, name)
 
     def create_volume(self, volume: VolumeSpec) -> None:
         self._begin()
@@ -212,42 +225,13 @@ class Engine:
     # --- services ---------------------------------------------------------------------------
 
     def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
-        with self._rewiring() as writer:
-            for row in allocation.without_ports(writer.state(), project, services):
-                writer.put_service(row.spec, row.addresses, row.ports)
-            for spec in services:
-                state = writer.state()
-                self._refuse_promised(state, spec)
-                ports = allocation.host_ports(state, spec, self._free_port(state))
-                writer.put_service(spec, allocation.service_addresses(state, spec), ports)
+        self._services.register(project, services)
 
     def unregister(self, project: str, names: Sequence[str]) -> None:
-        with self._rewiring() as writer:
-            for name in names:
-                writer.drop_service(project, name)
+        self._services.unregister(project, names)
 
     def serve(self, project: str, service: str, ids: Sequence[str]) -> None:
-        with self._rewiring() as writer:
-            writer.set_targets(project, service, ids)
-
-    def _refuse_promised(self, state: State, spec: ServiceSpec) -> None:
-        for port in spec.ports:
-            holder = allocation.claimant(state, spec.project, port)
-            if port.host_port and holder:
-                raise faults.PortPromised(port.host_port, port.protocol, spec.name, holder)
-
-    def _free_port(self, state: State) -> allocation.FreePort:
-        wiring = promises.wiring(state)
-        assert wiring is not None  # a service's network was looked up before
-        return lambda host_ip, protocol: self._network.free_port(wiring, host_ip, protocol)
-
-    def _pool(self, writer: Writer, state: State) -> Pool:
-        """The instance's address pool, picked with its first network."""
-        if state.pool is None:
-            picked = addresses.pick_pool(self._network.host_networks())
-            writer.set_pool(picked.pool, picked.shadow)
-            return picked
-        return Pool(pool=state.pool[0], shadow=state.pool[1])
+        self._services.serve(project, service, ids)
 
     # --- containers -------------------------------------------------------------------------
 
@@ -282,14 +266,10 @@ class Engine:
 
     def mend(self, id: str | None) -> None:
         self._begin()
-        state = self._ledger.state()
-        if id is not None:
-            self._generations.connect(state, self._row(id))
-            return
-        with self._host_lock():
-            wiring = promises.wiring(state)
-            if wiring is not None:
-                self._network.mend(wiring)
+        if id is None:
+            self._services.mend()
+        else:
+            self._generations.connect(self._ledger.state(), self._row(id))
 
     def stop(self, id: str, *, by_hand: bool = False) -> None:
         self._generations.stop(self._row(id), by_hand=by_hand)
@@ -299,9 +279,10 @@ class Engine:
         if row is None:
             return
         self._generations.remove(row, self._ledger.state())
-        # A service that still leads to it would send clients nowhere: they are refused instead.
-        served = any(id in service.targets for service in self._ledger.state().services.values())
-        with self._rewiring() if served else self._writing() as writer:
+        if any(id in service.targets for service in self._ledger.state().services.values()):
+            self._services.drop_container(id)
+            return
+        with self._writing() as writer:
             writer.drop_container(id)
 
     def wait_for_change(self, timeout: float) -> bool:
@@ -341,28 +322,3 @@ class Engine:
         self._begin()
         with self._threads, durable.lock(self._paths.locks / "host", what="the host's network"):
             yield
-
-    @contextmanager
-    def _rewiring(self) -> Iterator[Writer]:
-        """Change rows, then the network from what it was to what the rows say now.
-
-        When the network refuses (a port is taken), the rows are put back.
-        """
-        with self._host_lock():
-            before = self._ledger.state()
-            with self._ledger.writing() as writer:
-                yield writer
-            try:
-                self._rewire(promises.wiring(before), promises.wiring(self._ledger.state()))
-            except BaseException:
-                with self._ledger.writing() as writer:
-                    writer.restore(before)
-                raise
-
-    def _rewire(self, before: Wiring | None, after: Wiring | None) -> None:
-        if after is None:
-            return
-        if before is None:
-            self._network.mend(after)
-        elif before != after:
-            self._network.change(before, after)

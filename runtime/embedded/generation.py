@@ -5,14 +5,13 @@ and a boot's part (``run/bundles/<id>``: OCI bundle, conmon's files, mounted roo
 the first, ``start`` the second; after a reboot ``start`` alone is enough.
 """
 
-import os
-import resource
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from runtime import durable
 from runtime.api import (
@@ -28,7 +27,7 @@ from runtime.api import (
     VolumeSpec,
     encode,
 )
-from runtime.embedded import allocation, boot, cgroups, faults, promises
+from runtime.embedded import allocation, boot, cgroups, faults, hostfacts, promises
 from runtime.embedded.bundle import (
     capabilities,
     command,
@@ -52,8 +51,7 @@ from runtime.embedded.volumes import Volumes, anonymous_name
 _POLL = 0.02  # seconds
 
 
-@dataclass(frozen=True, kw_only=True)
-class Generations:
+class Generations(msgspec.Struct, frozen=True, kw_only=True):
     """Makes, starts, changes and removes generations of one instance. ``host_lock`` is held
     around what touches the network, whose doors are for one thread at a time."""
 
@@ -178,27 +176,14 @@ class Generations:
         for name, text in texts.items():
             durable.write(bundle / name, text.encode(), mode=0o644, sync=False)
         durable.write(bundle / "config.json", self._config(row, image, root), sync=False)
-        durable.write(self._bundled(row), boot.current().encode(), sync=False)
-
-    def has_lost_bundle(self, row: ContainerRow) -> bool:
-        """Whether it had a bundle in this boot and has none any more."""
-        if (self.paths.bundle(row.id) / "config.json").exists():
-            return False
-        try:
-            return self._bundled(row).read_text() == boot.current()
-        except FileNotFoundError:
-            return False
-
-    def _bundled(self, row: ContainerRow) -> Path:
-        """Holds the boot in which the bundle was written; it is kept, unlike the bundle."""
-        return self.paths.container(row.id) / "bundled"
+        boot.note_bundle(self.paths, row.id)
 
     def _config(self, row: ContainerRow, image: Image, root: Path) -> bytes:
-        spec, bundle = row.spec, self.paths.bundle(row.id)
+        spec, bundle, host = row.spec, self.paths.bundle(row.id), hostfacts.read()
         hostname = spec.hostname or row.id[:12]
         account = users.account(root, command.user(spec, image.defaults))
         what = command.merge(spec, image.defaults, hostname=hostname, home=account.home)
-        caps = capabilities.resolve(spec.cap_add, spec.cap_drop, self._own_capabilities)
+        caps = capabilities.resolve(spec.cap_add, spec.cap_drop, host.capabilities)
         rules = self._seccomp(caps)
         etc = tuple(
             config.Bind(source=str(bundle / name), target=f"/etc/{name}", kind="file")
@@ -224,25 +209,17 @@ class Generations:
                 groups=account.groups,
                 read_only=spec.read_only,
                 mounts=(*(each for each in etc if each.target not in taken), *mounts),
-                rlimits=config.default_rlimits(_hard_limits()),
+                rlimits=config.default_rlimits(host.hard_limits),
+                oom_score_adj=max(0, host.oom_score_adj),
                 cgroup_namespace=self.layout.kind is cgroups.Kind.V2,
                 annotations=filters.annotations(rules, self.paths.run / "seccomp"),
             )
         )
 
-    @cached_property
-    def _own_capabilities(self) -> frozenset[str]:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("CapBnd:"):
-                return capabilities.from_mask(int(line.split()[1], 16))
-        return frozenset()
-
-    def _seccomp(self, caps: Sequence[str]) -> dict[str, object]:
-        system = os.uname()
-        major, minor = system.release.split(".")[:2]
-        digits = "".join(character for character in minor if character.isdigit())
+    def _seccomp(self, caps: Sequence[str]) -> dict[str, Any]:
+        host = hostfacts.read()
         return seccomp.resolve(
-            seccomp.load(), caps, machine=system.machine, kernel=(int(major), int(digits))
+            seccomp.load(), caps, machine=host.machine, kernel=host.kernel_version
         )
 
     def _mount(self, key: ContainerKey, mount: Mount) -> config.Bind | config.Tmpfs:
@@ -320,7 +297,9 @@ class Generations:
 
     def is_bundled(self, row: ContainerRow) -> bool:
         """Whether the files by which it is supervised are there."""
-        return self.paths.container(row.id).is_dir() and not self.has_lost_bundle(row)
+        return self.paths.container(row.id).is_dir() and not boot.has_lost_bundle(
+            self.paths, row.id
+        )
 
     def remove(self, row: ContainerRow, state: State) -> None:
         """Nothing of it is left but its row; volumes stay."""
@@ -356,11 +335,3 @@ def _limits(spec: ContainerSpec) -> Limits:
     """-1 processes is no limit, and the kernel is told none."""
     pids = None if spec.pids_limit < 0 else spec.pids_limit
     return Limits(mem_limit=spec.mem_limit, cpus=spec.cpus, pids_limit=pids)
-
-
-def _hard_limits() -> dict[str, int]:
-    """Our own hard limits, getrlimit(2); -1 is unlimited."""
-    return {
-        "NOFILE": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        "NPROC": resource.getrlimit(resource.RLIMIT_NPROC)[1],
-    }

@@ -6,16 +6,15 @@ parent. The default instance lives in /var/lib/trueup (kept) and /run/trueup (a 
 a tag made from R, so that tests and second instances never meet.
 """
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 DEFAULT_LIB = Path("/var/lib/trueup")
 DEFAULT_RUN = Path("/run/trueup")
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(msgspec.Struct, frozen=True):
     """Where an instance keeps its things; ``tag`` is empty for the default instance."""
 
     lib: Path
@@ -29,6 +28,8 @@ class Paths:
     @classmethod
     def below(cls, root: Path) -> "Paths":
         """The instance whose state lives below ``root``."""
+        import hashlib
+
         root = root.resolve()
         tag = hashlib.sha256(str(root).encode()).hexdigest()[:6]
         return cls(root / "lib", root / "run", tag)

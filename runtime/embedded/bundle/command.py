@@ -1,7 +1,8 @@
 """What a container runs, merged from its spec and its image by Docker's rules: pure."""
 
 import posixpath
-from dataclasses import dataclass
+
+import msgspec
 
 from runtime.api import ContainerSpec, ImageDefaults
 from runtime.errors import Fault
@@ -33,8 +34,7 @@ class BadWorkingDir(Fault):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """``env`` are ``NAME=value`` entries, each name once, sorted."""
 
     args: tuple[str, ...]

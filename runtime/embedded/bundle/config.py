@@ -6,7 +6,6 @@ privileges, an empty inheritable and ambient set, a device list, a seccomp filte
 """
 
 import posixpath
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -50,8 +49,7 @@ class MountRefused(Fault):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bind:
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
     """A directory or file of the host, by absolute path."""
 
     source: str
@@ -60,8 +58,7 @@ class Bind:
     kind: Literal["file", "dir"] = "dir"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tmpfs:
+class Tmpfs(msgspec.Struct, frozen=True, kw_only=True):
     """``size`` in bytes, ``mode`` as permission bits."""
 
     target: str
@@ -69,8 +66,7 @@ class Tmpfs:
     mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rlimit:
+class Rlimit(msgspec.Struct, frozen=True, kw_only=True):
     """A resource limit, getrlimit(2); ``name`` without RLIMIT_, as in ``NOFILE``."""
 
     name: str
@@ -78,8 +74,7 @@ class Rlimit:
     hard: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleInput:
+class BundleInput(msgspec.Struct, frozen=True, kw_only=True):
     """All that a container's configuration depends on, resolved.
 
     ``capabilities`` are ``CAP_`` names; ``cgroups_path`` is relative to each hierarchy's root
@@ -106,7 +101,7 @@ class BundleInput:
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int = 0
     cgroup_namespace: bool = False
-    annotations: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = {}
 
 
 def build(wanted: BundleInput) -> bytes:

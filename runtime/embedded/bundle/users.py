@@ -8,8 +8,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from runtime.embedded.linux import files
 from runtime.errors import Fault
@@ -38,8 +39,7 @@ class UnreadableAccounts(Fault):
         super().__init__(f"the image's {path} cannot be read", why=cause, hint="repair the image")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers for the kernel, and the home directory for ``HOME``."""
 
     uid: int = 0
@@ -48,16 +48,14 @@ class Account:
     home: str = "/"
 
 
-@dataclass(frozen=True, slots=True)
-class _Person:
+class _Person(msgspec.Struct, frozen=True):
     name: str
     uid: int
     gid: int
     home: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(msgspec.Struct, frozen=True):
     name: str
     gid: int
     members: frozenset[str]

@@ -8,7 +8,6 @@ import os
 import re
 import select
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -66,8 +65,7 @@ class CreateFailed(Fault):
         super().__init__(f"container {id[:12]} cannot be created", why=message)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(msgspec.Struct, frozen=True):
     """What conmon says of a create: ``data`` is a pid, or -1 with the runtime's message."""
 
     data: int

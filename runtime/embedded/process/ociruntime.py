@@ -1,6 +1,5 @@
 """crun, or runc: the program that makes and starts a container; only what we use of it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -30,8 +29,7 @@ class _RuncState(msgspec.Struct):
     start: int = msgspec.field(name="init_process_start")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OciRuntime:
+class OciRuntime(msgspec.Struct, frozen=True, kw_only=True):
     """An OCI runtime by absolute path, with its state below ``root``."""
 
     program: str

@@ -3,22 +3,20 @@
 The rule itself stands in ``on_exit.next_delay``, as conmon's exit command cannot import us.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from runtime.api import RestartPolicy
 from runtime.embedded.process import on_exit
 from runtime.embedded.process.intent import Want, Wish
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restart:
+class Restart(msgspec.Struct, frozen=True, kw_only=True):
     """It comes back, ``after`` seconds after its end."""
 
     after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(msgspec.Struct, frozen=True):
     """It stays as it is."""
 
 

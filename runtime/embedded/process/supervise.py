@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import msgspec
 
 from runtime import durable
 from runtime.api import RestartPolicy
@@ -31,8 +32,7 @@ _EXEC_SEEN = 2.0  # seconds; a program on a slow disk may take longer, then nobo
 _MONITOR_ENDS = 5.0  # seconds for conmon to drain, write the exit file and run the exit command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Supervisor:
+class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
     """The processes of an instance."""
 
     paths: Paths

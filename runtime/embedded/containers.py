@@ -1,0 +1,121 @@
+"""Generations and services as they are: from conmon's files, /proc, cgroups and the ledger."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from runtime.api import (
+    Defect,
+    DefectKind,
+    ObservedContainer,
+    ObservedService,
+    Phase,
+    PublishedPort,
+)
+from runtime.embedded import boot, cgroups
+from runtime.embedded.ledger import ContainerRow, ServiceRow, State
+from runtime.embedded.paths import Paths
+from runtime.embedded.process.state import ProcessState
+from runtime.embedded.process.supervise import Supervisor
+
+Broken = Mapping[str, tuple[Defect, ...]]
+
+
+def service(row: ServiceRow, state: State) -> ObservedService:
+    """A service as the ledger promises it; what is broken of it is a defect of the host."""
+    return ObservedService(
+        applied=row.spec,
+        addresses={
+            state.network_by_id(id).spec.name: str(address) for id, address in row.addresses.items()
+        },
+        ports=tuple(PublishedPort(spec=port, host_port=host_port) for port, host_port in row.ports),
+        targets=row.targets,
+    )
+
+
+class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
+    """Looks at the generations of one instance; reads only."""
+
+    paths: Paths
+    supervisor: Supervisor
+    layout: cgroups.Layout
+
+    def look(
+        self, state: State, *, project: str | None, broken: Broken
+    ) -> tuple[ObservedContainer, ...]:
+        """The generations of a project, or of all."""
+        booted = boot.is_current(self.paths)
+        return tuple(
+            self._container(state, row, broken.get(row.id, ()), booted=booted)
+            for row in state.containers.values()
+            if project is None or row.key.project == project
+        )
+
+    def _container(
+        self, state: State, row: ContainerRow, links: tuple[Defect, ...], *, booted: bool
+    ) -> ObservedContainer:
+        process = self._process(row, booted=booted)
+        running = process.phase is Phase.RUNNING
+        limits = cgroups.read_limits(self.layout, self._cgroup(row)) if running else None
+        return ObservedContainer(
+            key=row.key,
+            id=row.id,
+            generation=row.generation,
+            phase=process.phase,
+            applied=row.spec,
+            image_id=row.image,
+            pid=process.pid,
+            exit_code=process.exit_code,
+            oom_killed=process.oom_killed,
+            held=process.held,
+            restarts=process.restarts,
+            created_at=row.created,
+            started_at=process.started_at,
+            finished_at=process.finished_at,
+            addresses={
+                state.network_by_id(id).spec.name: str(address)
+                for id, address in row.addresses.items()
+            },
+            limits=limits,
+            volumes=row.volumes,
+            command=row.command,
+            defects=self._own_defects(row, process, links),
+        )
+
+    def _process(self, row: ContainerRow, *, booted: bool) -> ProcessState:
+        if not row.whole:
+            return ProcessState(phase=Phase.CREATING)
+        if not booted:
+            return ProcessState(phase=Phase.LOST)
+        return self.supervisor.state(row.id)
+
+    def _own_defects(
+        self,
+        row: ContainerRow,
+        process: ProcessState,
+        links: tuple[Defect, ...],
+    ) -> tuple[Defect, ...]:
+        if not row.whole:
+            return ()
+        missing = self._missing_files(row)
+        if missing:
+            return (Defect(kind=DefectKind.BUNDLE, cause=missing),)
+        if process.phase is not Phase.RUNNING:
+            return ()
+        if not process.monitor:
+            unwatched = Defect(
+                kind=DefectKind.MONITOR, cause=f"the monitor (conmon) of {row.key.name} is gone"
+            )
+            return (*links, unwatched)
+        return links
+
+    def _missing_files(self, row: ContainerRow) -> str:
+        """Which of its files are gone, "" when all are there."""
+        if not (self.paths.container(row.id) / "upper").is_dir():
+            return f"the files of {row.key.name} are gone ({self.paths.container(row.id)})"
+        if boot.has_lost_bundle(self.paths, row.id):
+            return f"the bundle of {row.key.name} is gone ({self.paths.bundle(row.id)})"
+        return ""
+
+    def _cgroup(self, row: ContainerRow) -> str:
+        return cgroups.path_for(self.paths.cgroup, row.key.project, row.id)
