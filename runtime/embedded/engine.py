@@ -69,7 +69,8 @@ class Engine:
     def close(self) -> None:
         self._exits.close()
         self._stack.close()
-        self._network.close()
+        if "_network" in self.__dict__:  # made only when it was needed
+            self._network.close()
         self._ledger.close()
 
     # --- parts, imported and made when needed -----------------------------------------------
