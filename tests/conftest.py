@@ -133,7 +133,15 @@ def images(registry: Registry) -> Images:
 @pytest.fixture
 def instance_root(host: Host) -> Iterator[Path]:
     """The root of an instance of the test's own. Afterwards every project is taken down and
-    nothing of the instance may be left in the kernel. Short: socket paths have 108 bytes."""
+    nothing of the instance may be left in the kernel."""
+    with fresh_instance(host) as root:
+        yield root
+
+
+@contextmanager
+def fresh_instance(host: Host) -> Iterator[Path]:
+    """The root of an instance that is checked and cleared at the end of the block. Short: socket
+    paths have 108 bytes."""
     root = Path(tempfile.mkdtemp(prefix="tu"))
     try:
         yield root

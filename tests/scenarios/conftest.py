@@ -1,0 +1,26 @@
+"""A project for one test, or for all tests of a module."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Images, Trueup, fresh_instance
+from tests.hosts import Host
+from tests.scenarios.stage import Stage
+
+
+@pytest.fixture
+def stage(trueup: Trueup, images: Images, tmp_path: Path) -> Stage:
+    """A project of the test's own on an instance of its own."""
+    return Stage(trueup=trueup, images=images, folder=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def long_stage(
+    host: Host, images: Images, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """A project that stands for a whole module."""
+    with fresh_instance(host) as root:
+        folder = tmp_path_factory.mktemp("project")
+        yield Stage(trueup=Trueup(root=root, host=host), images=images, folder=folder)
