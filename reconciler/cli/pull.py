@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from reconciler.cli.arguments import GlobalOptions, Parser
 from reconciler.cli.console import opened
@@ -73,6 +72,6 @@ def _silent(_progress: Progress) -> None:
 
 def _digest(images: Sequence[ImageSummary], id: str, reference: Reference) -> str | None:
     """The digest under which the image just pulled is known in that repository."""
-    name = str(replace(reference, tag="", digest="")) + "@"
+    name = f"{reference.host}/{reference.repository}@"
     known = [each for image in images if image.id == id for each in image.references]
     return next((each.removeprefix(name) for each in known if each.startswith(name)), None)
