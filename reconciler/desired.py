@@ -1,7 +1,7 @@
 """A project's spec as the runtime's values: what shall be.
 
-The translation is one to one. Images of registries are called by their complete reference, so that
-``nginx`` here and ``docker.io/library/nginx:latest`` there are one image, in every project.
+The translation is one to one, but for the names of images: those of registries are called by their
+complete reference, those of files by name and project, so that a name means one image everywhere.
 """
 
 import os
@@ -100,7 +100,7 @@ def image_label(image: ImageSpec) -> str:
     """An image as people call it: ``nginx:1.27``, ``site``."""
     if isinstance(image.source, RegistrySource):
         return parse(image.source.reference).familiar
-    return image.name
+    return image.name.partition("@")[0]
 
 
 # --- translation --------------------------------------------------------------------------------
@@ -112,7 +112,9 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
     ``environ`` holds the registries' passwords that the spec says are there.
     Raises ``SecretMissing``, ``BadReference``.
     """
-    names = {name: _image_name(name, image) for name, image in project.images.items()}
+    names = {
+        name: _image_name(project.name, str(name), image) for name, image in project.images.items()
+    }
     containers = {
         ContainerKey(project=project.name, name=name): _container(each, names)
         for name, each in sorted(project.containers.items())
@@ -170,9 +172,10 @@ _NOTHING_RUNS_ON = {"secret_environment"}
 _EAGERNESS = (PullPolicy.NEVER, PullPolicy.MISSING, PullPolicy.NEWER, PullPolicy.ALWAYS)
 
 
-def _image_name(name: str, image: "Image") -> str:
-    """What containers call it here: the complete reference, or the name of a file's image."""
-    return str(parse(image.from_)) if image.from_ else str(name)
+def _image_name(project: str, name: str, image: "Image") -> str:
+    """What containers call it: the complete reference, or of a file ``site@shop``, since another
+    project may use the same name for another file. No reference looks like that."""
+    return str(parse(image.from_)) if image.from_ else f"{name}@{project}"
 
 
 def _images(

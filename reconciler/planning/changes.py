@@ -9,10 +9,10 @@ from reconciler.compare import Difference
 from reconciler.plan import Change, ChangeKind, Impact, worst
 from reconciler.planning.containers import Fate
 from reconciler.planning.edges import Draft
+from reconciler.planning.images import MISSING
 from reconciler.planning.lifecycle import label
 
 _KINDS = {
-    "pull": ChangeKind.CREATE,
     "network": ChangeKind.CREATE,
     "volume": ChangeKind.CREATE,
     "mend host": ChangeKind.CHANGE,
@@ -24,11 +24,19 @@ _KINDS = {
 def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]:
     """Changes of everything but containers."""
     for draft in drafts:
-        kind = _KINDS.get(draft.name[0])
-        if draft.name[0] == "adopt" and taken_over:
+        verb = draft.name[0]
+        kind = _pull_kind(draft) if verb == "pull" else _KINDS.get(verb)
+        if verb == "adopt" and taken_over:
             kind = ChangeKind.CHANGE
         if kind is not None:
             yield Change(kind=kind, object=draft.object, reasons=draft.reasons, impact=draft.impact)
+
+
+def _pull_kind(draft: Draft) -> ChangeKind | None:
+    """New here, another one, or (a file that was read in before) nothing to speak of."""
+    if not draft.reasons:
+        return None
+    return ChangeKind.CREATE if draft.reasons == (MISSING,) else ChangeKind.CHANGE
 
 
 def of_containers(

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from reconciler import compare
 from reconciler.compare import Cause, Difference
 from reconciler.desired import Desired, image_label
-from reconciler.planning.stopped import RUNNING, Fortune, Verdict, judge
-from reconciler.planning.update_order import stop_first
+from reconciler.planning.stopped import RUNNING, Fortune, Verdict, ending, judge
+from reconciler.planning.update_order import is_broken, stop_first
 from runtime.api import (
     ContainerKey,
     ContainerSpec,
@@ -134,7 +134,7 @@ def _stay(
         olds=gone,
         alone=left,
         stop_first=_stop_first(gone, spec) if verdict.fortune is Fortune.START else "",
-        notes=(*_stopped_note(key, verdict), *_monitor_note(key, keep)),
+        notes=(*_life_note(key, keep, verdict), *_monitor_note(key, keep)),
     )
 
 
@@ -171,7 +171,7 @@ def _hands_off(current: ObservedContainer, differences: Sequence[Difference]) ->
 
 
 def _stop_first(olds: Sequence[ObservedContainer], spec: ContainerSpec) -> str:
-    running = (each for each in olds if each.phase in RUNNING)
+    running = (each for each in olds if each.phase in RUNNING or is_broken(each))
     return next((why for each in running if (why := stop_first(each, spec))), "")
 
 
@@ -186,7 +186,9 @@ def _mends(keep: ObservedContainer) -> tuple[str, ...]:
     return tuple(d.cause for d in keep.defects if d.kind is DefectKind.LINK)
 
 
-def _stopped_note(key: ContainerKey, verdict: Verdict) -> Iterator[str]:
+def _life_note(key: ContainerKey, keep: ObservedContainer, verdict: Verdict) -> Iterator[str]:
+    if keep.phase is Phase.RESTARTING:
+        yield f"{key.name} does not stay up: {ending(keep)}; restarts so far: {keep.restarts}"
     if verdict.fortune is Fortune.FAILED:
         yield f"{key.name} failed: {verdict.why}; `trueup apply` starts it again"
     if verdict.fortune is Fortune.HELD:
@@ -268,4 +270,6 @@ def _label_of(desired: Desired, name: str) -> str:
     """A former image as people call it; it need not be in the spec any more."""
     if name in desired.images:
         return image_label(desired.images[name])
+    if "/" not in name:  # of a file
+        return name.partition("@")[0]
     return name.removeprefix("docker.io/").removeprefix("library/")

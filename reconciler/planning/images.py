@@ -7,17 +7,27 @@ from reconciler.plan import PullImage
 from reconciler.planning.edges import Draft
 from runtime.api import ImageSpec, Observed, PullPolicy, RegistrySource
 
+MISSING = "not here yet"
 
-def needed(observed: Observed, names: Collection[str]) -> list[str]:
-    """Those of ``names`` that are not here or not what the spec means any more."""
-    return [name for name in sorted(set(names)) if why(observed, name)]
+
+def needed(desired: Desired, observed: Observed, names: Collection[str]) -> list[str]:
+    """Those of ``names`` that are not here or not what the spec means any more.
+
+    An image of a file is always among them: reading it in costs nothing when it is here, and only
+    that makes its name mean this file.
+    """
+    return [
+        name
+        for name in sorted(set(names))
+        if why(observed, name) or not isinstance(desired.images[name].source, RegistrySource)
+    ]
 
 
 def why(observed: Observed, name: str) -> str:
     """Why an image must be fetched, in words; "" when it need not be."""
     here = observed.images.get(name)
     if here is None or here.id is None:
-        return "not here yet"
+        return MISSING
     return here.stale
 
 
@@ -28,7 +38,7 @@ def pulls(desired: Desired, observed: Observed, names: Collection[str]) -> Itera
             name=("pull", name),
             action=PullImage(image=image),
             object=f"image {image_label(image)}",
-            reasons=(why(observed, name),),
+            reasons=(why(observed, name),) if why(observed, name) else (),
             places=(desired.place("image", name),),
         )
 

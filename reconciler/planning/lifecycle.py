@@ -16,7 +16,7 @@ from reconciler.plan import (
 from reconciler.planning.containers import Fate
 from reconciler.planning.edges import Draft, Name
 from reconciler.planning.stopped import RUNNING
-from reconciler.planning.update_order import shared_writable
+from reconciler.planning.update_order import is_broken, shared_writable
 from runtime.api import (
     ObservedContainer,
     ObservedService,
@@ -163,7 +163,7 @@ def _retire(fate: Fate, old: ObservedContainer) -> Iterator[Draft]:
         yield _discard(old)
         return
     came = arrival(fate.key.name, [fate])
-    if old.phase in RUNNING:
+    if old.phase in RUNNING or is_broken(old):
         yield Draft(
             name=("stop", old.id),
             action=StopContainer(id=old.id),

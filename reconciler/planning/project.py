@@ -59,7 +59,7 @@ def plan(
             *(f"there is no container {name}" for name in sorted(only - _names(desired))),
             *ground.foreign_path(desired, observed, take_over=take_over),
             *ground.network_problems(desired, observed),
-            *images.problems(desired, observed, _pulled(observed, fates)),
+            *images.problems(desired, observed, _pulled(desired, observed, fates)),
             *problems,
         ),
         fingerprint=fingerprint(observed),
@@ -125,12 +125,12 @@ def _needs(
     joined |= {name for each in changed for name in desired.services[each].networks}
     yield from ground.networks(desired, observed, desired.networks if whole else joined)
     yield from ground.volumes(desired, observed, desired.volumes if whole else mounted)
-    yield from images.pulls(desired, observed, _pulled(observed, fates))
+    yield from images.pulls(desired, observed, _pulled(desired, observed, fates))
 
 
-def _pulled(observed: Observed, fates: Fates) -> list[str]:
+def _pulled(desired: Desired, observed: Observed, fates: Fates) -> list[str]:
     made = (fate for each in fates.values() for fate in each if fate.create is not None)
-    return images.needed(observed, {fate.spec.image for fate in made})
+    return images.needed(desired, observed, {fate.spec.image for fate in made})
 
 
 def _lives(

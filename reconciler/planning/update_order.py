@@ -20,13 +20,19 @@ def stop_first(old: ObservedContainer, new: ContainerSpec) -> str:
     """Why the old one must stop first, in words; "" when the new one may start beside it."""
     if old.applied is None:
         return "what it uses is not known"
-    if any(defect.kind is DefectKind.BUNDLE for defect in old.defects):
+    if is_broken(old):
         return "its files are gone"
     inherited = next(iter(sorted(_inherited(old, old.applied, new))), "")
     if inherited:
-        return f"both would use the volume at {inherited}"
+        return f"both would use its volume {inherited}"
     shared = shared_writable(old.applied, new)
     return f"both would use {shared}" if shared else ""
+
+
+def is_broken(container: ObservedContainer) -> bool:
+    """Whether its files are gone: then nothing else that is said of it can be relied on, and a
+    process of it may run that does not show."""
+    return any(defect.kind is DefectKind.BUNDLE for defect in container.defects)
 
 
 def shared_writable(one: ContainerSpec, other: ContainerSpec) -> str:
@@ -55,7 +61,10 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _inherited(old: ObservedContainer, applied: ContainerSpec, new: ContainerSpec) -> Iterator[str]:
-    """Targets of volumes without a name that the new generation takes over from the old."""
+    """Volumes without a name that the new generation takes over from the old: those of the spec by
+    target, those of its image by what the runtime calls them."""
     replaced = {m.target for m in new.mounts if not isinstance(m, AnonymousMount)}
     own = {m.target for m in applied.mounts if isinstance(m, AnonymousMount)}
-    yield from (target for target in {*old.volumes, *own} if target not in replaced)
+    yield from own - replaced
+    if len(old.volumes) > len(own):
+        yield from {*old.volumes} - own - replaced

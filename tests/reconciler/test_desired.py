@@ -108,9 +108,11 @@ def test_the_rest_of_a_project(tmp_path: Path) -> None:
     assert desired.images == {
         MYSQL: ImageSpec(name=MYSQL, source=newer),
         NGINX: ImageSpec(name=NGINX, source=RegistrySource(reference=NGINX)),
-        "site": ImageSpec(name="site", source=ArchiveSource(path=f"{tmp_path}/shop/site.tar")),
-        "base": ImageSpec(
-            name="base", source=RootfsSource(path=f"{tmp_path}/shop/base.tar", config=config)
+        "site@shop": ImageSpec(
+            name="site@shop", source=ArchiveSource(path=f"{tmp_path}/shop/site.tar")
+        ),
+        "base@shop": ImageSpec(
+            name="base@shop", source=RootfsSource(path=f"{tmp_path}/shop/base.tar", config=config)
         ),
     }
     assert desired.volumes == {

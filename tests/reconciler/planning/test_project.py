@@ -233,6 +233,16 @@ def test_an_archive_that_was_never_read_in_is_another_image() -> None:
     )
 
 
+def test_an_image_of_a_file_is_read_in_for_every_new_container_so_that_its_name_is_right() -> None:
+    site = ImageSpec(name="site", source=ArchiveSource(path="/srv/site.tar"))
+    desired = replace(shop({"web": spec("site")}), images={"site": site})
+    runtime = applied(desired)
+    more = replace(shop({"new": spec("site"), "web": spec("site")}), images={"site": site})
+    assert "1 pull image site\n" in show(more, runtime)
+    assert [c.object for c in plan_for(more, runtime).changes] == ["container new"]
+    assert show(desired, runtime) == ""
+
+
 def test_an_archive_that_changed_is_read_in_again() -> None:
     site = ImageSpec(name="site", source=ArchiveSource(path="/srv/site.tar"))
     desired = replace(shop({"web": spec("site")}), images={"site": site})

@@ -129,8 +129,13 @@ note: web is left as it is: it was stopped by hand, and its spec has changed sin
 def test_what_restarts_by_itself_is_left_to_it() -> None:
     desired = shop({"web": spec(restart=RestartPolicy(kind=ALWAYS))})
     runtime = applied(desired)
-    runtime.change(the(runtime, "web"), phase=Phase.RESTARTING, exit_code=1)
-    assert show(desired, runtime) == ""
+    runtime.change(the(runtime, "web"), phase=Phase.RESTARTING, exit_code=1, restarts=7)
+    assert (
+        show(desired, runtime)
+        == """\
+note: web does not stay up: it ended with exit code 1; restarts so far: 7
+"""
+    )
 
 
 def test_after_a_reboot_everything_starts_in_order_once() -> None:

@@ -6,6 +6,7 @@ from runtime.api import (
     BindMount,
     DefectKind,
     Limits,
+    Phase,
     PullPolicy,
     RestartKind,
     RestartPolicy,
@@ -112,7 +113,7 @@ def test_volumes_without_a_name_are_inherited_and_so_handed_over() -> None:
         named(plan_for(new, applied(old)), applied(old))
         == """\
 1 create container web@2: user unset → app (shop.yaml:10)
-2 stop container web @1 !downtime after 1: both would use the volume at /cache
+2 stop container web @1 !downtime after 1: both would use its volume /cache
 3 start container web @2 after 2
 4 serve service web by @2 after 3: it leads elsewhere
 5 remove container web @1 after 4: an older generation
@@ -127,6 +128,17 @@ def test_volumes_of_the_old_image_are_inherited_unless_something_else_is_mounted
     mounted = VolumeMount(volume="data", target="/var/lib/mysql")
     beside = plan_for(shop({"db": spec(MYSQL, mounts=(mounted,))}), runtime)
     assert (handed_over.impact, beside.impact) == ("downtime", "restart")
+
+
+def test_volumes_that_the_runtime_calls_by_names_of_its_own_are_inherited() -> None:
+    mounts = (AnonymousMount(target="/cache"),)
+    runtime = applied(shop({"db": spec(MYSQL, mounts=mounts)}))
+    covered = VolumeMount(volume="cache", target="/cache")
+    desired = shop({"db": spec(MYSQL, mounts=(covered,))})
+    runtime.change(the(runtime, "db"), volumes=("db.1~cache",))
+    assert plan_for(desired, runtime).impact == "restart"
+    runtime.change(the(runtime, "db"), volumes=("db.1~cache", "db.1~data"))
+    assert "both would use its volume db.1~" in show(desired, runtime)
 
 
 def test_limits_labels_and_policies_change_in_place() -> None:
@@ -268,6 +280,14 @@ def test_a_container_without_files_is_made_anew() -> None:
 5 remove container web @1 after 4: an older generation
 """
     )
+
+
+def test_a_container_without_files_is_stopped_whatever_is_said_of_it() -> None:
+    runtime = applied(WEB)
+    runtime.damage(the(runtime, "web"), DefectKind.BUNDLE, "the bundle of web is gone")
+    seen = show(WEB, runtime)
+    runtime.change(the(runtime, "web"), phase=Phase.LOST)
+    assert show(WEB, runtime) == seen
 
 
 def test_a_lost_link_is_mended_while_the_process_runs() -> None:
