@@ -1,0 +1,159 @@
+"""The database file: opened, brought to its format, read and written as a whole."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.embedded import at_rest
+from runtime.embedded.ledger.reader import read
+from runtime.embedded.ledger.rows import State
+from runtime.embedded.ledger.writer import Writer
+from runtime.errors import Fault
+
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE projects (name TEXT PRIMARY KEY, spec_path TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE networks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, name TEXT NOT NULL,
+    spec BLOB NOT NULL, subnet TEXT NOT NULL, gateway TEXT NOT NULL,
+    last_address TEXT, UNIQUE (project, name));
+CREATE TABLE services (
+    project TEXT NOT NULL, name TEXT NOT NULL, spec BLOB NOT NULL,
+    PRIMARY KEY (project, name)) WITHOUT ROWID;
+CREATE TABLE service_addresses (
+    network INTEGER NOT NULL, address TEXT NOT NULL, project TEXT NOT NULL, service TEXT NOT NULL,
+    PRIMARY KEY (network, address)) WITHOUT ROWID;
+CREATE TABLE ports (
+    project TEXT NOT NULL, service TEXT NOT NULL, spec BLOB NOT NULL, host_port INTEGER NOT NULL,
+    PRIMARY KEY (project, service, spec)) WITHOUT ROWID;
+CREATE TABLE containers (
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, name TEXT NOT NULL, replica INTEGER NOT NULL,
+    generation INTEGER NOT NULL, serial INTEGER NOT NULL UNIQUE, whole INTEGER NOT NULL,
+    spec BLOB NOT NULL, image TEXT NOT NULL, command BLOB NOT NULL, volumes BLOB NOT NULL,
+    created REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE addresses (
+    network INTEGER NOT NULL, address TEXT NOT NULL, container TEXT NOT NULL,
+    PRIMARY KEY (network, address)) WITHOUT ROWID;
+CREATE TABLE targets (
+    project TEXT NOT NULL, service TEXT NOT NULL, container TEXT NOT NULL,
+    PRIMARY KEY (project, service, container)) WITHOUT ROWID;
+CREATE TABLE generations (
+    project TEXT NOT NULL, name TEXT NOT NULL, replica INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (project, name, replica)) WITHOUT ROWID;
+"""
+
+
+class NewerLedger(Fault):
+    """The ledger was written by a newer trueup."""
+
+    def __init__(self, path: Path, found: int) -> None:
+        super().__init__(
+            f"{path} has format {found}, this trueup knows up to {SCHEMA}",
+            why="a newer trueup has written it",
+            hint="use the newer trueup; nothing was changed",
+        )
+
+
+class DamagedLedger(Fault):
+    """SQLite cannot read the ledger."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} cannot be read",
+            why=why,
+            hint="containers go on running; move the file aside only after a copy was made",
+        )
+
+
+class Ledger:
+    """The database at ``path``. Safe to use from several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._cached: tuple[int, State] | None = None
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def state(self) -> State:
+        """All rows; an empty state while there is no database. Looking makes no files."""
+        with self._lock:
+            if self._connection is None:
+                if not self._path.exists():
+                    return State()
+                if (resting := at_rest.read(self._path, _look)) is not None:
+                    return resting
+            return self._current(self._open())
+
+    @contextmanager
+    def writing(self) -> Iterator["Writer"]:
+        """One transaction, durable when the block ends, undone when it raises."""
+        with self._lock:
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                writer = Writer(connection, self._current(connection))
+                yield writer
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+            # Our own commits do not change data_version: what was written is what is known.
+            assert self._cached is not None
+            self._cached = (self._cached[0], writer.state())
+
+    def _current(self, connection: sqlite3.Connection) -> State:
+        """All rows, read again only when another process has committed since."""
+        version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+        if self._cached is None or self._cached[0] != version:
+            self._cached = (version, read(connection))
+        return self._cached[1]
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _connect(self._path)
+        return self._connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+    try:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > SCHEMA:
+            raise NewerLedger(path, found)
+        connection.execute("PRAGMA synchronous = FULL")
+        if found < SCHEMA:
+            path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode = WAL")
+            _create_tables(connection)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise DamagedLedger(path, str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _look(connection: sqlite3.Connection) -> State | None:
+    """All rows of a database in our own format."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    return read(connection) if found == SCHEMA else None
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute("COMMIT")
