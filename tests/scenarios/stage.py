@@ -75,11 +75,11 @@ class Stage:
         self.trueup("down", self.spec, *options)
 
     def pending(self) -> str:
-        """What `plan` shows; "" when nothing is to change."""
+        """What `plan` shows; "" when nothing is to change and nothing to be noted."""
         done = self.trueup("plan", self.spec, code=None)
         assert done.returncode in (0, 2), done.stdout + done.stderr
-        assert (done.returncode == 0) == done.stdout.startswith(NOTHING), done.stdout
-        return "" if done.returncode == 0 else done.stdout
+        assert (done.returncode == 0) == done.stdout.endswith(NOTHING), done.stdout
+        return done.stdout.removesuffix(NOTHING)
 
     # --- who is who ---
 
