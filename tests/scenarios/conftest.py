@@ -7,6 +7,8 @@ import pytest
 
 from tests.conftest import Images, Trueup, fresh_instance
 from tests.hosts import Host
+from tests.images.layers import file
+from tests.scenarios.scene import FOUR, page_files
 from tests.scenarios.stage import Stage
 
 
@@ -24,3 +26,22 @@ def long_stage(
     with fresh_instance(host) as root:
         folder = tmp_path_factory.mktemp("project")
         yield Stage(trueup=Trueup(root=root, host=host), images=images, folder=folder)
+
+
+@pytest.fixture(scope="session")
+def pages(images: Images) -> str:
+    """The image of the project of four."""
+    return images.publish("pages", page_files(), {})
+
+
+@pytest.fixture(scope="session")
+def other_pages(images: Images) -> str:
+    """The same with one more file."""
+    return images.publish("other-pages", {**page_files(), "new": file("new")}, {})
+
+
+@pytest.fixture
+def four(stage: Stage, pages: str) -> Stage:
+    """The project of four (`scene.FOUR`), not applied yet."""
+    stage.write(FOUR.replace("$pages", pages))
+    return stage

@@ -15,14 +15,15 @@ import pytest
 
 from tests.conftest import Images
 from tests.images.layers import file
-from tests.scenarios.scene import SERVER, Scene, eventually, running
+from tests.images.recipes import PAGE
+from tests.scenarios.scene import FRONT_PAGE, ending, monitors, owned, processes, residue
+from tests.scenarios.stage import Stage, eventually
 
 pytestmark = pytest.mark.root
 
-NAMES = {"four/app", "four/base", "four/side", "four/web"}
+NAMES = {"app", "base", "side", "web"}
 EDITS = (
-    ("base: {image: pages, command: [", "base: {image: pages, command: [busybox, "),
-    ("counter: {from: ", "counter: {from: "),
+    ('command: [sleep, "1000"]', 'command: [sleep, "2000"]'),
     ("18080:80", "18082:80"),
     ("mem_limit: 64m", "mem_limit: 48m"),
     ("  side:\n", "  other:\n"),
@@ -34,9 +35,9 @@ def moments(count: int) -> list[float]:
     return [(number + 0.5) / count for number in range(count)]
 
 
-def killed(scene: Scene, command: Sequence[str], after: float) -> bool:
+def killed(stage: Stage, command: Sequence[str], after: float) -> bool:
     """Start a command and kill it ``after`` seconds; whether it was still at work then."""
-    with running(scene.trueup.start(*command)) as process:
+    with ending(stage.trueup.start(*command)) as process:
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:
@@ -45,27 +46,27 @@ def killed(scene: Scene, command: Sequence[str], after: float) -> bool:
         return False
 
 
-def duration(scene: Scene, *command: str) -> float:
+def duration(stage: Stage, *command: str) -> float:
     began = time.monotonic()
-    scene.trueup(*command)
+    stage.trueup(*command)
     return time.monotonic() - began
 
 
-def converges(scene: Scene, port: int, names: set[str]) -> None:
+def converges(stage: Stage, port: int, names: set[str]) -> None:
     """`apply` brings what the spec says: pages answer, one generation of each runs, no more."""
-    scene.apply()
-    assert scene.plan() == ""
-    eventually(lambda: "visit" in scene.page(port, "cgi-bin/front"), what="the page")
-    assert set(scene.pids()) == names
-    assert len(scene.processes()) == len(names), "a second generation runs"
-    assert len(scene.monitors()) == len(names)
+    stage.apply()
+    assert stage.pending() == ""
+    eventually(lambda: "visit" in stage.answer(port, path=FRONT_PAGE))
+    assert set(stage.pids()) == names
+    assert len(processes(stage)) == len(names), "a second generation runs"
+    assert len(monitors(stage)) == len(names)
 
 
-def fresh(scene: Scene) -> None:
-    """Take everything down; nothing may be left, and then images go, too."""
-    scene.down()
-    assert scene.residue() == ""
-    shutil.rmtree(scene.paths.lib)
+def fresh(stage: Stage) -> None:
+    """Take everything down; nothing may be left. Then images and ledger go, too."""
+    stage.down()
+    assert residue(stage) == ""
+    shutil.rmtree(owned(stage).lib)
 
 
 FULL = pytest.mark.sweep
@@ -74,7 +75,7 @@ SHORT = pytest.mark.slow
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [pytest.param(4, marks=SHORT), pytest.param(20, marks=FULL)])
-def test_killed_while_everything_is_new(four: Scene, count: int) -> None:
+def test_killed_while_everything_is_new(four: Stage, count: int) -> None:
     whole = duration(four, "apply", str(four.spec))
     fresh(four)
     for part in moments(count):
@@ -85,28 +86,31 @@ def test_killed_while_everything_is_new(four: Scene, count: int) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [pytest.param(3, marks=SHORT), pytest.param(10, marks=FULL)])
-def test_killed_during_an_update(four: Scene, count: int) -> None:
-    """Command, published port and limit are edited, a container gets another name."""
-    old, new = four.spec.read_text(), four.spec.read_text()
-    for before, after in EDITS:
+def test_killed_during_an_update(four: Stage, pages: str, other_pages: str, count: int) -> None:
+    """Image, command, published port and limit are edited, a container gets another name."""
+    old = new = four.spec.read_text()
+    for before, after in (
+        *EDITS,
+        (f"counter: {{from: {pages}}}", f"counter: {{from: {other_pages}}}"),
+    ):
         assert before in new
         new = new.replace(before, after)
     four.apply()
-    four.write(new)
+    four.spec.write_text(new)
     whole = duration(four, "apply", str(four.spec))
     for number, part in enumerate(moments(count)):
-        to, port = (old, 18080) if number % 2 == 0 else (new, 18082)
-        four.write(to)
+        back = number % 2 == 0
+        four.spec.write_text(old if back else new)
         killed(four, ["apply", str(four.spec)], whole * part)
-        converges(four, port, NAMES if to is old else NAMES - {"four/side"} | {"four/other"})
-        assert four.page(18082 if to is old else 18080) == "", "the old port answers"
+        converges(four, *((18080, NAMES) if back else (18082, NAMES - {"side"} | {"other"})))
+        assert four.answer(18082 if back else 18080) == "refused"
     fresh(four)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [pytest.param(3, marks=SHORT), pytest.param(10, marks=FULL)])
-def test_killed_during_down(four: Scene, count: int) -> None:
-    """Half of the rounds go on with `down`, half with `apply`."""
+def test_killed_during_down(four: Stage, count: int) -> None:
+    """Half of the rounds go on with `apply`, half with `down`."""
     four.apply()
     whole = duration(four, "down", str(four.spec))
     for number, part in enumerate(moments(count)):
@@ -114,26 +118,25 @@ def test_killed_during_down(four: Scene, count: int) -> None:
         killed(four, ["down", str(four.spec)], whole * part)
         if number % 2:
             converges(four, 18080, NAMES)
-        four.trueup("down", "--project", "four", code=None)
-        assert four.residue() == ""
+        four.trueup("down", "--project", "four")
+        assert residue(four) == ""
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_a_pull(scene: Scene, images: Images) -> None:
+def test_killed_in_the_middle_of_a_pull(stage: Stage, images: Images) -> None:
     """Nothing half is listed as an image, and nothing temporary stays."""
     heavy = images.publish("heavy", {"heavy": file(random.Random(1).randbytes(40 << 20))}, {})
-    scene.write(
-        "project: heavy\ncontainers:\n"
-        f"  one: {{image: '{heavy}', command: {SERVER}, stop_signal: SIGKILL}}\n"
+    stage.write(
+        f"containers:\n  one: {{image: '{heavy}', stop_signal: SIGKILL, ports: ['18080:80']}}\n"
     )
-    temporary = scene.paths.store / "tmp"
+    temporary = owned(stage).store / "tmp"
     for _ in range(3):
-        with running(scene.trueup.start("apply", scene.spec)) as process:
-            eventually(lambda: temporary.is_dir() and os.listdir(temporary), what="a half blob")
+        with ending(stage.trueup.start("apply", stage.spec)) as process:
+            eventually(lambda: temporary.is_dir() and os.listdir(temporary))
             process.kill()
-        assert scene.trueup("images", "-q").stdout == ""
-    scene.apply()
-    assert scene.plan() == ""
-    assert set(scene.pids()) == {"heavy/one"}
+        assert stage.trueup("images", "-q").stdout == ""
+    stage.apply()
+    assert stage.pending() == ""
+    eventually(lambda: stage.answer(18080) == PAGE)
     assert os.listdir(temporary) == []
-    fresh(scene)
+    fresh(stage)
