@@ -184,11 +184,12 @@ class Engine:
     def forget_project(self, project: str) -> None:
         cgroups.remove_empty(self._cgroups, f"{self._paths.cgroup}/{project}")
         with self._host_lock():
+            state = self._ledger.state()
+            if not (state.projects.keys() - {project} or state.networks or state.containers):
+                self._tear_down(state)
+            # The row goes last: whoever is killed before has left a project to take down.
             with self._ledger.writing() as writer:
                 writer.drop_project(project)
-                state = writer.state()
-            if not (state.projects or state.networks or state.containers):
-                self._tear_down(state)
 
     def _tear_down(self, state: State) -> None:
         """The last project is gone: nothing of the instance stays in the kernel."""
