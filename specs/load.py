@@ -7,10 +7,8 @@ empty or vanished spec is broken, never a project without containers.
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from specs import document
 from specs.crosschecks import crosscheck, items_of
@@ -23,7 +21,8 @@ from specs.masking import hide_secrets
 from specs.merge import SECTIONS, merge
 from specs.model.container import Container
 from specs.model.mount import BindMount
-from specs.model.project import NAME_PATTERN, NAME_RULE, Project
+from specs.model.project import Project
+from specs.naming import NAME_PATTERN, NAME_RULE, all_files, default_name, main_file
 from specs.nodes import List, Map, Node, map_at, map_like
 from specs.notations import name_of
 from specs.objects import Objects, read_objects
@@ -31,9 +30,6 @@ from specs.problems import MOST_PROBLEMS, Problem, SpecErrors, in_order, problem
 from specs.refusals import unreadable, wrong
 from specs.scalars import Unreadable
 from specs.source import Source, Span
-
-MAIN_FILES: Final = ("trueup.yaml", "trueup.yml")
-PARTS: Final = "trueup.d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +65,7 @@ class _Loading:
 
     def run(self) -> Project | None:
         """The project, as far as it can be read; None when nothing of it can."""
-        main = _main_file(self.path)
+        main = main_file(self.path)
         directory = os.path.dirname(os.path.abspath(main))
         environment = self._environment(directory, os.path.dirname(main))
         documents = self._documents(main)
@@ -98,7 +94,7 @@ class _Loading:
 
     def _documents(self, main: str) -> list[tuple[str, Node | None]]:
         """File and root of every file that is YAML at all."""
-        found = ((name, self._document(name)) for name in _all_files(main))
+        found = ((name, self._document(name)) for name in all_files(main))
         return [
             (name, read.root) for name, read in found if read.root is not None or not read.problems
         ]
@@ -203,29 +199,6 @@ def _with_salvaged(root: Map, objects: Objects) -> tuple[Map, dict[str, Containe
     whole["containers"] = nodes
     parts = {name: container for name, (_, container) in objects.salvaged.items()}
     return whole, {**objects.containers, **parts}
-
-
-def default_name(directory: str) -> str:
-    """A folder's name made valid: small letters, other characters as `-`; empty if none is left."""
-    base = os.path.basename(directory.rstrip("/")).lower()
-    return re.sub(r"[^a-z0-9_-]", "-", base, flags=re.ASCII).strip("-_")[:63]
-
-
-def _main_file(path: str) -> str:
-    """The spec's first file, as the user would name it."""
-    if not os.path.isdir(path):
-        return os.path.normpath(path)
-    names = [os.path.normpath(os.path.join(path, name)) for name in MAIN_FILES]
-    return next((name for name in names if os.path.lexists(name)), names[0])
-
-
-def _all_files(main: str) -> list[str]:
-    """The main file and, if it is called `trueup.yaml`, the parts in `trueup.d/` by name."""
-    folder = os.path.join(os.path.dirname(main), PARTS)
-    if os.path.basename(main) not in MAIN_FILES or not os.path.isdir(folder):
-        return [main]
-    names = sorted(n for n in os.listdir(folder) if n.endswith((".yaml", ".yml")) and n[0] != ".")
-    return [main, *(os.path.join(folder, name) for name in names)]
 
 
 def _missing_files(root: Map, objects: Objects) -> Iterator[Problem]:

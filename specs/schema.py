@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from specs.fields import Spec
 from specs.model.network import DEFAULT
-from specs.model.project import NAME_PATTERN, Project
+from specs.model.project import Project
+from specs.naming import NAME_PATTERN
 from specs.notations import OBJECT_NAME
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -183,9 +183,9 @@ class FakeRuntime:
         with self._lock:
             return tuple(each for _, each in sorted(self.services_made.items()))
 
-    def projects(self) -> tuple[str, ...]:
+    def projects(self) -> dict[str, str]:
         with self._lock:
-            return tuple(sorted(self.specs))
+            return dict(sorted(self.specs.items()))
 
     def images(self) -> tuple[ImageSummary, ...]:
         with self._lock:

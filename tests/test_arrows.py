@@ -24,6 +24,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["syntax"],
         ["nodes"],
         ["document"],
+        ["naming"],
         ["interpolate"],
         ["envfile"],
         ["masking"],

@@ -60,17 +60,15 @@ def _project(path: Path, runtime: "Runtime") -> str:
     """The project of the spec, or, where the spec is broken or gone, the one that was applied
     from its folder. Raises ``SpecBroken`` when there is none or more than one."""
     from reconciler.spec import SpecBroken, read
-    from runtime.api import Query
+    from specs.naming import project_name
 
+    if name := project_name(path):
+        return name
     try:
         return read(path).project.name
     except SpecBroken:
         folder = os.path.abspath(path if path.is_dir() else path.parent)
-        applied = [
-            name
-            for name in runtime.projects()
-            if runtime.observe(Query(project=name)).spec_path == folder
-        ]
+        applied = [name for name, place in runtime.projects().items() if place == folder]
         if len(applied) != 1:
             raise
         return applied[0]

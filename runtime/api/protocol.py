@@ -26,7 +26,9 @@ class Runtime(Protocol):
 
     def services(self) -> tuple[ObservedService, ...]: ...
 
-    def projects(self) -> tuple[str, ...]: ...
+    def projects(self) -> dict[str, str]:
+        """The projects that are applied here, and the folder that each is applied from."""
+        ...
 
     def adopt_project(self, project: str, spec_path: str) -> None:
         """Record that the project is applied from ``spec_path``."""

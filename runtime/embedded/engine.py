@@ -148,8 +148,8 @@ class Engine:
         state = self._ledger.state()
         return tuple(service(row, state) for row in state.services.values())
 
-    def projects(self) -> tuple[str, ...]:
-        return tuple(sorted(self._ledger.state().projects))
+    def projects(self) -> dict[str, str]:
+        return dict(sorted(self._ledger.state().projects.items()))
 
     def images(self) -> tuple[ImageSummary, ...]:
         return self._store.list()

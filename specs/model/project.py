@@ -12,11 +12,10 @@ from specs.model.image import Image
 from specs.model.network import Network
 from specs.model.registry import Registry
 from specs.model.volume import Volume
+from specs.naming import NAME_PATTERN
 from specs.nodes import Map, nearest_place
 from specs.source import Span
 
-NAME_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
-NAME_RULE: Final = "small letters, digits, `_` and `-`, beginning with a letter or digit"
 _IN_PLACE: Final = Effect.IN_PLACE
 
 

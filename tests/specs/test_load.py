@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from specs.load import default_name, load
+from specs.load import load
 from specs.model.container import Container
 from specs.model.network import Network
 from specs.model.project import Project
+from specs.naming import default_name, project_name
 from specs.problems import SpecErrors
 from tests.specs.reading import container, loaded, problems, write
 
@@ -393,3 +394,23 @@ def test_fifty_containers_load_in_60_ms(tmp_path: Path) -> None:
         load(tmp_path, {"HOME": "/root"})
         times.append(time.process_time() - start)
     assert min(times) < 0.060
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("project: shop\ncontainers: {}\n", "shop"),
+        ("containers: {}\n", "my-folder"),
+        ("project: ${NAME}\n", None),
+        ("project: [shop]\n", None),
+        ("project: Shop\n", None),
+        ("project: shop\n  broken\n", None),
+    ],
+)
+def test_the_name_is_known_without_loading_only_where_it_stands_plainly(
+    tmp_path: Path, text: str, name: str | None
+) -> None:
+    folder = tmp_path / "My Folder"
+    folder.mkdir()
+    (folder / "trueup.yaml").write_text(text)
+    assert project_name(folder) == name

@@ -203,7 +203,7 @@ def test_data_is_never_deleted_by_itself_and_another_project_name_is_refused(
         eventually(lambda: "but shop is being watched" in stage.log.getvalue())
 
     stage.play(script)
-    assert stage.machine.projects() == ("shop",)
+    assert list(stage.machine.projects()) == ["shop"]
 
 
 def test_a_spec_that_is_broken_from_the_first_is_an_error(stage: Stage) -> None:
