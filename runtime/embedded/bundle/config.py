@@ -36,6 +36,13 @@ _DEVICES: tuple[tuple[str, int | None, int | None, str], ...] = (
     ("c", 136, None, "rwm"),  # pts/N
 )
 
+# A network namespace of its own has no port or ping to protect: as Docker does, everybody may
+# listen below 1024 and ping (ip-sysctl.rst), since users have no capability for either.
+_SYSCTLS = {
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+}
+
 
 class MountRefused(Fault):
     """A mount would replace what isolates the container."""
@@ -166,6 +173,7 @@ def _linux(wanted: BundleInput) -> dict[str, Any]:
         ],
         "cgroupsPath": f"/{wanted.cgroups_path}",
         "resources": _resources(wanted.limits),
+        "sysctl": _SYSCTLS,
         "seccomp": wanted.seccomp,
         "maskedPaths": list(MASKED),
         "readonlyPaths": list(READ_ONLY),
