@@ -68,6 +68,29 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
+class Mutex:
+    """An flock(2) on a file that stays, for what takes milliseconds; of several threads of a
+    process only one may use it at a time. Free when its holder dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def __enter__(self) -> None:
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._fd is not None
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
 @contextmanager
 def lock(
     path: Path,

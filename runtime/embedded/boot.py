@@ -31,14 +31,16 @@ def is_current(paths: Paths) -> bool:
 def begin(paths: Paths) -> None:
     """Make the folders of the instance; those of an earlier boot are emptied first. Idempotent.
 
-    ``run`` is a mount of its own, private, so that the mounts below it never show up (and stay
-    busy) in the mount namespaces of other services.
+    ``run`` is a tmpfs of its own: conmon's exit files must not be lost on a full disk. It is
+    private, so that the mounts below it never show up (and stay busy) in the mount namespaces of
+    other services.
     """
-    paths.lib.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (paths.lib, paths.locks, paths.containers):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     paths.lib.chmod(0o700)
     if is_current(paths):
         return
-    with durable.lock(paths.lib / "boot.lock", what="the start of the instance"):
+    with durable.lock(paths.locks / "boot", what="the start of the instance"):
         if not is_current(paths):
             _begin_anew(paths)
 
@@ -46,30 +48,16 @@ def begin(paths: Paths) -> None:
 def _begin_anew(paths: Paths) -> None:
     empty(paths)
     paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    paths.run.chmod(0o700)
-    mounts.bind(str(paths.run), str(paths.run))
+    mounts.mount("tmpfs", str(paths.run), "tmpfs", mounts.MS_NOSUID, "mode=0700")
     mounts.make_private(str(paths.run))
-    for folder in (paths.namespaces, paths.bundles, paths.exits, paths.oci, paths.locks):
+    for folder in (paths.namespaces, paths.bundles, paths.exits, paths.oci):
         folder.mkdir(exist_ok=True, mode=0o700)
-    paths.containers.mkdir(exist_ok=True, mode=0o700)
     durable.write(paths.boot_id, f"{current()}\n".encode(), sync=False)
 
 
 def empty(paths: Paths) -> None:
-    """Remove what is in ``paths.run``: its mounts first, so that nothing behind one is touched.
-
-    The locks stay: whoever calls this holds some, and each goes when it is released.
-    """
-    for target in _mounted_below(paths.run):
-        mounts.unmount(target)
-    with suppress(FileNotFoundError):
-        for entry in os.scandir(paths.run):
-            if entry.name == paths.locks.name:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
+    """Remove ``paths.run``: its mounts first, so that nothing behind one is touched."""
+    remove_tree(paths.run)
 
 
 def _mounted_below(folder: Path) -> list[str]:

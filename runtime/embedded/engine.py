@@ -56,7 +56,9 @@ class Engine:
         self._paths = paths
         self._ledger = Ledger(paths.ledger)
         self._volumes = Volumes(paths.volumes)
-        self._threads = threading.RLock()
+        self._threads = threading.Lock()
+        self._starters = threading.Lock()
+        self._mutex = durable.Mutex(paths.host_lock)
         self._exits = Exits(paths)
         self._stack = ExitStack()
         self._monitors = False
@@ -72,6 +74,7 @@ class Engine:
         if "_network" in self.__dict__:  # made only when it was needed
             self._network.close()
         self._ledger.close()
+        self._mutex.close()
 
     # --- parts, imported and made when needed -----------------------------------------------
 
@@ -254,7 +257,7 @@ class Engine:
     def start(self, id: str) -> None:
         self._begin()
         self._enter_monitors()
-        self._generations.start(self._ledger.state(), self._row(id))
+        self._generations.start(self._ledger.known(), self._row(id))
 
     def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
         self._generations.await_ready(self._row(id), ports, timeout)
@@ -280,8 +283,8 @@ class Engine:
         row = self._ledger.state().containers.get(id)
         if row is None:
             return
-        self._generations.remove(row, self._ledger.state())
-        if any(id in service.targets for service in self._ledger.state().services.values()):
+        self._generations.remove(row, self._ledger.known())
+        if any(id in service.targets for service in self._ledger.known().services.values()):
             self._services.drop_container(id)
             return
         with self._writing() as writer:
@@ -293,21 +296,20 @@ class Engine:
     # --- how verbs work ---------------------------------------------------------------------
 
     def _row(self, id: str) -> ContainerRow:
-        row = self._ledger.state().containers.get(id)
+        row = self._ledger.known().containers.get(id) or self._ledger.state().containers.get(id)
         if row is None:
             raise faults.NoSuchContainer(id)
         return row
 
     def _begin(self) -> None:
         """The instance's folders are there and belong to this boot."""
-        with self._threads:
-            if not self._begun:
-                boot.begin(self._paths)
-                self._begun = True
+        if not self._begun:
+            boot.begin(self._paths)
+            self._begun = True
 
     def _enter_monitors(self) -> None:
         """Until ``close`` this process is in the monitors' cgroup, so that conmons start there."""
-        with self._threads:
+        with self._starters:
             if not self._monitors:
                 self._stack.enter_context(cgroups.monitors(self._cgroups, self._paths.cgroup))
                 self._monitors = True
@@ -322,5 +324,5 @@ class Engine:
     def _host_lock(self) -> Iterator[None]:
         """Guards addresses, ports, nftables and DNS for milliseconds; threads queue first."""
         self._begin()
-        with self._threads, durable.lock(self._paths.locks / "host", what="the host's network"):
+        with self._threads, self._mutex:
             yield

@@ -85,6 +85,16 @@ class Paths(msgspec.Struct, frozen=True):
         """The kept part of a container: applied.json, upper, work, log."""
         return self.containers / container
 
+    @property
+    def locks(self) -> Path:
+        """Locks of projects; kept, as what they guard may be the making and the removal of
+        everything else."""
+        return self.lib / "locks"
+
+    @property
+    def host_lock(self) -> Path:
+        return self.locks / "host"
+
     # State of this boot.
 
     @property
@@ -130,7 +140,3 @@ class Paths(msgspec.Struct, frozen=True):
     def holder(self) -> Path:
         """Who holds the reserved ports: pid and start time."""
         return self.run / "holder.json"
-
-    @property
-    def locks(self) -> Path:
-        return self.run / "locks"
