@@ -80,7 +80,9 @@ def decide(
     spec = desired.containers[key]
     half_made = tuple(each for each in generations if each.phase is Phase.CREATING)
     whole = [each for each in generations if each.phase is not Phase.CREATING]
-    differences = {each.id: _differences(desired, observed, spec, each) for each in whole}
+    differences = {
+        each.id: _differences(desired, observed, spec, each, explicit=explicit) for each in whole
+    }
     served = observed.services[key.name].targets if key.name in observed.services else ()
     by_worth = sorted(whole, key=lambda each: _worth(each, served), reverse=True)
     fitting = [each for each in by_worth if not _replaces(differences[each.id])]
@@ -197,24 +199,34 @@ def _life_note(key: ContainerKey, keep: ObservedContainer, verdict: Verdict) -> 
 
 def _monitor_note(key: ContainerKey, keep: ObservedContainer) -> Iterator[str]:
     if any(defect.kind is DefectKind.MONITOR for defect in keep.defects):
-        yield f"{key.name} runs without its monitor: its log and exit code are not kept"
+        lost = "its log and exit code are not kept"
+        yield f"{key.name} runs without its monitor: {lost}; `trueup apply` replaces it"
 
 
 # --- differences that need more than the container itself --------------------------------------
 
 
 def _differences(
-    desired: Desired, observed: Observed, spec: ContainerSpec, container: ObservedContainer
+    desired: Desired,
+    observed: Observed,
+    spec: ContainerSpec,
+    container: ObservedContainer,
+    *,
+    explicit: bool,
 ) -> tuple[Difference, ...]:
+    """What is broken beyond mending counts, too. A container without its monitor works, so only
+    an explicit apply replaces it: its log and restart policy cannot be had otherwise."""
+
     def place(field: str) -> str:
         return desired.place("container", container.key.name, field)
 
     fields = compare.container(spec, container, in_place=desired.in_place, place=place)
     image = _image(desired, observed, spec, container, place("image"))
+    fatal = {DefectKind.BUNDLE, DefectKind.MONITOR} if explicit else {DefectKind.BUNDLE}
     broken = (
         Difference(field="files", cause=Cause.BROKEN, before=defect.cause, replaces=True)
         for defect in container.defects
-        if defect.kind is DefectKind.BUNDLE
+        if defect.kind in fatal
     )
     return (*image, *fields, *broken)
 

@@ -139,7 +139,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "a monitor is killed": (
         lambda pair: kill_monitor(pair, "app"),
-        "app runs without its monitor",
+        "the monitor (conmon) of app is gone",
         {"app"},
     ),
     "a limit is changed by hand": (

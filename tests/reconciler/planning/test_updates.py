@@ -301,13 +301,24 @@ def test_a_lost_link_is_mended_while_the_process_runs() -> None:
     )
 
 
-def test_a_lost_monitor_is_reported() -> None:
+def test_who_lost_its_monitor_is_replaced_by_apply_and_left_by_the_loop() -> None:
     runtime = applied(WEB)
     runtime.damage(the(runtime, "web"), DefectKind.MONITOR, "conmon is gone")
     assert (
+        show(WEB, runtime, explicit=False)
+        == """\
+note: web runs without its monitor: its log and exit code are not kept; `trueup apply` replaces it
+"""
+    )
+    assert (
         show(WEB, runtime)
         == """\
-note: web runs without its monitor: its log and exit code are not kept
+1 create container web@2: conmon is gone
+2 start container web @2 after 1
+3 await container web on 80 after 2: port 80 must listen before the old one stops
+4 serve service web by @2 after 3: it leads elsewhere
+5 stop container web @1 !restart after 4
+6 remove container web @1 after 5: an older generation
 """
     )
 
