@@ -21,7 +21,7 @@ from tests.images import oci, recipes
 from tests.images.layers import Entry
 from tests.images.registry import Credentials, Registry, free_port
 from tests.inventory import Inventory, inventory
-from tests.peers import Docker, Podman, removing_cgroups
+from tests.peers import Docker, Podman, removing_cgroups, restoring_network
 
 COMMAND = Path(sys.executable).with_name("trueup")
 APPLY_SECONDS = 120.0
@@ -200,7 +200,7 @@ def trueup(instance_root: Path, host: Host) -> Trueup:
 @pytest.fixture
 def docker(host: Host) -> Iterator[Docker]:
     """A Docker of the test's own on the host: `docker("run", "-d", images.busybox)`."""
-    with removing_cgroups(), _peer_folder() as folder:
+    with removing_cgroups(), restoring_network(host), _peer_folder() as folder:
         daemon = Docker(host, folder)
         try:
             yield daemon
@@ -211,7 +211,7 @@ def docker(host: Host) -> Iterator[Docker]:
 @pytest.fixture
 def podman(host: Host, registry: Registry) -> Iterator[Podman]:
     """A podman of the test's own on the host."""
-    with removing_cgroups(), _peer_folder() as folder:
+    with removing_cgroups(), restoring_network(host), _peer_folder() as folder:
         engine = Podman(host, folder, registry.address)
         try:
             yield engine

@@ -7,7 +7,7 @@ behind; `removing_cgroups` takes them away.
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tests.inventory import hierarchies
 
 START_SECONDS = 30.0
 COMMAND_SECONDS = 300.0
+FORWARDING = "net.ipv4.ip_forward"
 
 # Limits that podman would otherwise raise above the caller's, which fails where root lacks
 # CAP_SYS_RESOURCE.
@@ -83,6 +84,14 @@ class Docker:
             self._daemon.terminate()
             self._daemon.wait(60)
 
+    def restart(self, meanwhile: Callable[[], object]) -> None:
+        """End dockerd and its containers, do ``meanwhile``, start it again."""
+        self._daemon.terminate()
+        self._daemon.wait(60)
+        meanwhile()
+        self._daemon = self._start()
+        self._await()
+
     def _start(self) -> subprocess.Popen[bytes]:
         folder = self._folder
         command = ["dockerd", "--host", self.environment["DOCKER_HOST"], "--pidfile"]
@@ -129,6 +138,34 @@ class Podman:
         place = self._folder / f"{name.lower()}.conf"
         place.write_text(text)
         return str(place)
+
+
+@contextmanager
+def restoring_network(host: Host) -> Iterator[None]:
+    """Take away what an engine leaves on the host's network: its bridges, its iptables tables
+    (Docker's FORWARD DROP would be in the way of the next test) and the host's forwarding."""
+    tables, bridges = _tables(host), _bridges(host)
+    forwarding = host.run("sysctl", "-n", FORWARDING).stdout.strip()
+    try:
+        yield
+    finally:
+        for table in _tables(host) - tables:
+            host.run("nft", "delete", *table.split())
+        for bridge in _bridges(host) - bridges:
+            host.run("ip", "link", "delete", bridge)
+        host.run("sysctl", "-qw", f"{FORWARDING}={forwarding}")
+
+
+def _tables(host: Host) -> set[str]:
+    """The host's tables of iptables: `table ip filter`."""
+    shown = host.run("nft", "list", "tables", "ip").stdout
+    shown += host.run("nft", "list", "tables", "ip6").stdout
+    return set(shown.splitlines())
+
+
+def _bridges(host: Host) -> set[str]:
+    shown = host.run("ip", "-oneline", "link", "show", "type", "bridge").stdout
+    return {line.split(":")[1].strip() for line in shown.splitlines()}
 
 
 @contextmanager
