@@ -196,7 +196,7 @@ def test_down_needs_no_sound_spec(world: World, damage: str) -> None:
 
 
 def test_who_waits_for_the_lock_is_told_for_whom(world: World) -> None:
-    locks = world.root / "run" / "locks"
+    locks = world.root / "lib" / "locks"
     locks.mkdir(parents=True)
     with project_lock(locks, "shop"):
         ran = world.run("apply", "--lock-timeout", "0.05")
