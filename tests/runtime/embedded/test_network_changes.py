@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import sys
 import threading
 import time
 from ipaddress import IPv4Address
@@ -167,7 +168,7 @@ def test_a_taken_port_changes_nothing(town: Lab) -> None:
     stranger = town.serve("stranger", town.host.path, 8081)
     with pytest.raises(PortTaken, match="port 8081/tcp cannot be published") as taken:
         town.change(ports=(port(8081, WEB), port(8082, WEB)))
-    assert taken.value.holder == f"python3[{stranger.pid}]"
+    assert taken.value.holder == f"{Path(sys.executable).name}[{stranger.pid}]"
     assert town.causes() == []
     assert fetch(town.host.path, "127.0.0.1", 8080) == "old 10.201.0.1"
     assert fetch(town.host.path, "127.0.0.1", 8081) == "stranger 127.0.0.1"

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -258,7 +259,7 @@ def test_a_stranger_on_a_port_is_named_and_keeps_it_while_all_else_is_mended(tow
     stranger = town.serve("stranger", town.host.path, 8080)
     with pytest.raises(PortTaken) as taken:
         town.net.mend(town.wiring)
-    assert f"python3[{stranger.pid}]" in str(taken.value)
+    assert f"{Path(sys.executable).name}[{stranger.pid}]" in str(taken.value)
     assert fetch(town.host.path, "127.0.0.1", 8080) == "stranger 127.0.0.1"
     assert any("port 8080/tcp" in cause for cause in town.causes())
     for link in town.links:
