@@ -173,7 +173,9 @@ class Engine:
         return self._supervisor.state(id).phase not in (Phase.RUNNING, Phase.RESTARTING)
 
     def versions(self) -> tuple[PartVersion, ...]:
-        return hostfacts.versions()
+        from runtime.embedded.versions import versions
+
+        return versions()
 
     # --- projects ---------------------------------------------------------------------------
 
@@ -277,12 +279,14 @@ class Engine:
             self._generations.connect(self._ledger.state(), self._row(id))
 
     def stop(self, id: str, *, by_hand: bool = False) -> None:
+        self._begin()  # what an earlier boot left may name processes of others by now
         self._generations.stop(self._row(id), by_hand=by_hand)
 
     def remove(self, id: str) -> None:
         row = self._ledger.state().containers.get(id)
         if row is None:
             return
+        self._begin()
         self._generations.remove(row, self._ledger.known())
         if any(id in service.targets for service in self._ledger.known().services.values()):
             self._services.drop_container(id)
