@@ -111,3 +111,13 @@ def ending(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[byt
         if process.poll() is None:
             process.kill()
         process.wait(20)
+
+
+def killed(process: "subprocess.Popen[bytes]", after: float) -> bool:
+    """Let it work for ``after`` seconds, then SIGKILL; whether it was still at work."""
+    with ending(process):
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            return True
+        return False

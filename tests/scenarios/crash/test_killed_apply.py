@@ -7,16 +7,14 @@ after a real death. Every round starts from nothing and must end with nothing.
 import os
 import random
 import shutil
-import subprocess
 import time
-from collections.abc import Sequence
 
 import pytest
 
 from tests.conftest import Images
 from tests.images.layers import file
 from tests.images.recipes import PAGE
-from tests.scenarios.scene import FRONT_PAGE, ending, monitors, owned, processes, residue
+from tests.scenarios.scene import FRONT_PAGE, ending, killed, monitors, owned, processes, residue
 from tests.scenarios.stage import Stage, eventually
 
 pytestmark = pytest.mark.root
@@ -33,17 +31,6 @@ EDITS = (
 def moments(count: int) -> list[float]:
     """Parts of a command's duration, spread evenly."""
     return [(number + 0.5) / count for number in range(count)]
-
-
-def killed(stage: Stage, command: Sequence[str], after: float) -> bool:
-    """Start a command and kill it ``after`` seconds; whether it was still at work then."""
-    with ending(stage.trueup.start(*command)) as process:
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return True
-        return False
 
 
 def duration(stage: Stage, *command: str) -> float:
@@ -79,7 +66,7 @@ def test_killed_while_everything_is_new(four: Stage, count: int) -> None:
     whole = duration(four, "apply", str(four.spec))
     fresh(four)
     for part in moments(count):
-        killed(four, ["apply", str(four.spec)], whole * part)
+        killed(four.trueup.start("apply", four.spec), whole * part)
         converges(four, 18080, NAMES)
         fresh(four)
 
@@ -101,7 +88,7 @@ def test_killed_during_an_update(four: Stage, pages: str, other_pages: str, coun
     for number, part in enumerate(moments(count)):
         back = number % 2 == 0
         four.spec.write_text(old if back else new)
-        killed(four, ["apply", str(four.spec)], whole * part)
+        killed(four.trueup.start("apply", four.spec), whole * part)
         converges(four, *((18080, NAMES) if back else (18082, NAMES - {"side"} | {"other"})))
         assert four.answer(18082 if back else 18080) == "refused"
     fresh(four)
@@ -115,7 +102,7 @@ def test_killed_during_down(four: Stage, count: int) -> None:
     whole = duration(four, "down", str(four.spec))
     for number, part in enumerate(moments(count)):
         four.apply()
-        killed(four, ["down", str(four.spec)], whole * part)
+        killed(four.trueup.start("down", four.spec), whole * part)
         if number % 2:
             converges(four, 18080, NAMES)
         four.trueup("down", "--project", "four")
