@@ -7,17 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.embedded.paths import Paths
-
 if TYPE_CHECKING:
-    from runtime.api import PartVersion, Runtime
+    from runtime.api import Runtime
+    from runtime.embedded.paths import Paths
+    from runtime.part import PartVersion
 
 Sink = Callable[[bytes], object]
 
 
-def instance(root: Path | None) -> Paths:
+def instance(root: Path | None) -> "Paths":
     """The paths of the instance below ``root``, or of the machine's own."""
-    return Paths.default() if root is None else Paths.below(root)
+    from runtime.embedded import paths
+
+    return paths.Paths.default() if root is None else paths.Paths.below(root)
 
 
 def open_runtime(root: Path | None, backend: str = "embedded") -> "Runtime":
@@ -34,7 +36,7 @@ def versions(backend: str = "embedded") -> "tuple[PartVersion, ...]":
     """The parts of a backend on this machine and which they are; opens nothing."""
     if backend != "embedded":
         raise NotImplementedError(backend)
-    from runtime.embedded.hostfacts import versions as found
+    from runtime.embedded.versions import versions as found
 
     return found()
 

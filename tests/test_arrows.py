@@ -43,7 +43,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["lock", "schema"],
     ],
     "runtime": [
-        ["errors"],
+        ["errors", "part"],
         ["reference"],
         ["api"],
         ["programs", "durable"],
@@ -73,6 +73,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["network"],
         ["listeners", "signals"],
         ["hostfacts"],
+        ["versions"],
         ["services", "generation"],
         ["containers"],
         ["observe", "events"],

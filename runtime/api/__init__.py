@@ -59,7 +59,6 @@ from runtime.api.protocol import (
 from runtime.api.report import (
     ImageSummary,
     LogLine,
-    PartVersion,
     Progress,
     Query,
     Report,
@@ -72,6 +71,7 @@ from runtime.api.service import (
 from runtime.api.volume import (
     VolumeSpec,
 )
+from runtime.part import PartVersion
 
 __all__ = [
     "DEFAULT_PIDS_LIMIT",

@@ -7,9 +7,10 @@ from runtime.api.container import ContainerSpec
 from runtime.api.identity import ContainerKey
 from runtime.api.image import ImageSpec, RegistryAccess
 from runtime.api.observed import Observed, ObservedContainer, ObservedService
-from runtime.api.report import ImageSummary, LogLine, PartVersion, Query, Report
+from runtime.api.report import ImageSummary, LogLine, Query, Report
 from runtime.api.service import NetworkSpec, PortSpec, ServiceSpec
 from runtime.api.volume import VolumeSpec
+from runtime.part import PartVersion
 
 
 class Runtime(Protocol):

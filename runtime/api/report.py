@@ -46,10 +46,3 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Report = Callable[[Progress], None]
-
-
-class PartVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A row of ``version``: a part of the engine and which one it is."""
-
-    part: str
-    version: str

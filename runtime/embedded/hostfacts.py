@@ -1,7 +1,6 @@
 """What this host is and has: kernel, control groups, our own privileges, programs.
 
-Cheap facts are read when asked; versions of programs cost a start each (2 to 5 ms) and are
-asked for by ``trueup version`` only.
+Cheap facts only; versions of programs, which cost a start each, are in ``versions``.
 """
 
 import os
@@ -14,19 +13,9 @@ from pathlib import Path
 import msgspec
 
 from runtime import programs
-from runtime.api import PartVersion
 from runtime.embedded import cgroups
-from runtime.embedded.bundle import capabilities, seccomp
-from runtime.errors import Fault, ProgramFailed, ProgramMissing
-
-# (part, how it is asked); absent parts are shown as such.
-_PROGRAMS = (
-    ("crun", ("crun", "--version")),
-    ("runc", ("runc", "--version")),
-    ("conmon", ("conmon", "--version")),
-    ("aardvark-dns", ("aardvark-dns", "--version")),
-    ("nft", ("nft", "--version")),
-)
+from runtime.embedded.bundle import capabilities
+from runtime.errors import Fault, ProgramMissing
 
 
 class HybridHost(Fault):
@@ -92,34 +81,7 @@ def oci_program(layout: cgroups.Layout) -> str:
         raise HybridHost(layout.left) from missing
 
 
-def versions() -> tuple[PartVersion, ...]:
-    """Which programs the engine would use, and the kernel; starts each program once."""
-    facts = read()
-    profile = seccomp.find()
-    return (
-        PartVersion(part="kernel", version=f"{facts.kernel} {facts.machine}"),
-        PartVersion(part="cgroups", version=_cgroups(facts.layout)),
-        *(PartVersion(part=part, version=_version(argv)) for part, argv in _PROGRAMS),
-        PartVersion(part="seccomp profile", version=str(profile) if profile else "absent"),
-    )
-
-
 def _bounding_set() -> int:
     status = Path("/proc/self/status").read_text()
     found = re.search(r"^CapBnd:\s*([0-9a-f]+)", status, re.MULTILINE)
     return int(found[1], 16) if found else 0
-
-
-def _cgroups(layout: cgroups.Layout) -> str:
-    return f"{layout.kind}, in v2: {' '.join(layout.left)}" if layout.left else str(layout.kind)
-
-
-def _version(argv: tuple[str, ...]) -> str:
-    try:
-        text = programs.run(argv, timeout=5.0)
-    except ProgramMissing:
-        return "absent"
-    except ProgramFailed as failed:
-        return failed.why
-    found = re.search(r"\d+\.\d+[^\s,)]*", text)
-    return found[0] if found else text.strip().split(os.linesep)[0]

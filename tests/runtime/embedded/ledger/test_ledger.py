@@ -21,6 +21,10 @@ from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
 NAMES = st.sampled_from(["web", "app", "db"])
 PROJECTS = st.sampled_from(["shop", "blog"])
 NUMBERS = st.integers(1, 3)
+VERBS = (
+    *("network", "drop_network", "service", "drop_service", "targets", "pool"),
+    *("container", "drop_container", "whole", "spec", "project", "drop_project"),
+)
 
 
 def address(project: str, name: str, number: int) -> IPv4Address:
@@ -63,12 +67,8 @@ def network(writer: Writer, project: str, name: str, number: int) -> None:
 
 @st.composite
 def operations(draw: st.DrawFn) -> tuple[str, str, str, int, int]:
-    verbs = (
-        "network drop_network service drop_service container drop_container whole spec targets"
-        " project drop_project pool"
-    ).split()
     return (
-        draw(st.sampled_from(verbs)),
+        draw(st.sampled_from(VERBS)),
         draw(PROJECTS),
         draw(NAMES),
         draw(NUMBERS),
@@ -146,13 +146,18 @@ def test_what_another_process_wrote_is_seen(tmp_path: Path) -> None:
     theirs.close()
 
 
+def drop_and_fail(ledger: Ledger) -> None:
+    with ledger.writing() as writer:
+        writer.drop_project("shop")
+        raise ZeroDivisionError
+
+
 def test_a_transaction_that_raises_leaves_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     with ledger.writing() as writer:
         writer.put_project("shop", "/shop")
-    with pytest.raises(ZeroDivisionError), ledger.writing() as writer:
-        writer.drop_project("shop")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        drop_and_fail(ledger)
     assert ledger.state().projects == {"shop": "/shop"}
     ledger.close()
 
