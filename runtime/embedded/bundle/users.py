@@ -40,11 +40,12 @@ class UnreadableAccounts(Fault):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers for the kernel, and the home directory for ``HOME``."""
+    """Numbers for the kernel, and the home directory for ``HOME``. ``groups`` holds ``gid``, too:
+    else what a file denies its group would not be denied here (CVE-2022-36109)."""
 
     uid: int = 0
     gid: int = 0
-    groups: tuple[int, ...] = ()
+    groups: tuple[int, ...] = (0,)
     home: str = "/"
 
 
@@ -81,8 +82,10 @@ def resolve(user: str, passwd: str, group: str) -> Account:
     people, groups = list(_people(passwd)), list(_groups(group))
     person = _find_person(who or "0", people)
     if which:
-        return Account(uid=person.uid, gid=_find_group(which, groups), home=person.home)
-    others = tuple(sorted({g.gid for g in groups if person.name and person.name in g.members}))
+        gid = _find_group(which, groups)
+        return Account(uid=person.uid, gid=gid, groups=(gid,), home=person.home)
+    joined = {g.gid for g in groups if person.name and person.name in g.members}
+    others = (person.gid, *sorted(joined - {person.gid}))
     return Account(uid=person.uid, gid=person.gid, groups=others, home=person.home)
 
 

@@ -20,14 +20,14 @@ GROUP = "root:x:0:\nweb:x:34:\nlog:x:50:web,other\nadm:x:40:web\nnobody\n"
 CASES = {
     "": Account(uid=0, gid=0, home="/root"),
     "root": Account(uid=0, gid=0, home="/root"),
-    "web": Account(uid=33, gid=34, groups=(40, 50), home="/var/www"),
-    "33": Account(uid=33, gid=34, groups=(40, 50), home="/var/www"),
-    "web:log": Account(uid=33, gid=50, home="/var/www"),
-    "web:77": Account(uid=33, gid=77, home="/var/www"),
+    "web": Account(uid=33, gid=34, groups=(34, 40, 50), home="/var/www"),
+    "33": Account(uid=33, gid=34, groups=(34, 40, 50), home="/var/www"),
+    "web:log": Account(uid=33, gid=50, groups=(50,), home="/var/www"),
+    "web:77": Account(uid=33, gid=77, groups=(77,), home="/var/www"),
     "500": Account(uid=500, gid=0, home="/"),
-    "500:600": Account(uid=500, gid=600, home="/"),
-    "1000": Account(uid=7, gid=8, home="/digits"),
-    ":log": Account(uid=0, gid=50, home="/root"),
+    "500:600": Account(uid=500, gid=600, groups=(600,), home="/"),
+    "1000": Account(uid=7, gid=8, groups=(8,), home="/digits"),
+    ":log": Account(uid=0, gid=50, groups=(50,), home="/root"),
 }
 
 
@@ -51,7 +51,7 @@ def test_links_stay_inside_the_image(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "shadowed").write_text("me:x:5:6::/home:\n")
     (tmp_path / "etc/passwd").symlink_to("../../../../../../shadowed")
-    assert users.account(tmp_path, "me") == Account(uid=5, gid=6, home="/home")
+    assert users.account(tmp_path, "me") == Account(uid=5, gid=6, groups=(6,), home="/home")
     (tmp_path / "etc/passwd").unlink()
     (tmp_path / "etc/passwd").symlink_to("/etc/passwd")  # a loop inside, not the host's file
     with pytest.raises(UnreadableAccounts):
