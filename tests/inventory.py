@@ -26,8 +26,12 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """Processes by (pid, start time), mounts, links, rules, cgroups and files of one instance."""
+    """Processes by (pid, start time), mounts, links, rules, cgroups and files of one instance.
 
+    ``links`` and ``rules`` are the whole host's; ``uplink`` and ``table`` tell which are ours."""
+
+    uplink: str
+    table: str
     processes: dict[tuple[int, int], str]
     mounts: tuple[str, ...]
     namespaces: tuple[str, ...]
@@ -51,8 +55,8 @@ class Inventory:
             "process": [f"{pid} {line}" for (pid, _), line in self.processes.items()],
             "mount": self.mounts,
             "namespace": self.namespaces,
-            "link": [link for link in self.links if "tuu" in link],
-            "rule": re.findall(r".*trueup.*", self.rules),
+            "link": [link for link in self.links if re.search(rf"\b{self.uplink}\b", link)],
+            "rule": re.findall(rf".*\b{self.table}\b.*", self.rules),
             "cgroup": self.cgroups,
         }
         return "".join(f"{kind}: {one}\n" for kind, several in found.items() for one in several)
@@ -64,6 +68,8 @@ def inventory(root: Path, host: Host | None = None) -> Inventory:
     cgroups = tuple(sorted(map(str, _cgroups(paths.cgroup))))
     mounts = tuple(_mounts(root.resolve()))
     return Inventory(
+        uplink=paths.uplink,
+        table=paths.table,
         processes=dict(sorted(_processes(root.resolve(), paths.cgroup))),
         mounts=mounts,
         namespaces=tuple(mount for mount in mounts if " nsfs " in mount),
