@@ -28,6 +28,13 @@ def is_current(paths: Paths) -> bool:
         return False
 
 
+def prepare(paths: Paths) -> None:
+    """Make the folders that outlive a boot. Idempotent."""
+    for folder in (paths.lib, paths.locks, paths.containers):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.lib.chmod(0o700)
+
+
 def begin(paths: Paths) -> None:
     """Make the folders of the instance; those of an earlier boot are emptied first. Idempotent.
 
@@ -35,9 +42,7 @@ def begin(paths: Paths) -> None:
     private, so that the mounts below it never show up (and stay busy) in the mount namespaces of
     other services.
     """
-    for folder in (paths.lib, paths.locks, paths.containers):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    paths.lib.chmod(0o700)
+    prepare(paths)
     if is_current(paths):
         return
     with durable.lock(paths.locks / "boot", what="the start of the instance"):

@@ -180,11 +180,13 @@ class Engine:
     # --- projects ---------------------------------------------------------------------------
 
     def adopt_project(self, project: str, spec_path: str) -> None:
-        with self._host_lock():
-            # Whoever took the last project down meanwhile has emptied the folders of this boot.
-            boot.begin(self._paths)
+        boot.prepare(self._paths)
+        with self._threads, self._mutex:
+            # The row comes first: whoever is killed after it has left a project to take down.
             with self._ledger.writing() as writer:
                 writer.put_project(project, spec_path)
+            # Whoever took the last project down meanwhile has emptied the folders of this boot.
+            boot.begin(self._paths)
 
     def forget_project(self, project: str) -> None:
         cgroups.remove_empty(self._cgroups, f"{self._paths.cgroup}/{project}")
@@ -213,7 +215,7 @@ class Engine:
     # --- images, networks, volumes ----------------------------------------------------------
 
     def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
-        self._begin()
+        boot.prepare(self._paths)
         return self._store.ensure(image, registries, report).id
 
     def create_network(self, network: NetworkSpec) -> None:
@@ -223,7 +225,7 @@ class Engine:
         self._services.remove_network(project, name)
 
     def create_volume(self, volume: VolumeSpec) -> None:
-        self._begin()
+        boot.prepare(self._paths)
         self._volumes.create(volume)
 
     def remove_volume(self, project: str, name: str) -> None:
