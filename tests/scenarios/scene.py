@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import AnyStr
 
 from runtime.embedded.paths import Paths
 from tests.images.layers import Entry, directory, file
@@ -103,7 +104,7 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def ending(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
+def ending(process: "subprocess.Popen[AnyStr]") -> Iterator["subprocess.Popen[AnyStr]"]:
     """The process does not outlive the block."""
     try:
         yield process

@@ -72,6 +72,18 @@ def test_killed_while_everything_is_new(four: Stage, count: int) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("count", [pytest.param(5, marks=SHORT), pytest.param(20, marks=FULL)])
+def test_killed_and_then_given_up(four: Stage, count: int) -> None:
+    """`down` alone takes away what a killed apply has begun."""
+    whole = duration(four, "apply", str(four.spec))
+    fresh(four)
+    for part in moments(count):
+        killed(four.trueup.start("apply", four.spec), whole * part)
+        four.trueup("down", "--project", "four")
+        assert residue(four) == "", f"killed after {whole * part} s"
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [pytest.param(3, marks=SHORT), pytest.param(10, marks=FULL)])
 def test_killed_during_an_update(four: Stage, pages: str, other_pages: str, count: int) -> None:
     """Image, command, published port and limit are edited, a container gets another name."""
