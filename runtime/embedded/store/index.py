@@ -78,7 +78,9 @@ class Index:
             return
         with self._opened("rw") as connection:
             connection.execute("BEGIN")
-            yield Rows(connection)
+            # A writer that was killed before its first commit leaves an empty file.
+            begun = connection.execute("PRAGMA user_version").fetchone()[0]
+            yield Rows(connection) if begun else None
 
     @contextmanager
     def writing(self) -> "Iterator[Rows]":

@@ -42,6 +42,16 @@ def test_an_empty_store_is_looked_at_without_making_it(store: ImageStore) -> Non
     assert not store._layout.root.exists()
 
 
+def test_an_index_whose_writer_was_killed_before_its_first_commit(
+    store: ImageStore, images: Images
+) -> None:
+    store._layout.root.mkdir(parents=True)
+    (store._layout.root / "index.db").touch()
+    assert store.list() == ()
+    assert store.find("nginx") is None
+    assert store.pull(images.busybox, (), silent).references == (images.busybox,)
+
+
 def test_looking_writes_nothing(store: ImageStore, images: Images) -> None:
     image = store.pull(images.busybox, (), silent)
     before = everything(store._layout.root)
