@@ -34,7 +34,7 @@ from runtime.api import (
 )
 from runtime.embedded import boot, cgroups, faults, hostfacts
 from runtime.embedded.containers import ContainerObserver, service
-from runtime.embedded.events import Exits
+from runtime.embedded.events import Changes
 from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.ociruntime import OciRuntime
@@ -59,7 +59,7 @@ class Engine:
         self._threads = threading.Lock()
         self._starters = threading.Lock()
         self._mutex = durable.Mutex(paths.host_lock)
-        self._exits = Exits(paths)
+        self._changes = Changes(paths)
         self._stack = ExitStack()
         self._monitors = False
         self._begun = False
@@ -69,7 +69,7 @@ class Engine:
         return cls(paths)
 
     def close(self) -> None:
-        self._exits.close()
+        self._changes.close()
         self._stack.close()
         if "_network" in self.__dict__:  # made only when it was needed
             self._network.close()
@@ -297,7 +297,7 @@ class Engine:
             writer.drop_container(id)
 
     def wait_for_change(self, timeout: float) -> bool:
-        return self._exits.wait(timeout)
+        return self._changes.wait(timeout)
 
     # --- how verbs work ---------------------------------------------------------------------
 

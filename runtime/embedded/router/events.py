@@ -1,61 +1,92 @@
-"""What tells a waiting loop to look again: links of the router, rules of router and host.
+"""What tells a waiting loop to look again: links of the router, the uplink, and our two tables.
 
-An event says only that something may have changed. The sockets are raw netlink: the library
-would cost 120 ms and 22 MB for what is one `poll` here.
+An event says only that something of ours may have changed. Changes that the host makes to what
+is not ours are no events: a busy firewall must not keep the loop busy.
 """
 
+import os
 import select
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
-from runtime.embedded.linux.namespaces import exists, inside
-from runtime.embedded.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE
+from pyroute2 import IPRoute
 
-_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
+from runtime.embedded.linux.namespaces import exists, inside
+from runtime.embedded.linux.netlink import NETLINK_NETFILTER
+
+_RTMGRP_LINK = 0x1
 _NFTABLES = 1 << 6  # group NFNLGRP_NFTABLES is the seventh
-_GROUPS = {
-    NETLINK_ROUTE: _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE,
-    NETLINK_NETFILTER: _NFTABLES,
-}
 
 
 class Listener:
-    """Hears changes from when it was made on; keeps the router alive until it is closed."""
+    """Hears changes from when it was made on. It keeps the router alive until it is closed.
 
-    def __init__(self, router: Path) -> None:
-        self._sockets = [_hear(NETLINK_NETFILTER), _hear(NETLINK_ROUTE)]
+    ``uplink`` is the host's link to the router, ``host_table`` and ``router_table`` are names of
+    nftables tables.
+    """
+
+    def __init__(self, router: Path, *, uplink: str, host_table: str, router_table: str) -> None:
+        self._router = router
+        self._inode = _inode(router)
+        self._close: list[Callable[[], None]] = []
+        self._ours: dict[int, Callable[[], bool]] = {}
+        self._hear_links(IPRoute(), lambda name: name == uplink)
+        self._hear_rules(_rules(), host_table)
         if exists(router):
-            self._sockets += inside(router, lambda: [_hear(protocol) for protocol in _GROUPS])
+            self._hear_links(IPRoute(netns=str(router)), lambda _: True)
+            self._hear_rules(inside(router, _rules), router_table)
 
-    def descriptors(self) -> list[int]:
-        """Descriptors for a poll of the caller's own."""
-        return [one.fileno() for one in self._sockets]
+    @property
+    def current(self) -> bool:
+        """Whether the router is still the one that was there when this was made."""
+        return self._inode == _inode(self._router)
 
     def wait(self, timeout: float) -> bool:
-        """Block at most ``timeout`` seconds; True when something changed since the last call."""
-        ready, _, _ = select.select(self._sockets, [], [], timeout)
-        for one in ready:
-            _drain(one)
-        return bool(ready)
+        """Block at most ``timeout`` seconds; True when something of ours changed since the last
+        call, or when so much was said that some of it was lost."""
+        ready, _, _ = select.select(list(self._ours), [], [], timeout)
+        heard = [self._ours[descriptor]() for descriptor in ready]
+        return any(heard)
 
     def close(self) -> None:
-        for one in self._sockets:
-            one.close()
+        for close in self._close:
+            close()
+
+    def _hear_links(self, route: IPRoute, ours: Callable[[str], bool]) -> None:
+        route.bind(groups=_RTMGRP_LINK)
+        self._close.append(route.close)
+        self._ours[route.fileno()] = lambda: any(
+            ours(str(message.get("ifname"))) for message in route.get()
+        )
+
+    def _hear_rules(self, rules: socket.socket, table: str) -> None:
+        self._close.append(rules.close)
+        self._ours[rules.fileno()] = lambda: _mentioned(rules, table)
 
 
-def _hear(protocol: int) -> socket.socket:
-    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-    made.bind((0, _GROUPS[protocol]))
+def _rules() -> socket.socket:
+    made = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
+    )
+    made.bind((0, _NFTABLES))
     made.settimeout(0)
     return made
 
 
-def _drain(one: socket.socket) -> None:
-    """Forget what was said; ENOBUFS (some was lost) means no more than that, too."""
+def _mentioned(rules: socket.socket, table: str) -> bool:
+    """Whether what was said names our table: each message of nf_tables carries the name, closed
+    by a zero byte."""
+    mark, found = table.encode() + b"\0", False
     while True:
         try:
-            one.recv(1 << 16)
+            found = mark in rules.recv(1 << 16) or found
         except BlockingIOError:
-            return
-        except OSError:
-            continue
+            return found
+        except OSError:  # ENOBUFS: some was lost
+            found = True
+
+
+def _inode(path: Path) -> int | None:
+    """Which namespace is bound there."""
+    return os.stat(path).st_ino if exists(path) else None

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from runtime.embedded.network import Network
 from runtime.embedded.ports.claims import PortTaken
 from runtime.embedded.router.events import Listener
+from runtime.embedded.router.table import NAME
 from tests.runtime.embedded.lab import Lab, eventually, fetch, processes_with, resolve
 from tests.runtime.embedded.wires import network, port, service
 
@@ -272,7 +273,12 @@ def test_a_stranger_on_a_port_is_named_and_keeps_it_while_all_else_is_mended(tow
 
 
 def test_a_listener_hears_links_and_rules(town: Lab) -> None:
-    listener = Listener(town.paths.router)
+    listener = Listener(
+        town.paths.router,
+        uplink=town.paths.uplink,
+        host_table=town.paths.table,
+        router_table=NAME,
+    )
     try:
         assert not listener.wait(0.05)
         damages: tuple[Callable[[Lab], object], ...] = (
