@@ -59,6 +59,18 @@ def kill_monitor(pair: Stage, name: str) -> None:
     kill(process(pair, "conmon", str(pair.containers()[name]["id"])))
 
 
+def kill_with_monitor(pair: Stage, name: str) -> None:
+    pid = pair.pid(name)
+    kill_monitor(pair, name)
+    kill(pid)
+
+
+def destroy_router(pair: Stage) -> None:
+    """Nothing holds it any more, so the kernel takes it and every link in it away."""
+    kill(process(pair, "aardvark-dns"))
+    unmount(paths(pair).router)
+
+
 def delete_link(pair: Stage, name: str) -> None:
     command = ["nsenter", f"--net={namespace(pair, name)}", "ip", "link", "delete", "eth0"]
     subprocess.run(command, check=True)
@@ -136,6 +148,16 @@ FAULTS: dict[str, Fault] = {
         lambda pair: unmount(paths(pair).router),
         "the router namespace is gone",
         set(),
+    ),
+    "the router namespace is gone for good": (
+        destroy_router,
+        "the router namespace is gone",
+        set(),
+    ),
+    "a process is killed together with its monitor": (
+        lambda pair: kill_with_monitor(pair, "app"),
+        "it is gone, exit code unknown",
+        {"app"},
     ),
     "a monitor is killed": (
         lambda pair: kill_monitor(pair, "app"),
