@@ -237,6 +237,7 @@ def test_restart_policies_count_the_runs(stage: Stage) -> None:
     stage.down("--volumes", "all")
 
 
+WAIT = "echo ready; while :; do sleep 0.05; done"
 STOPS = """
 project: stops
 volumes: {said: {}}
@@ -244,22 +245,22 @@ containers:
   polite:
     image: $busybox
     volumes: ["said:/said"]
-    command: [sh, -c, "trap 'echo usr1 > /said/polite; exit' USR1; echo ready; while :; do sleep 0.05; done"]
+    command: [sh, -c, "trap 'echo usr1 > /said/polite; exit' USR1; WAIT"]
     stop_signal: SIGUSR1
   imaged:
     image: $imaged
     volumes: ["said:/said"]
-    command: [sh, -c, "trap 'echo hup > /said/imaged; exit' HUP; echo ready; while :; do sleep 0.05; done"]
+    command: [sh, -c, "trap 'echo hup > /said/imaged; exit' HUP; WAIT"]
   deaf:
     image: $busybox
-    command: [sh, -c, "trap '' TERM; echo ready; while :; do sleep 0.05; done"]
+    command: [sh, -c, "trap '' TERM; WAIT"]
     stop_grace_period: 700ms
 """
 
 
 def test_stop_signals_and_the_time_to_heed_them(stage: Stage) -> None:
     imaged = stage.images.with_config("hanging-up", StopSignal="SIGHUP")
-    stage.make(STOPS.replace("$imaged", imaged))
+    stage.make(STOPS.replace("$imaged", imaged).replace("WAIT", WAIT))
     eventually(lambda: all(stage.log(name) == "ready\n" for name in stage.pids()))
     deaf, begun = stage.pid("deaf"), time.monotonic()
     stage.down()
