@@ -56,7 +56,7 @@ def steps(fate: Fate, around: Surroundings) -> Iterator[Draft]:
         yield _mend(fate)
     if fate.starts:
         yield _start(fate, around)
-    if gate := _gate(fate, around):
+    if (gate := _gate(fate, around)) is not None:
         yield _await(fate, gate)
     for old in fate.olds:
         yield from _retire(fate, old)
@@ -136,13 +136,14 @@ def _meets(leaving: ObservedContainer, fate: Fate) -> bool:
     return leaving.applied is not None and bool(shared_writable(leaving.applied, fate.spec))
 
 
-def _gate(fate: Fate, around: Surroundings) -> tuple[PortSpec, ...]:
-    """The ports that must listen before the service may leave the old generation."""
+def _gate(fate: Fate, around: Surroundings) -> tuple[PortSpec, ...] | None:
+    """The published ports that must listen before the service may leave the old generation, which
+    answers meanwhile; None where no old one does."""
     if fate.stop_first or not fate.runs or around.service is None or around.served is None:
-        return ()
+        return None
     targets = around.served.targets
     if fate.id in targets or not any(o.id in targets and o.phase in RUNNING for o in fate.olds):
-        return ()
+        return None
     return tuple(port for port in around.service.ports if port.protocol == "tcp")
 
 
@@ -153,7 +154,11 @@ def _await(fate: Fate, ports: tuple[PortSpec, ...]) -> Draft:
         action=AwaitReady(id=fate.id, ports=ports, timeout=READY_SECONDS),
         object=label(fate),
         after=frozenset({("start", fate.id)}),
-        reasons=(f"port {listed} must listen before the old one stops",),
+        reasons=(
+            f"port {listed} must listen before the old one stops"
+            if listed
+            else "it must listen where the old one does before that stops",
+        ),
     )
 
 

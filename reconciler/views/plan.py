@@ -93,7 +93,8 @@ def _detail(action: Action, names: Mapping[str, str]) -> str:
         case Serve():
             return f" by {', '.join(names.get(id, id[:12]) for id in action.ids) or 'nobody'}"
         case AwaitReady():
-            return f" on {', '.join(str(port.container_port) for port in action.ports)}"
+            listed = ", ".join(str(port.container_port) for port in action.ports)
+            return f" on {listed}" if listed else ""
         case StartContainer() | UpdateContainer() | StopContainer() | RemoveContainer():
             return f" {names.get(action.id, action.id[:12])}"
         case _:

@@ -76,7 +76,8 @@ class Runtime(Protocol):
 
     def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
         """Wait until it listens on the TCP ports given, at most ``timeout`` seconds; raises when
-        it ends before."""
+        it does not, or ends before. A runtime that can see where the generation that serves now
+        listens waits for that, too, without insisting on it."""
         ...
 
     def serve(self, project: str, service: str, ids: Sequence[str]) -> None:

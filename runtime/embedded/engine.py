@@ -264,7 +264,11 @@ class Engine:
         self._generations.start(self._ledger.known(), self._row(id))
 
     def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
-        self._generations.await_ready(self._row(id), ports, timeout)
+        row, services = self._row(id), self._ledger.known().services
+        service = services.get((row.key.project, row.key.name))
+        serving = () if service is None else service.targets
+        predecessors = [each for each in serving if each != id]
+        self._generations.await_ready(row, ports, predecessors, timeout)
 
     def update(self, id: str, spec: ContainerSpec) -> None:
         self._begin()

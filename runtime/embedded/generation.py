@@ -248,22 +248,39 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- running ----------------------------------------------------------------------------
 
-    def await_ready(self, row: ContainerRow, ports: Sequence[PortSpec], timeout: float) -> None:
-        """Wait until it listens on ``ports``. Raises ``EndedEarly`` or ``NotReady``."""
+    def await_ready(
+        self,
+        row: ContainerRow,
+        ports: Sequence[PortSpec],
+        predecessors: Sequence[str],
+        timeout: float,
+    ) -> None:
+        """Wait until it listens on ``ports``, and where ``predecessors`` (ids) listen: a newer
+        version may have given those up, so they are waited for but not insisted on.
+
+        Raises ``EndedEarly`` or ``NotReady``.
+        """
         wanted = {port.container_port for port in ports if port.protocol == "tcp"}
+        hoped = wanted.union(*(self._listening(id) for id in predecessors))
         until = time.monotonic() + timeout
         while True:
             state = self.supervisor.state(row.id)
             if state.pid is None:
                 raise faults.EndedEarly(str(row.key), state.exit_code)
-            missing = wanted - listening(state.pid)
-            if not missing:
+            now = listening(state.pid)
+            missing = wanted - now
+            late = time.monotonic() > until
+            if hoped <= now or (late and not missing):
                 return
-            if time.monotonic() > until:
+            if late:
                 raise faults.NotReady(
                     str(row.key), ", ".join(f"{port}/tcp" for port in sorted(missing)), timeout
                 )
             time.sleep(_POLL)
+
+    def _listening(self, id: str) -> frozenset[int]:
+        pid = self.supervisor.state(id).pid
+        return frozenset() if pid is None else listening(pid)
 
     def update(self, state: State, row: ContainerRow, before: ContainerSpec) -> None:
         """Make the fields that change in place as ``row`` says; ``before`` is what was applied.

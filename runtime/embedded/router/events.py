@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from pyroute2 import IPRoute
+from pyroute2.iproute.linux import IPRoute
 
 from runtime.embedded.linux.namespaces import exists, inside
 from runtime.embedded.linux.netlink import NETLINK_NETFILTER

@@ -3,6 +3,7 @@
 Everything is read first and only what differs is written, so a second call writes nothing.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
@@ -56,8 +57,13 @@ def ensure_uplink(name: str, host: Doors, router: Doors) -> None:
 
 
 def settle(netlink: Netlink, layout: Layout, *, own: tuple[str, ...]) -> None:
-    """Add what the layout lacks; on the links ``own``, take away what it does not have."""
+    """Add what the layout lacks; on the links ``own``, take away what it does not have.
+
+    Raises ``OSError`` (ENODEV) when a link is not there: whoever made it was killed on the way.
+    """
     indexes = {link.name: link.index for link in rtnetlink.links(netlink)}
+    for link in _links(layout) - indexes.keys():
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), link)
     messages = []
     missing, surplus = addresses_off(netlink, layout, own)
     messages += [rtnetlink.add_address(a, 32, indexes[link]) for link, a in missing]
@@ -66,6 +72,12 @@ def settle(netlink: Netlink, layout: Layout, *, own: tuple[str, ...]) -> None:
     messages += [_add(route, indexes) for route in lacking]
     messages += [_delete(route, indexes) for route in unwanted]
     netlink.request(messages)
+
+
+def _links(layout: Layout) -> set[str]:
+    """The links that a layout names."""
+    routes = {route.link for route in layout.routes if route.link}
+    return routes | {link for link, _ in layout.addresses}
 
 
 def addresses_off(

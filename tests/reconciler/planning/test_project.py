@@ -226,9 +226,10 @@ def test_an_archive_that_was_never_read_in_is_another_image() -> None:
 1 pull image site: not here yet
 2 create container web@2 after 1: image site: has not been read in yet (shop.yaml:11)
 3 start container web @2 after 2
-4 serve service web by @2 after 3: it leads elsewhere
-5 stop container web @1 !restart after 4
-6 remove container web @1 after 5: an older generation
+4 await container web after 3: it must listen where the old one does before that stops
+5 serve service web by @2 after 4: it leads elsewhere
+6 stop container web @1 !restart after 5
+7 remove container web @1 after 6: an older generation
 """
     )
 
@@ -255,9 +256,10 @@ def test_an_archive_that_changed_is_read_in_again() -> None:
 1 pull image site: site.tar changed
 2 create container web@2 after 1: image site: site.tar changed (shop.yaml:11)
 3 start container web @2 after 2
-4 serve service web by @2 after 3: it leads elsewhere
-5 stop container web @1 !restart after 4
-6 remove container web @1 after 5: an older generation
+4 await container web after 3: it must listen where the old one does before that stops
+5 serve service web by @2 after 4: it leads elsewhere
+6 stop container web @1 !restart after 5
+7 remove container web @1 after 6: an older generation
 """
     )
 

@@ -64,16 +64,17 @@ def test_another_image_comes_beside_the_old_one_and_takes_over_when_it_listens()
     )
 
 
-def test_without_ports_there_is_nothing_to_wait_for() -> None:
+def test_without_published_ports_it_waits_for_those_of_the_old_one() -> None:
     runtime = applied(shop({"web": spec()}))
     assert (
         show(shop({"web": spec(command=("nginx", "-g", "daemon off;"))}), runtime)
         == """\
 1 create container web@2: command unset → nginx -g 'daemon off;' (shop.yaml:10)
 2 start container web @2 after 1
-3 serve service web by @2 after 2: it leads elsewhere
-4 stop container web @1 !restart after 3
-5 remove container web @1 after 4: an older generation
+3 await container web after 2: it must listen where the old one does before that stops
+4 serve service web by @2 after 3: it leads elsewhere
+5 stop container web @1 !restart after 4
+6 remove container web @1 after 5: an older generation
 """
     )
 
@@ -227,9 +228,10 @@ def test_a_newer_image_under_the_same_name_is_pulled_and_taken() -> None:
 1 pull image nginx:1.27: the registry has a newer one
 2 create container web@2 after 1: image nginx:1.27: the registry has a newer one (shop.yaml:11)
 3 start container web @2 after 2
-4 serve service web by @2 after 3: it leads elsewhere
-5 stop container web @1 !restart after 4
-6 remove container web @1 after 5: an older generation
+4 await container web after 3: it must listen where the old one does before that stops
+5 serve service web by @2 after 4: it leads elsewhere
+6 stop container web @1 !restart after 5
+7 remove container web @1 after 6: an older generation
 """
     )
 
@@ -357,9 +359,10 @@ def test_secrets_never_appear() -> None:
     environment B added (shop.yaml:10)
     environment PW changed (shop.yaml:10)
 2 start container web @2 after 1
-3 serve service web by @2 after 2: it leads elsewhere
-4 stop container web @1 !restart after 3
-5 remove container web @1 after 4: an older generation
+3 await container web after 2: it must listen where the old one does before that stops
+4 serve service web by @2 after 3: it leads elsewhere
+5 stop container web @1 !restart after 4
+6 remove container web @1 after 5: an older generation
 """
     )
 
@@ -377,9 +380,10 @@ def test_dependants_start_when_what_they_need_answers_again() -> None:
 5 start container db @2 after 4
 6 serve service db by @2 after 5: it leads elsewhere
 7 start container web @2 after 3 6
-8 serve service web by @2 after 7: it leads elsewhere
-9 stop container web @1 !restart after 8
-10 remove container db @1 after 6: an older generation
-11 remove container web @1 after 9: an older generation
+8 await container web after 7: it must listen where the old one does before that stops
+9 serve service web by @2 after 8: it leads elsewhere
+10 stop container web @1 !restart after 9
+11 remove container db @1 after 6: an older generation
+12 remove container web @1 after 10: an older generation
 """
     )
