@@ -182,7 +182,7 @@ class Trueup:
 
 def _defect(stderr: str) -> str:
     """The traceback that trueup wrote to a file because of an error that it did not foresee."""
-    found = re.search(r"report it with (\S+)", stderr)
+    found = re.search(r"(?:report it with|details are in) (/\S+)", stderr)
     if not found:
         return ""
     place = Path(found[1])

@@ -121,6 +121,22 @@ def test_killed_during_down(four: Stage, count: int) -> None:
         assert residue(four) == ""
 
 
+@pytest.mark.parametrize("gone", ["uplink", "router", "table", "all"])
+def test_down_of_a_network_that_is_half_there(four: Stage, gone: str) -> None:
+    """As a killed apply leaves it, or somebody's hand."""
+    four.apply()
+    paths = owned(four)
+    for name, command in {
+        "table": ["nft", "delete", "table", "inet", paths.table],
+        "uplink": ["ip", "link", "delete", paths.uplink],
+        "router": ["umount", str(paths.router)],
+    }.items():
+        if gone in (name, "all"):
+            four.host.run(*command, check=False)
+    four.down()
+    assert residue(four) == ""
+
+
 @pytest.mark.slow
 def test_killed_in_the_middle_of_a_pull(stage: Stage, images: Images) -> None:
     """Nothing half is listed as an image, and nothing temporary stays."""
