@@ -6,7 +6,7 @@ Cheap facts only; versions of programs, which cost a start each, are in ``versio
 import os
 import re
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from runtime import programs
 from runtime.embedded import cgroups
 from runtime.embedded.bundle import capabilities
 from runtime.errors import Fault, ProgramMissing
+
+# Names another OCI runtime, by path or as PATH knows it.
+OCI_RUNTIME = "TRUEUP_OCI_RUNTIME"
 
 
 class HybridHost(Fault):
@@ -68,11 +71,15 @@ def read() -> HostFacts:
     )
 
 
-def oci_program(layout: cgroups.Layout) -> str:
-    """The OCI runtime to use, by absolute path: crun, or runc where crun cannot work.
+def oci_program(layout: cgroups.Layout, environ: Mapping[str, str] = os.environ) -> str:
+    """The OCI runtime to use, by absolute path: what TRUEUP_OCI_RUNTIME names, else crun, or
+    runc where crun cannot work.
 
-    Raises ``HybridHost`` and ``ProgramMissing``.
+    Containers that run keep the one that started them. Raises ``HybridHost`` and
+    ``ProgramMissing``.
     """
+    if named := environ.get(OCI_RUNTIME):
+        return programs.find(named)
     if not layout.left:
         return programs.find("crun")
     try:

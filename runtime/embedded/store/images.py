@@ -68,16 +68,8 @@ class ImageStore:
 
     def list(self) -> tuple[ImageSummary, ...]:
         """All images that are here, the youngest first."""
-        images = self._read(lambda rows: [rows.image(id) for id in rows.ids()]) or []
-        return tuple(
-            ImageSummary(
-                id=image.id, references=image.references, created=image.created, size=image.size
-            )
-            for image in sorted(
-                (each for each in images if each is not None and self._is_whole(each)),
-                key=lambda image: (-image.created, image.id),
-            )
-        )
+        found = self._read(self._summaries) or ()
+        return tuple(sorted(found, key=lambda image: (-image.created, image.id)))
 
     def layers(self, id: str) -> tuple[Path, ...]:
         """The folders to mount, top first. Raises ``ImageAbsent``.
@@ -195,6 +187,19 @@ class ImageStore:
         self._layout.keep_only({diff_id[7:] for diff_id in needed}, documents)
 
     # --- inside: looking --------------------------------------------------------------------
+
+    def _summaries(self, rows: Rows) -> Sequence[ImageSummary]:
+        images = (rows.image(id) for id in rows.ids())
+        return [
+            ImageSummary(
+                id=image.id,
+                references=(*image.references, *rows.digests(image.id)),
+                created=image.created,
+                size=image.size,
+            )
+            for image in images
+            if image is not None and self._is_whole(image)
+        ]
 
     def _read(self, ask: Callable[[Rows], Found]) -> Found | None:
         with self._index.reading() as rows:

@@ -15,6 +15,7 @@ import msgspec
 from runtime.api import ImageDefaults, encode
 from runtime.embedded.store.faults import DamagedStore, NewerStore, StoreBusy
 from runtime.errors import DiskFull, Fault
+from runtime.reference import parse
 
 SCHEMA = 1
 _PATIENCE = 60.0  # seconds to wait for another writer
@@ -145,6 +146,12 @@ class Rows:
     def references(self, id: str) -> tuple[str, ...]:
         rows = self._all("SELECT reference FROM refs WHERE image = ? ORDER BY reference", id)
         return tuple(row[0] for row in rows)
+
+    def digests(self, id: str) -> tuple[str, ...]:
+        """The image's names by digest, as the registries that it was pulled from know it."""
+        rows = self._all("SELECT reference, digest FROM refs WHERE image = ? AND digest != ''", id)
+        named = ((parse(reference), digest) for reference, digest in rows)
+        return tuple(sorted({f"{name.host}/{name.repository}@{digest}" for name, digest in named}))
 
     def ids(self, prefix: str = "") -> list[str]:
         """Ids that begin with ``prefix`` (hex digits), sorted."""
