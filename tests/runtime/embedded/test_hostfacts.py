@@ -31,6 +31,13 @@ def test_crun_where_it_works_and_runc_where_not(monkeypatch: pytest.MonkeyPatch)
     assert hostfacts.oci_program(hybrid("hugetlb")) == "/usr/bin/runc"
 
 
+def test_a_runtime_that_the_environment_names() -> None:
+    environ = {hostfacts.OCI_RUNTIME: "/bin/true"}
+    assert hostfacts.oci_program(hybrid("hugetlb"), environ) == "/bin/true"
+    with pytest.raises(ProgramMissing, match="/opt/nosuch"):
+        hostfacts.oci_program(hybrid(), {hostfacts.OCI_RUNTIME: "/opt/nosuch"})
+
+
 def test_neither_names_the_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(program: str) -> str:
         raise ProgramMissing(program)
