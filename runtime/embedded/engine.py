@@ -104,7 +104,7 @@ class Engine:
         from runtime.embedded import services
 
         return services.Services(
-            ledger=self._ledger, network=self._network, host_lock=self._host_lock
+            ledger=self._ledger, network=self._network, host_lock=self._host_lock_of_starters
         )
 
     @cached_property
@@ -329,6 +329,15 @@ class Engine:
         self._begin()
         with self._ledger.writing() as writer:
             yield writer
+
+    @contextmanager
+    def _host_lock_of_starters(self) -> Iterator[None]:
+        """The host lock for what may start the DNS server or the holder of ports: like monitors
+        they must outlive the session or service that this process belongs to."""
+        self._begin()
+        self._enter_monitors()
+        with self._host_lock():
+            yield
 
     @contextmanager
     def _host_lock(self) -> Iterator[None]:
