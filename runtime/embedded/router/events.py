@@ -13,7 +13,7 @@ from pathlib import Path
 from pyroute2.iproute.linux import IPRoute
 
 from runtime.embedded.linux.namespaces import exists, inside
-from runtime.embedded.linux.netlink import NETLINK_NETFILTER
+from runtime.embedded.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE
 
 _RTMGRP_LINK = 0x1
 _NFTABLES = 1 << 6  # group NFNLGRP_NFTABLES is the seventh
@@ -31,11 +31,12 @@ class Listener:
         self._inode = _inode(router)
         self._close: list[Callable[[], None]] = []
         self._ours: dict[int, Callable[[], bool]] = {}
-        self._hear_links(IPRoute(), lambda name: name == uplink)
-        self._hear_rules(_rules(), host_table)
+        self._hear_uplink(uplink)
+        self._hear(_heard(NETLINK_NETFILTER, _NFTABLES), host_table)
         if exists(router):
-            self._hear_links(IPRoute(netns=str(router)), lambda _: True)
-            self._hear_rules(inside(router, _rules), router_table)
+            # Not by IPRoute(netns=…): it forks, and this process has threads.
+            self._hear(inside(router, lambda: _heard(NETLINK_ROUTE, _RTMGRP_LINK)), "")
+            self._hear(inside(router, lambda: _heard(NETLINK_NETFILTER, _NFTABLES)), router_table)
 
     @property
     def current(self) -> bool:
@@ -53,34 +54,33 @@ class Listener:
         for close in self._close:
             close()
 
-    def _hear_links(self, route: IPRoute, ours: Callable[[str], bool]) -> None:
+    def _hear_uplink(self, name: str) -> None:
+        route = IPRoute()
         route.bind(groups=_RTMGRP_LINK)
         self._close.append(route.close)
         self._ours[route.fileno()] = lambda: any(
-            ours(str(message.get("ifname"))) for message in route.get()
+            message.get("ifname") == name for message in route.get()
         )
 
-    def _hear_rules(self, rules: socket.socket, table: str) -> None:
-        self._close.append(rules.close)
-        self._ours[rules.fileno()] = lambda: _mentioned(rules, table)
+    def _hear(self, told: socket.socket, name: str) -> None:
+        self._close.append(told.close)
+        self._ours[told.fileno()] = lambda: _mentioned(told, name)
 
 
-def _rules() -> socket.socket:
-    made = socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
-    )
-    made.bind((0, _NFTABLES))
+def _heard(protocol: int, groups: int) -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    made.bind((0, groups))
     made.settimeout(0)
     return made
 
 
-def _mentioned(rules: socket.socket, table: str) -> bool:
-    """Whether what was said names our table: each message of nf_tables carries the name, closed
-    by a zero byte."""
-    mark, found = table.encode() + b"\0", False
+def _mentioned(told: socket.socket, name: str) -> bool:
+    """Whether what was said names our table (each message of nf_tables carries the name, closed
+    by a zero byte); with no name, whether anything was said."""
+    mark, found = name.encode() + b"\0" if name else b"", False
     while True:
         try:
-            found = mark in rules.recv(1 << 16) or found
+            found = mark in told.recv(1 << 16) or found
         except BlockingIOError:
             return found
         except OSError:  # ENOBUFS: some was lost
