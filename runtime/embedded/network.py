@@ -27,7 +27,7 @@ from runtime.embedded.paths import Paths
 from runtime.embedded.ports.claims import Claim, Wanted, claims, claims_of, holders
 from runtime.embedded.ports.docker import DockerChain
 from runtime.embedded.ports.holder import Holder
-from runtime.embedded.ports.table import HostSide, host_table
+from runtime.embedded.ports.table import OPENED, HostSide, host_table
 from runtime.embedded.router import forwarding, links, uplink
 from runtime.embedded.router.doors import Doors
 from runtime.embedded.router.isolation import UPLINK
@@ -37,6 +37,7 @@ from runtime.embedded.router.wiring import Link, PortWire, Wiring
 from runtime.errors import Fault
 
 _OWN_IN_ROUTER = (LOOPBACK_NAME, UPLINK, "")
+TABLES = "trueup"  # how the tables of all instances begin
 _UDP = socket.IPPROTO_UDP
 _RESOLV_CONF = Path("/etc/resolv.conf")
 # systemd-resolved lists the real name servers there, when /etc/resolv.conf names only itself.
@@ -74,7 +75,9 @@ class Network:
         failures = self._holder.hold(claims(wiring.ports))
         served = replace(wiring, ports=_without(wiring.ports, failures))
         self._replace(router, router_table(served))
-        opened = forwarding.open_links(host.routes, self._paths.uplink, self._forwarded)
+        opened = forwarding.open_links(
+            host.routes, self._paths.uplink, self._forwarded, self._opened_by_others(host)
+        )
         # The guards stand before the uplink can carry anything.
         self._replace(host, host_table(served, self._side(opened)))
         uplink.ensure_uplink(self._paths.uplink, host, router)
@@ -155,7 +158,7 @@ class Network:
         namespaces.remove(self._paths.router)
         with suppress(RulesRefused):
             host.nft.apply(ruleset.destroy(self._paths.table))
-        forwarding.restore(host.routes, self._paths.uplink, self._forwarded)
+        forwarding.restore(self._forwarded, self._opened_by_others(host))
         host.routes.request([rtnetlink.delete_link(self._paths.uplink)])
         host.tracking.request(_forget_ports(wiring.ports))
         self._holder.release()
@@ -304,6 +307,11 @@ class Network:
     def _docker(self) -> DockerChain:
         paths = self._paths
         return DockerChain(self._host_doors().nft, uplink=paths.uplink, mark=paths.table)
+
+    def _opened_by_others(self, host: Doors) -> set[str]:
+        """Links for which other instances turned forwarding on."""
+        tables = (name for name in host.nft.tables(TABLES) if name != self._paths.table)
+        return {link for table in tables for link in host.nft.first_parts(table, OPENED)}
 
     def _side(self, opened: Sequence[str]) -> HostSide:
         resolver = next((a for a in _resolvers() if IPv4Address(a).is_loopback), None)

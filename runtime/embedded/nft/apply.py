@@ -6,6 +6,7 @@ namespace alive until it is closed.
 """
 
 import ctypes
+import json
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +56,21 @@ class Nft:
             if "No such file" in refused.reason:
                 return None
             raise
+
+    def tables(self, prefix: str) -> list[str]:
+        """Names of the tables of family inet that begin with ``prefix``."""
+        listed = json.loads(self._run("list tables inet\n", _JSON))["nftables"]
+        names = (entry["table"]["name"] for entry in listed if "table" in entry)
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def first_parts(self, table: str, name: str) -> set[str]:
+        """The first parts of the elements of a set of pairs; empty when the set is missing."""
+        try:
+            listed = json.loads(self._run(f"list set inet {table} {name}\n", _JSON))["nftables"]
+        except RulesRefused:
+            return set()
+        sets = (entry["set"] for entry in listed if "set" in entry)
+        return {str(pair["concat"][0]) for each in sets for pair in each.get("elem", ())}
 
     def has_chain(self, family: str, table: str, chain: str) -> bool:
         try:

@@ -14,6 +14,7 @@ from runtime.embedded.router.wiring import PortWire, Wiring
 from runtime.errors import Fault
 
 LOOPBACK_RESOLVER = "127.0.0.53"
+OPENED = "opened"  # the set of pairs of links that we opened for forwarding
 
 
 class PortAddressUnsupported(Fault):
@@ -97,7 +98,7 @@ def _subnet_sets(wiring: Wiring, side: HostSide) -> tuple[Set, ...]:
             elements={str(subnet): "" for subnet in subnets},
         ),
         Set(
-            name="opened",
+            name=OPENED,
             declaration="type ifname . ifname",
             what="the set of links that forward because of us",
             elements={f'"{a}" . "{b}"': "" for a in side.opened for b in side.opened},

@@ -2,11 +2,12 @@
 
 Where net.ipv4.ip_forward is 0, forwarding is turned on link by link, which leaves IPv6 and its
 router advertisements alone; what we turned on is written down, and the host's table keeps
-packets from passing between those links.
+packets from passing between those links. What another instance turned on counts as ours, too:
+its table tells, and whoever leaves last turns it off.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from runtime import durable
@@ -14,7 +15,6 @@ from runtime.embedded.linux import rtnetlink
 from runtime.embedded.linux.netlink import Netlink
 
 _CONF = Path("/proc/sys/net/ipv4/conf")
-_UPLINKS = "tuu"
 
 
 def is_router() -> bool:
@@ -29,14 +29,17 @@ def closed_links(netlink: Netlink, uplink: str) -> list[str]:
     return sorted(name for name in _candidates(netlink, uplink) if _read(name) != "1")
 
 
-def open_links(netlink: Netlink, uplink: str, record: Path) -> tuple[str, ...]:
-    """Turn forwarding on where it is off; return all links for which we ever did."""
+def open_links(
+    netlink: Netlink, uplink: str, record: Path, others: Collection[str]
+) -> tuple[str, ...]:
+    """Turn forwarding on where it is off; return all links for which we or another instance
+    (``others``) ever did."""
     if is_router():
         return ()
     ours = set(recorded(record))
     closed = closed_links(netlink, uplink)
-    if not ours.issuperset(closed):
-        ours |= set(closed)
+    if not ours.issuperset([*closed, *others]):
+        ours.update(closed, others)
         durable.write(record, json.dumps(sorted(ours)).encode(), sync=False)
     for name in closed:
         (_CONF / name / "forwarding").write_text("1")
@@ -51,11 +54,10 @@ def recorded(record: Path) -> tuple[str, ...]:
         return ()
 
 
-def restore(netlink: Netlink, uplink: str, record: Path) -> None:
-    """Turn off again what we turned on, unless the host forwards now by its own will or
-    another instance needs it. Idempotent."""
-    others = [n for n in _names(netlink) if n.startswith(_UPLINKS) and n != uplink]
-    for name in recorded(record) if not others else ():
+def restore(record: Path, others: Collection[str]) -> None:
+    """Turn off again what was turned on, unless the host forwards now by its own will or
+    another instance keeps it open (``others``). Idempotent."""
+    for name in sorted(set(recorded(record)).difference(others)):
         try:
             (_CONF / name / "forwarding").write_text("0")
         except FileNotFoundError:
@@ -69,10 +71,6 @@ def _candidates(netlink: Netlink, uplink: str) -> Iterator[str]:
     for index in indexes - {rtnetlink.LOOPBACK}:
         if (name := names.get(index)) and name != uplink:
             yield name
-
-
-def _names(netlink: Netlink) -> Iterator[str]:
-    return (link.name for link in rtnetlink.links(netlink))
 
 
 def _read(name: str) -> str:
