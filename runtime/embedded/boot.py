@@ -101,10 +101,15 @@ def has_lost_bundle(paths: Paths, id: str) -> bool:
     """Whether a container had a bundle in this boot and has none any more."""
     if (paths.bundle(id) / "config.json").exists():
         return False
+    return bundled_in(paths, id) == current()
+
+
+def bundled_in(paths: Paths, id: str) -> str:
+    """The boot in which a container last had a bundle, "" when it never had one."""
     try:
-        return _noted_bundle(paths, id).read_text() == current()
+        return _noted_bundle(paths, id).read_text()
     except FileNotFoundError:
-        return False
+        return ""
 
 
 def _noted_bundle(paths: Paths, id: str) -> Path:
