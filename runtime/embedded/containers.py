@@ -15,6 +15,7 @@ from runtime.api import (
 from runtime.embedded import boot, cgroups
 from runtime.embedded.ledger import ContainerRow, ServiceRow, State
 from runtime.embedded.paths import Paths
+from runtime.embedded.process import state as states
 from runtime.embedded.process.state import ProcessState
 from runtime.embedded.process.supervise import Supervisor
 
@@ -85,9 +86,12 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
     def _process(self, row: ContainerRow, *, booted: bool) -> ProcessState:
         if not row.whole:
             return ProcessState(phase=Phase.CREATING)
-        if not booted:
-            return ProcessState(phase=Phase.LOST)
-        return self.supervisor.state(row.id)
+        now = self.supervisor.state(row.id) if booted else ProcessState(phase=Phase.CREATED)
+        if now.phase is not Phase.CREATED or now.want is not None:
+            return now
+        last = boot.bundled_in(self.paths, row.id)
+        bundled = last != "" and not (booted and last == boot.current())
+        return states.remembered(self.paths.container(row.id), bundled=bundled)
 
     def _own_defects(
         self,

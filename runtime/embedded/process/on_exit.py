@@ -132,6 +132,7 @@ class Container:
         self.bundle, self.incarnation = bundle, incarnation
         self.intent = facts(f"{bundle}/intent")
         self.exit_file = f"{self.intent.get('exits')}/{self.intent.get('id')}"
+        self.outcome = f"{os.path.dirname(self.intent.get('log', ''))}/outcome"
 
     def check(self) -> tuple[str, int]:
         """The restart policy as it is now; raises ``Leave`` when the container shall not run or
@@ -163,14 +164,16 @@ class Container:
         return delay
 
     def record(self, count: int, delay: float, exit_code: int, past: dict[str, str]) -> None:
-        """Keep what the exit files said: the next run removes them."""
+        """Keep what the exit files said: the next run removes them. The outcome is for the time
+        after a reboot, when the bundle is gone, too."""
         try:
             finished = os.stat(self.exit_file).st_mtime
         except FileNotFoundError:
             finished = float(past.get("finished", 0))
         oom = int(os.path.exists(f"{self.bundle}/oom"))
-        values = {"count": count, "delay": delay, "code": exit_code, "oom": oom}
-        write(f"{self.bundle}/restarts", {**values, "finished": finished})
+        values = {"count": count, "code": exit_code, "oom": oom, "finished": finished}
+        write(f"{self.bundle}/restarts", {**values, "delay": delay})
+        write(self.outcome, {**values, "want": "run"})
 
     def run_again(self) -> None:
         """Start a successor: a new conmon with the old one's command line. Raises ``OSError``."""
@@ -189,6 +192,7 @@ class Container:
         write(f"{bundle}/restarts", {**past, "count": int(past.get("count", 0)) + 1})
         monitored = {"monitor": monitor, "monitor_start": start_time(monitor)}
         write(f"{bundle}/run", {**started, **monitored, "began": began})
+        remove(self.outcome)
 
 
 def rotate(log: str, most: int) -> None:

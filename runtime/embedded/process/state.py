@@ -10,6 +10,7 @@ import msgspec
 
 from runtime.api import Phase
 from runtime.embedded.process import intent as intents
+from runtime.embedded.process import outcome as outcomes
 from runtime.embedded.process import restart, run
 from runtime.embedded.process.identity import alive, ran_for
 from runtime.embedded.process.intent import Want, Wish
@@ -56,6 +57,22 @@ def read(bundle: Path, exits: Path, oci: OciRuntime, id: str) -> ProcessState:
         return state
     ended = run.await_exit(bundle, exits, id, _EXIT_FILE if state.monitor else 0.0)
     return _dead(bundle, state, wish, last, ended)
+
+
+def remembered(kept: Path, *, bundled: bool) -> ProcessState:
+    """Where a container stands that was not launched since the machine started. ``bundled``: it
+    had a bundle in an earlier boot, so it was meant to run; how it ended may be unknown."""
+    ended = outcomes.read(kept)
+    if ended is None:
+        return ProcessState(phase=Phase.LOST if bundled else Phase.CREATED)
+    return ProcessState(
+        phase=Phase.CREATED if ended.code is None and not bundled else Phase.EXITED,
+        want=ended.want,
+        exit_code=ended.code,
+        oom_killed=ended.oom,
+        finished_at=ended.finished,
+        restarts=ended.count,
+    )
 
 
 def _unlaunched(oci: OciRuntime, id: str, wish: Wish | None) -> ProcessState:

@@ -16,15 +16,17 @@ from pathlib import Path
 import msgspec
 
 from runtime import durable
-from runtime.api import RestartPolicy
+from runtime.api import Phase, RestartPolicy
 from runtime.embedded import cgroups
 from runtime.embedded.paths import Paths
 from runtime.embedded.process import conmon, on_exit, run
 from runtime.embedded.process import intent as intents
+from runtime.embedded.process import outcome as outcomes
 from runtime.embedded.process import state as states
 from runtime.embedded.process.identity import Identity, alive, identify, kill, wait
 from runtime.embedded.process.intent import Intent, Want, Wish
 from runtime.embedded.process.ociruntime import OciRuntime
+from runtime.embedded.process.outcome import Outcome
 from runtime.embedded.process.state import ProcessState
 
 LOG_MAX = 10 << 20  # bytes
@@ -58,6 +60,7 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
             self._clear(bundle, intent)
             intents.write(bundle, intent)
             intents.write_wish(bundle, wish)
+            outcomes.forget(self.paths.container(id))
             try:
                 return self._start(bundle, intent)
             except BaseException:
@@ -74,14 +77,9 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         with self._locked(id):
             intent = intents.read(bundle)
             self._wish(bundle, Want.HELD if by_hand else Want.STOP)
-            if intent is None:
-                return
-            self._end_restarter(bundle)
-            last = run.read_run(bundle)
-            cgroups.thaw(self.layout, intent.cgroup)
-            if last is not None and kill(last.init, number) and not wait(last.init, grace):
-                cgroups.kill(self.layout, intent.cgroup)
-            self._clear_processes(bundle, intent)
+            if intent is not None:
+                self._end(bundle, intent, number, grace)
+            self._keep_outcome(id, Want.HELD if by_hand else Want.STOP)
 
     def discard(self, id: str, cgroup: str) -> None:
         """Kill what is left of the container and remove every trace of its process; the bundle's
@@ -151,6 +149,31 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
             raise conmon.CommandNotRunnable(why)
 
     # --- ending -----------------------------------------------------------------------------
+
+    def _end(self, bundle: Path, intent: Intent, number: int, grace: float) -> None:
+        self._end_restarter(bundle)
+        last = run.read_run(bundle)
+        cgroups.thaw(self.layout, intent.cgroup)
+        if last is not None and kill(last.init, number) and not wait(last.init, grace):
+            cgroups.kill(self.layout, intent.cgroup)
+        self._clear_processes(bundle, intent)
+
+    def _keep_outcome(self, id: str, want: Want) -> None:
+        """What a stop leaves, for the time after a reboot; one that was not launched in this boot
+        ended as it did in the last."""
+        kept, now = self.paths.container(id), self.state(id)
+        if now.phase is Phase.CREATED:
+            ended = outcomes.read(kept) or Outcome(want=want)
+            outcomes.write(kept, msgspec.structs.replace(ended, want=want))
+            return
+        ended = Outcome(
+            want=want,
+            code=now.exit_code,
+            oom=now.oom_killed,
+            finished=now.finished_at,
+            count=now.restarts,
+        )
+        outcomes.write(kept, ended)
 
     def _wish(self, bundle: Path, want: Want) -> None:
         wish = intents.read_wish(bundle)
