@@ -254,7 +254,7 @@ class Engine:
         with self._writing() as writer:
             row = self._generations.row(writer, id, key, generation, spec, image)
             writer.put_container(row)
-        self._generations.make(row, image)
+        self._generations.make(self._ledger.known(), row, image)
         with self._writing() as writer:
             writer.mark_whole(id)
 

@@ -34,6 +34,7 @@ from runtime.embedded.bundle import (
     config,
     files,
     filters,
+    program,
     seccomp,
     users,
 )
@@ -101,15 +102,17 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
             addresses=allocation.generation_addresses(state, key.project, spec.networks),
         )
 
-    def make(self, row: ContainerRow, image: Image) -> None:
-        """The kept part, and the volumes' first content. Repeating it is harmless."""
+    def make(self, state: State, row: ContainerRow, image: Image) -> None:
+        """The kept part, the volumes' first content, and the bundle: what cannot be run is refused
+        now, while an old generation still serves. Repeating it is harmless."""
         kept = self.paths.container(row.id)
         for folder in (kept, kept / "upper", kept / "work"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         kept.chmod(0o700)
         # The ledger is what counts; this copy is for rebuilding it.
         durable.write(kept / "applied.json", encode(row.spec), sync=False)
-        self._mount_root(row, image)
+        root = self._mount_root(row, image)
+        self._write_bundle(state, row, image, root)
         for mount in _all_mounts(row.spec, image):
             if isinstance(mount, AnonymousMount):
                 name = anonymous_name(row.key, mount.target)
@@ -149,7 +152,9 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         """Make it run, from whatever is there."""
         image = self.store.image(row.image)
         root = self._mount_root(row, image)
-        self._write_bundle(state, row, image, root)
+        if not (self.paths.bundle(row.id) / "config.json").exists():  # after a reboot
+            self._write_bundle(state, row, image, root)
+        boot.note_bundle(self.paths, row.id)
         self.connect(state, row)
         self.supervisor.launch(row.id, self.cgroup(row), row.spec.restart)
 
@@ -176,13 +181,14 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         for name, text in texts.items():
             durable.write(bundle / name, text.encode(), mode=0o644, sync=False)
         durable.write(bundle / "config.json", self._config(row, image, root), sync=False)
-        boot.note_bundle(self.paths, row.id)
 
     def _config(self, row: ContainerRow, image: Image, root: Path) -> bytes:
         spec, bundle, host = row.spec, self.paths.bundle(row.id), hostfacts.read()
         hostname = spec.hostname or row.id[:12]
         account = users.account(root, command.user(spec, image.defaults))
         what = command.merge(spec, image.defaults, hostname=hostname, home=account.home)
+        targets = [mount.target.rstrip("/") for mount in _all_mounts(spec, image)]
+        program.check(root, what, targets, str(row.key))
         caps = capabilities.resolve(spec.cap_add, spec.cap_drop, host.capabilities)
         rules = self._seccomp(caps)
         etc = tuple(
