@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from runtime import durable
+from runtime import durable, programs
 from runtime.api import (
     AnonymousMount,
     BindMount,
@@ -105,6 +105,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
     def make(self, state: State, row: ContainerRow, image: Image) -> None:
         """The kept part, the volumes' first content, and the bundle: what cannot be run is refused
         now, while an old generation still serves. Repeating it is harmless."""
+        programs.find("conmon")  # missing, it is told now and not after an old generation stopped
         kept = self.paths.container(row.id)
         for folder in (kept, kept / "upper", kept / "work"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o755)
