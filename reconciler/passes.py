@@ -6,11 +6,13 @@ Otherwise the project's lock is taken and the look is taken again, since whoever
 may have changed everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from reconciler.desired import Desired
 from reconciler.plan import Plan
@@ -64,20 +66,23 @@ class Spec:
     def plan(self, runtime: Runtime) -> Plan:
         from reconciler.planning import plan
 
-        return plan(
+        made = plan(
             self.desired,
             runtime.observe(self.desired.query()),
             explicit=self.explicit,
             only=self.only,
             take_over=self.take_over,
         )
+        return _noted(made, self.desired.spec_path, runtime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absence:
-    """Nothing of the project, except its volumes; those named in ``volumes`` go, too."""
+    """Nothing of the project, except its volumes; those named in ``volumes`` go, too.
+    ``folder`` is the one whose spec named the project, "" when somebody named it outright."""
 
     project: str
+    folder: str = ""
     volumes: frozenset[str] = frozenset()
     every_volume: bool = False
 
@@ -90,7 +95,16 @@ class Absence:
 
         observed = runtime.observe(Query(project=self.project))
         volumes = frozenset(observed.volumes) if self.every_volume else self.volumes
-        return plan_down(observed, volumes=volumes)
+        made = plan_down(observed, volumes=volumes, folder=self.folder)
+        return _noted(made, self.folder, runtime) if self.folder else made
+
+
+def _noted(plan: Plan, folder: str, runtime: Runtime) -> Plan:
+    """The plan that also notes which projects were left behind in its folder."""
+    from reconciler import strays
+
+    notes = strays.notes(plan.project, folder, runtime.projects())
+    return msgspec.structs.replace(plan, notes=(*plan.notes, *notes)) if notes else plan
 
 
 class Spectator(Protocol):
@@ -121,15 +135,20 @@ class Finished:
     outcome: "Outcome | None" = None
 
 
+def _nothing() -> None:
+    """The folders are there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """Where a pass keeps its journal and finds the locks; ``lock_timeout`` in seconds,
-    ``command`` is what the journal calls us."""
+    ``command`` is what the journal calls us. ``prepare`` is called before either is made."""
 
     command: str
     journal: Path
     locks: Path
     lock_timeout: float | None = None
+    prepare: Callable[[], None] = _nothing
 
 
 def make_true(
@@ -167,6 +186,7 @@ def _begin(aim: Aim, runtime: Runtime) -> Plan:
 def _locked(project: str, records: Records, spectator: Spectator) -> Iterator[None]:
     from reconciler.records.writer_lock import project_lock
 
+    records.prepare()
     with project_lock(
         records.locks, project, timeout=records.lock_timeout, waiting=spectator.waiting
     ):

@@ -22,6 +22,14 @@ def instance(root: Path | None) -> "Paths":
     return paths.Paths.default() if root is None else paths.Paths.below(root)
 
 
+def prepare(root: Path | None) -> None:
+    """Make the folders of an instance that outlive a boot, as whoever changes something does
+    first. Raises a ``Fault`` when somebody else's files are there."""
+    from runtime.embedded import boot
+
+    boot.prepare(instance(root))
+
+
 def open_runtime(root: Path | None, backend: str = "embedded") -> "Runtime":
     """Open the runtime of an instance; whoever calls closes it. Raises a ``Fault`` when the
     machine cannot carry it."""

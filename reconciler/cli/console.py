@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.arguments import GlobalOptions
-from runtime.backends import instance, open_runtime
+from runtime.backends import instance, open_runtime, prepare
 from runtime.errors import Fault
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def records(options: GlobalOptions, command: str) -> "Records":
         journal=paths.records,
         locks=paths.locks,
         lock_timeout=options.lock_timeout,
+        prepare=partial(prepare, options.root),
     )
 
 

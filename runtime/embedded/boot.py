@@ -13,6 +13,22 @@ from pathlib import Path
 from runtime import durable
 from runtime.embedded.linux import mounts
 from runtime.embedded.paths import Paths
+from runtime.errors import Fault
+
+_MARK = ".trueup"  # lies in `lib` and `run`: they are ours, and may be chmodded and emptied
+
+
+class NotOurs(Fault):
+    """Where an instance wants to keep its things somebody else keeps his."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(
+            f"{folder} cannot be used",
+            why="it holds files that are not trueup's",
+            hint="give --root (TRUEUP_ROOT) a folder of its own, or move those files elsewhere; "
+            "nothing was changed",
+        )
 
 
 def current() -> str:
@@ -29,10 +45,44 @@ def is_current(paths: Paths) -> bool:
 
 
 def prepare(paths: Paths) -> None:
-    """Make the folders that outlive a boot. Idempotent."""
-    for folder in (paths.lib, paths.locks, paths.containers):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make the folders that outlive a boot. Idempotent. Raises ``NotOurs``."""
+    _check_ours(paths)
+    paths.lib.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _mark(paths.lib)
     paths.lib.chmod(0o700)
+    for folder in (paths.locks, paths.containers):
+        folder.mkdir(exist_ok=True, mode=0o700)
+
+
+def _check_ours(paths: Paths) -> None:
+    """Raise ``NotOurs`` when ``lib`` or ``run`` has content and no mark; what instances had
+    before there were marks counts as one. The default instance's names are ours alone."""
+    if not paths.tag:
+        return
+    for folder, old in ((paths.lib, paths.ledger), (paths.run, paths.boot_id)):
+        # Looked for again after content was seen: another process may just have begun.
+        if not _is_marked(folder, old) and _has_content(folder) and not _is_marked(folder, old):
+            raise NotOurs(folder)
+
+
+def _is_marked(folder: Path, old: Path) -> bool:
+    return (folder / _MARK).exists() or old.exists()
+
+
+def _has_content(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        return True
+
+
+def _mark(folder: Path) -> None:
+    """The first entry of a new folder, so whoever is killed later leaves a marked one."""
+    if not (folder / _MARK).exists():
+        (folder / _MARK).touch(mode=0o600)
 
 
 def begin(paths: Paths) -> None:
@@ -40,7 +90,7 @@ def begin(paths: Paths) -> None:
 
     ``run`` is a tmpfs of its own: conmon's exit files must not be lost on a full disk. It is
     private, so that the mounts below it never show up (and stay busy) in the mount namespaces of
-    other services.
+    other services. Raises ``NotOurs``.
     """
     prepare(paths)
     if is_current(paths):
@@ -55,14 +105,24 @@ def _begin_anew(paths: Paths) -> None:
     paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     mounts.mount("tmpfs", str(paths.run), "tmpfs", mounts.MS_NOSUID, "mode=0700")
     mounts.make_private(str(paths.run))
+    _mark(paths.run)
     for folder in (paths.namespaces, paths.bundles, paths.exits, paths.oci):
         folder.mkdir(exist_ok=True, mode=0o700)
     durable.write(paths.boot_id, f"{current()}\n".encode(), sync=False)
 
 
 def empty(paths: Paths) -> None:
-    """Remove ``paths.run``: its mounts first, so that nothing behind one is touched."""
-    remove_tree(paths.run)
+    """Remove ``paths.run``: its mounts first, so that nothing behind one is touched.
+    Raises ``NotOurs``."""
+    _check_ours(paths)
+    for target in _mounted_below(paths.run):
+        mounts.unmount(target)
+    if paths.run.exists():
+        _mark(paths.run)
+        # The mark goes last: whoever is killed before leaves a folder that is known as ours.
+        for name in sorted({*os.listdir(paths.run)} - {_MARK}):
+            _remove(paths.run / name)
+        shutil.rmtree(paths.run)
 
 
 def _mounted_below(folder: Path) -> list[str]:
@@ -80,8 +140,15 @@ def remove_tree(path: Path) -> None:
     """Remove a folder of ours; what is mounted in it is let go, never emptied."""
     for target in _mounted_below(path):
         mounts.unmount(target)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
     with suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def is_mounted(path: Path) -> bool:

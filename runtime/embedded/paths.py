@@ -10,8 +10,29 @@ from pathlib import Path
 
 import msgspec
 
+from runtime.errors import Fault
+
 DEFAULT_LIB = Path("/var/lib/trueup")
 DEFAULT_RUN = Path("/run/trueup")
+
+# Where `lib` and `run` are, or may become, somebody else's (file-hierarchy(7)).
+_SYSTEM = {*map(Path, ("/", "/home", "/root", "/run", "/tmp", "/var", "/var/lib", "/var/local"))}
+_SYSTEM_TREES = (
+    *map(Path, ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys")),
+    *(Path("/usr"), DEFAULT_LIB, DEFAULT_RUN),
+)
+
+
+class UnfitRoot(Fault):
+    """An instance may not have its folders there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        super().__init__(
+            f"{root} cannot be the root of an instance",
+            why=f"{root / 'lib'} and {root / 'run'} are, or may become, somebody else's",
+            hint="give --root (TRUEUP_ROOT) a folder of its own, such as /srv/trueup",
+        )
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -27,10 +48,12 @@ class Paths(msgspec.Struct, frozen=True):
 
     @classmethod
     def below(cls, root: Path) -> "Paths":
-        """The instance whose state lives below ``root``."""
+        """The instance whose state lives below ``root``. Raises ``UnfitRoot``."""
         import hashlib
 
         root = root.resolve()
+        if root in _SYSTEM or any(root.is_relative_to(tree) for tree in _SYSTEM_TREES):
+            raise UnfitRoot(root)
         tag = hashlib.sha256(str(root).encode()).hexdigest()[:6]
         return cls(root / "lib", root / "run", tag)
 

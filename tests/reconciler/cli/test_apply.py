@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.records.writer_lock import project_lock
 from runtime.api import LogLine
+from runtime.backends import instance, prepare
 from runtime.errors import Fault
 from tests.reconciler.cli.conftest import World
 
@@ -143,6 +144,40 @@ def test_a_second_folder_of_the_same_project_is_refused_without_take_over(
     assert world.run("apply", str(other), "--take-over").code == 0
 
 
+def test_down_in_a_second_folder_of_the_same_project_is_refused(
+    world: World, tmp_path: Path
+) -> None:
+    world.run("apply")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "trueup.yaml").write_text(world.spec.read_text())
+    for path in (other, other / "trueup.yaml"):
+        refused = world.run("down", str(path), "--volumes", "all")
+        assert refused.code == 1
+        assert f"project shop is applied from {world.folder}, not from {other}" in refused.err
+        assert "`trueup down --project shop`" in refused.err
+    assert len(world.runtime.containers()) == 2
+    assert list(world.runtime.volumes_made) == [("shop", "data")]
+    assert world.run("down", str(other), "--project", "shop").code == 0
+    assert world.runtime.containers() == ()
+
+
+def test_who_renames_a_project_is_told_of_the_old_one(world: World) -> None:
+    world.run("apply")
+    world.spec.write_text(world.spec.read_text().replace("shop", "store").replace("8080", "81"))
+    told = (
+        "project shop was applied from this folder and is still here; `trueup down --project"
+        " shop` removes it; its volumes are not carried over\n"
+    )
+    for command in ("plan", "status", "down", "apply"):
+        assert told in world.run(command).out, command
+    (world.folder / "old.yaml").write_text("project: shop\ncontainers: {}\n")
+    assert told not in world.run("plan").out
+    (world.folder / "old.yaml").unlink()
+    world.run("down", "--project", "shop")
+    assert told not in world.run("plan").out
+
+
 def test_a_broken_spec_is_64_with_every_problem(world: World) -> None:
     world.spec.write_text("containers:\n  web:\n    imgae: nginx\n    ports: [99999]\n")
     ran = world.run("apply")
@@ -182,6 +217,19 @@ def test_down_keeps_volumes_that_are_not_named(world: World) -> None:
     assert world.run("down").out == "nothing to change\n"
 
 
+def test_volumes_takes_one_word_and_refuses_what_is_no_volume(world: World) -> None:
+    spec = world.spec.read_text().replace("data: {}", "data: {}\n  more: {}\n  rest: {}")
+    world.spec.write_text(spec)
+    world.run("apply")
+    ran = world.run("down", "--volumes", "data,dta", str(world.folder))
+    assert ran.code == 1
+    assert "project shop has no volume dta; its volumes: data, more, rest\n" in ran.err
+    assert len(world.runtime.containers()) == 2
+    assert world.run("down", "--volumes", "data,").code == 64
+    assert world.run("down", "--volumes", "data,more", str(world.folder)).code == 0
+    assert list(world.runtime.volumes_made) == [("shop", "rest")]
+
+
 @pytest.mark.parametrize("damage", ["broken", "gone"])
 def test_down_needs_no_sound_spec(world: World, damage: str) -> None:
     world.run("apply")
@@ -196,9 +244,8 @@ def test_down_needs_no_sound_spec(world: World, damage: str) -> None:
 
 
 def test_who_waits_for_the_lock_is_told_for_whom(world: World) -> None:
-    locks = world.root / "lib" / "locks"
-    locks.mkdir(parents=True)
-    with project_lock(locks, "shop"):
+    prepare(world.root)
+    with project_lock(instance(world.root).locks, "shop"):
         ran = world.run("apply", "--lock-timeout", "0.05")
     assert ran.code == 1
     assert ran.err.startswith("waiting for process ")
