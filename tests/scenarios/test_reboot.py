@@ -184,3 +184,39 @@ def test_data_survives(four: Stage) -> None:
         after.apply()
         eventually(lambda: after.answer(18080, path=FRONT_PAGE) == "visit 2\n")
         is_gone(after)
+
+
+JOBS = """\
+project: chain
+volumes: {starts: {}}
+containers:
+  a:
+    image: $busybox
+    command: [sh, -c, "echo a >> /starts/log; exec sleep 600"]
+    volumes: ["starts:/starts"]
+    restart: always
+    stop_signal: SIGKILL
+  b:
+    image: $busybox
+    command: [sh, -c, "echo b >> /starts/log"]
+    volumes: ["starts:/starts"]
+    restart: on-failure
+  c:
+    image: $busybox
+    command: [sh, -c, "echo c >> /starts/log; exit 3"]
+    volumes: ["starts:/starts"]
+"""
+
+
+def test_what_had_done_its_work_does_not_run_again(stage: Stage) -> None:
+    """Neither before the new boot's files are made nor after, when the bundles are gone."""
+    stage.make(JOBS)
+    eventually(lambda: sorted(starts(stage)) == ["a", "b", "c"])
+    eventually(lambda: stage.containers()["c"]["exit_code"] == 3)
+    with rebooted(stage, stale=False) as after:
+        after.apply("--only", "a")
+        shown = {name: c["exit_code"] for name, c in after.containers().items()}
+        assert (shown["b"], shown["c"]) == (0, 3)
+        after.apply()
+        eventually(lambda: sorted(starts(after)) == ["a", "a", "b", "c", "c"])
+        is_gone(after)
