@@ -340,10 +340,14 @@ class FakeRuntime:
             assert there.phase is not Phase.CREATING, "half made"
             assert there.applied is not None
             if there.phase in RUNNING:
+                self._effect(f"start {there.key.name}@{there.generation}")
+                wanted = tuple(d for d in there.defects if d.kind is not DefectKind.WISH)
+                self.change(id, defects=wanted)
                 return
             self._nobody_else_writes(there, there.applied)
             self._effect(f"start {there.key.name}@{there.generation}")
-            link = tuple(d for d in there.defects if d.kind is not DefectKind.LINK)
+            gone = (DefectKind.LINK, DefectKind.WISH)
+            left = tuple(d for d in there.defects if d.kind not in gone)
             self.change(
                 id,
                 phase=Phase.RUNNING,
@@ -353,7 +357,7 @@ class FakeRuntime:
                 restarts=0,
                 limits=_limits(there.applied),
                 started_at=float(next(self._clock)),
-                defects=link,
+                defects=left,
             )
 
     def _nobody_else_writes(self, one: ObservedContainer, spec: ContainerSpec) -> None:

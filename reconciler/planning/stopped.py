@@ -6,7 +6,7 @@ It decides from how a generation stopped and from the restart policy that it sha
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.api import ObservedContainer, Phase, RestartKind, RestartPolicy
+from runtime.api import DefectKind, ObservedContainer, Phase, RestartKind, RestartPolicy
 
 
 class Fortune(StrEnum):
@@ -31,7 +31,10 @@ class Verdict:
 def judge(container: ObservedContainer, policy: RestartPolicy, *, explicit: bool) -> Verdict:
     """Whether a whole generation shall be started. ``explicit``: somebody said `apply`."""
     if container.phase in RUNNING:
-        return Verdict(fortune=Fortune.RUNS)
+        # Whoever was killed while he stopped it left it running, but not to be restarted.
+        wishes = (defect.cause for defect in container.defects if defect.kind is DefectKind.WISH)
+        why = next(wishes, "")
+        return Verdict(fortune=Fortune.START if why else Fortune.RUNS, why=why)
     if container.held:
         return _unless(explicit, Fortune.HELD, "it was stopped by hand")
     if container.phase is Phase.CREATED:

@@ -30,6 +30,7 @@ class DefectKind(StrEnum):
     LINK = "link"  # a container's namespace or veth: `mend(id)` restores it, the process untouched
     BUNDLE = "bundle"  # its files are gone: only a new generation helps
     MONITOR = "monitor"  # no conmon: runs, but nobody keeps its log or exit code
+    WISH = "wish"  # runs, and shall not: `start` takes that back, the process untouched
 
 
 class Defect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

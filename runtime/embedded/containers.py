@@ -1,6 +1,6 @@
 """Generations and services as they are: from conmon's files, /proc, cgroups and the ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -16,6 +16,7 @@ from runtime.embedded import boot, cgroups
 from runtime.embedded.ledger import ContainerRow, ServiceRow, State
 from runtime.embedded.paths import Paths
 from runtime.embedded.process import state as states
+from runtime.embedded.process.intent import Want
 from runtime.embedded.process.state import ProcessState
 from runtime.embedded.process.supervise import Supervisor
 
@@ -106,12 +107,7 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
             return (Defect(kind=DefectKind.BUNDLE, cause=missing),)
         if process.phase is not Phase.RUNNING:
             return ()
-        if not process.monitor:
-            unwatched = Defect(
-                kind=DefectKind.MONITOR, cause=f"the monitor (conmon) of {row.key.name} is gone"
-            )
-            return (*links, unwatched)
-        return links
+        return (*links, *_of_process(row.key.name, process))
 
     def _missing_files(self, row: ContainerRow) -> str:
         """Which of its files are gone, "" when all are there."""
@@ -123,3 +119,12 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
 
     def _cgroup(self, row: ContainerRow) -> str:
         return cgroups.path_for(self.paths.cgroup, row.key.project, row.id)
+
+
+def _of_process(name: str, process: ProcessState) -> Iterator[Defect]:
+    """What is wrong around a process that runs."""
+    if not process.monitor:
+        yield Defect(kind=DefectKind.MONITOR, cause=f"the monitor (conmon) of {name} is gone")
+    if process.want in (Want.STOP, Want.HELD):
+        cause = "a stop of it was not finished, and it would not come back after its end"
+        yield Defect(kind=DefectKind.WISH, cause=cause)

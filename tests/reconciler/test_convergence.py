@@ -90,6 +90,11 @@ def _damage(kind: DefectKind) -> Drift:
     return lambda runtime, id: runtime.damage(id, kind, f"the {kind} is broken")
 
 
+def _half_stop(runtime: FakeRuntime, id: str) -> None:
+    if runtime.generations[id].phase in RUNNING:
+        runtime.damage(id, DefectKind.WISH, "a stop was not finished")
+
+
 def _limits(runtime: FakeRuntime, id: str) -> None:
     if runtime.generations[id].phase in RUNNING:
         runtime.change(id, limits=Limits(mem_limit=768 << 20, pids_limit=2048))
@@ -115,6 +120,7 @@ DRIFTS: dict[str, Drift] = {
     "lost its files": _damage(DefectKind.BUNDLE),
     "lost its link": _damage(DefectKind.LINK),
     "lost its monitor": _damage(DefectKind.MONITOR),
+    "was half stopped": _half_stop,
     "lost its record": lambda runtime, id: runtime.change(id, applied=None),
     "is not served": _unserve,
     "has no service": _unregister,
@@ -196,6 +202,7 @@ def _wrong(shall: ContainerSpec, real: object, observed: Observed) -> list[str]:
         "served": targets == (real.id,) if runs else set(targets) <= {real.id},
         "link": not any(d.kind in (DefectKind.LINK, DefectKind.BUNDLE) for d in real.defects)
         or not runs,
+        "wish": not runs or all(d.kind is not DefectKind.WISH for d in real.defects),
     }
     return [f"{real.key}: {name}" for name, right in facts.items() if not right]
 

@@ -4,11 +4,12 @@ import random
 
 import pytest
 
+from reconciler.plan import Impact
 from reconciler.planning.stopped import Fortune, judge
-from runtime.api import Phase, RestartKind, RestartPolicy
+from runtime.api import DefectKind, Phase, RestartKind, RestartPolicy
 from tests.fake_runtime import FakeRuntime
 from tests.reconciler.test_convergence import killed
-from tests.reconciler.world import applied, plan_for, shop, show, spec, the
+from tests.reconciler.world import applied, carry_out, plan_for, shop, show, spec, the
 
 NO, ALWAYS = RestartKind.NO, RestartKind.ALWAYS
 FAILURE, UNLESS = RestartKind.ON_FAILURE, RestartKind.UNLESS_STOPPED
@@ -58,6 +59,27 @@ note: web is held: it was stopped by hand; `trueup apply` starts it again
 1 start container web @1: it was stopped by hand
 """
     )
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_an_unfinished_stop_is_taken_back_and_the_process_runs_on(explicit: bool) -> None:
+    desired = shop({"web": spec()})
+    runtime = applied(desired)
+    (before,) = runtime.containers()
+    runtime.damage(before.id, DefectKind.WISH, "a stop of it was not finished")
+    made = plan_for(desired, runtime, explicit=explicit)
+    assert [step.impact for step in made.steps] == [Impact.NONE]
+    assert (
+        show(desired, runtime, explicit=explicit)
+        == """\
+1 start container web @1: a stop of it was not finished
+"""
+    )
+    assert [change.reasons for change in made.changes] == [("a stop of it was not finished",)]
+    carry_out(made, runtime)
+    (after,) = runtime.containers()
+    assert (after.pid, after.defects) == (before.pid, ())
+    assert plan_for(desired, runtime, explicit=explicit).steps == ()
 
 
 def test_used_up_retries_wait_for_people() -> None:
