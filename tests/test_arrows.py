@@ -80,7 +80,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["engine"],
     ],
     "reconciler": [
-        ["release", "spec", "lookup"],
+        ["release", "spec", "lookup", "strays"],
         ["desired"],
         ["compare"],
         ["plan"],

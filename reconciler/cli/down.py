@@ -27,11 +27,12 @@ def arguments(parser: Parser) -> None:
     add("--project", metavar="NAME", help="this project, wherever its spec is (or was)")
     add(
         "--volumes",
-        nargs="+",
+        type=_names,
         action="extend",
         default=[],
         metavar="NAME",
-        help="remove these volumes and all data in them, too; `all` means every one",
+        help="remove this volume and all data in it, too; may be given again, or several with "
+        "commas between them; `all` means every one",
     )
     add("--timeout", type=seconds, metavar="SECONDS", help="begin no further step after so long")
     add("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
@@ -45,6 +46,7 @@ def run(options: Options) -> int:
     with opened(options) as runtime:
         aim = Absence(
             project=options.project or _project(options.path, runtime),
+            folder="" if options.project else _folder(options.path),
             volumes=frozenset(options.volumes) - {EVERY},
             every_volume=EVERY in options.volumes,
         )
@@ -54,6 +56,19 @@ def run(options: Options) -> int:
             aim, runtime, records(options, "down"), onlooker, timeout=options.timeout
         )
         return onlooker.finish(finished, runtime)
+
+
+def _names(text: str) -> list[str]:
+    """``a,b``; for argparse's ``type=``."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ValueError(text)
+    return names
+
+
+def _folder(path: Path) -> str:
+    """The folder that a spec's project is applied from."""
+    return os.path.abspath(path if path.is_dir() else path.parent)
 
 
 def _project(path: Path, runtime: "Runtime") -> str:
@@ -67,7 +82,7 @@ def _project(path: Path, runtime: "Runtime") -> str:
     try:
         return read(path).project.name
     except SpecBroken:
-        folder = os.path.abspath(path if path.is_dir() else path.parent)
+        folder = _folder(path)
         applied = [name for name, place in runtime.projects().items() if place == folder]
         if len(applied) != 1:
             raise

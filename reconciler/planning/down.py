@@ -12,8 +12,11 @@ from runtime.api import Observed, ObservedContainer
 REASON = "the project is taken down"
 
 
-def plan_down(observed: Observed, *, volumes: frozenset[str] = frozenset()) -> Plan:
-    """What leaves nothing of the project but the volumes that are not named."""
+def plan_down(
+    observed: Observed, *, volumes: frozenset[str] = frozenset(), folder: str = ""
+) -> Plan:
+    """What leaves nothing of the project but the volumes that are not named. ``folder`` is
+    where the caller has the project's name from; "" when it was given by itself."""
     leaving = tuple(sorted(observed.containers, key=lambda each: (each.key, each.generation)))
     removed = [("remove", each.id) for each in leaving]
     drafts = [
@@ -33,12 +36,24 @@ def plan_down(observed: Observed, *, volumes: frozenset[str] = frozenset()) -> P
             )
         ),
         notes=tuple(f"volume {name} is kept" for name in sorted(kept)) if drafts else (),
-        problems=tuple(
-            f"project {observed.project} has no volume {name}"
-            for name in sorted(volumes - observed.volumes.keys())
-        ),
+        problems=(*_foreign(observed, folder), *_unknown(observed, volumes)),
         fingerprint=fingerprint(observed),
     )
+
+
+def _foreign(observed: Observed, folder: str) -> Iterator[str]:
+    """A second folder of the same name is refused: what it would remove is another spec's."""
+    if folder and observed.spec_path and folder != observed.spec_path:
+        yield (
+            f"project {observed.project} is applied from {observed.spec_path}, not from"
+            f" {folder}; `trueup down --project {observed.project}` removes it all the same"
+        )
+
+
+def _unknown(observed: Observed, volumes: frozenset[str]) -> Iterator[str]:
+    there = ", ".join(sorted(observed.volumes)) or "none"
+    for name in sorted(volumes - observed.volumes.keys()):
+        yield f"project {observed.project} has no volume {name}; its volumes: {there}"
 
 
 def _volumes(

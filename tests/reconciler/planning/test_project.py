@@ -385,7 +385,7 @@ def test_down_deletes_the_volumes_that_are_named() -> None:
 def test_down_of_a_volume_that_is_not_there() -> None:
     runtime = applied(PAIR)
     end = plan_down(runtime.observe(Query(project="shop")), volumes=frozenset({"dada"}))
-    assert end.problems == ("project shop has no volume dada",)
+    assert end.problems == ("project shop has no volume dada; its volumes: data",)
 
 
 def test_down_of_nothing_is_nothing() -> None:
