@@ -119,7 +119,8 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
                 name = anonymous_name(row.key, mount.target)
                 self.volumes.create(VolumeSpec(project=row.key.project, name=name))
             if isinstance(mount, AnonymousMount | VolumeMount):
-                self._seed(row, mount)
+                name = _volume_name(row.key, mount)
+                self.volumes.seed(row.key.project, name, root, mount.target)
 
     def _mount_root(self, row: ContainerRow, image: Image) -> Path:
         root = self.paths.bundle(row.id) / "rootfs"
@@ -130,22 +131,6 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
             overlay.mount(layers, kept / "upper", kept / "work", root)
             files.check_root(root)
         return root
-
-    def _seed(self, row: ContainerRow, mount: VolumeMount | AnonymousMount) -> None:
-        """A new volume starts with what the image has at its place, as with Docker."""
-        project, name = row.key.project, _volume_name(row.key, mount)
-        if self.volumes.needs_seed(project, name):
-            from runtime.embedded.layers import seed
-
-            record = self.volumes.record(project, name)
-            seed.copy(
-                self.paths.bundle(row.id) / "rootfs",
-                mount.target,
-                self.volumes.data(project, name),
-            )
-            if record is not None:
-                self.volumes.create(record.spec)  # a declared owner or mode outranks the image's
-        self.volumes.mark_seeded(project, name)
 
     # --- starting ---------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
     volumes/<project>/<name>/volume.json   applied, and whether the content was seeded
     volumes/<project>/<name>/data/         what containers mount
+    volumes/.locks/                        whose record or content is being made
 
 Anonymous volumes are named after the container and the path that they are mounted on, so that
 every generation of it finds them again.
@@ -11,6 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -38,6 +40,10 @@ class Volumes:
 
     def create(self, spec: VolumeSpec) -> None:
         """Make the volume; data that is there is kept, owner and mode are set as asked."""
+        with self._changing(spec.project, spec.name):
+            self._create(spec)
+
+    def _create(self, spec: VolumeSpec) -> None:
         folder = self._root / spec.project / spec.name
         data = folder / "data"
         data.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -59,19 +65,36 @@ class Volumes:
             return None
         return msgspec.json.decode(content, type=VolumeRecord)
 
-    def needs_seed(self, project: str, name: str) -> bool:
-        """Whether the image's content shall still be copied in: new, and without data."""
-        record = self.record(project, name)
-        return (
-            record is not None
-            and not record.seeded
-            and not any(os.scandir(self.data(project, name)))
-        )
+    def seed(self, project: str, name: str, rootfs: Path, target: str) -> None:
+        """Copy in what the image (mounted at ``rootfs``) has at ``target``, if the volume is new
+        and without data, as with Docker. Containers that share it wait for the first: after
+        this call the folder is the one that stays."""
+        if not self._is_unseeded(project, name):
+            return
+        with self._changing(project, name):
+            record = self.record(project, name)
+            if record is not None and not record.seeded:
+                self._fill(record.spec, rootfs, target)
+                self._write(VolumeRecord(spec=record.spec, seeded=True))
 
-    def mark_seeded(self, project: str, name: str) -> None:
+    def _is_unseeded(self, project: str, name: str) -> bool:
         record = self.record(project, name)
-        if record is not None and not record.seeded:
-            self._write(VolumeRecord(spec=record.spec, seeded=True))
+        return record is not None and not record.seeded
+
+    def _fill(self, spec: VolumeSpec, rootfs: Path, target: str) -> None:
+        from runtime.embedded.layers import seed
+
+        data = self.data(spec.project, spec.name)
+        if not any(os.scandir(data)):
+            seed.copy(rootfs, target, data)
+            self._create(spec)  # a declared owner or mode outranks the image's
+
+    def _changing(self, project: str, name: str) -> AbstractContextManager[None]:
+        """Be the only one to change this volume's record or folder."""
+        locks = self._root / ".locks"
+        locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Neither name can hold a comma.
+        return durable.lock(locks / f"{project},{name}", what=f"volume {project}/{name}")
 
     def remove(self, project: str, name: str) -> None:
         """Delete the volume with all data in it."""

@@ -94,6 +94,28 @@ def test_a_new_volume_begins_with_what_the_image_has_there(stage: Stage) -> None
     stage.down("--volumes", "all")
 
 
+def test_containers_that_share_a_new_volume_all_see_one_folder(stage: Stage) -> None:
+    """They are made at the same time, and the image has much to copy there."""
+    content = {"data": directory(), **{f"data/{n}": file(f"{n}\n") for n in range(200)}}
+    image = stage.images.publish("much", content, {})
+    one = f"""
+    image: {image}
+    volumes: ["data:/data"]
+    command: [sleep, "1000"]
+    stop_signal: SIGKILL"""
+    names = [f"box{number}" for number in range(6)]
+    stage.make(
+        "project: many\nvolumes: {data: {}}\ncontainers:"
+        + "".join(f"\n  {name}:{one}" for name in names)
+    )
+    pids = stage.pids()
+    assert sorted(pids) == names
+    within(pids["box0"], "touch", "/data/new")
+    for name in names:
+        assert within(pids[name], "cat", "/data/7", "/data/new") == "7\n", name
+    stage.down("--volumes", "all")
+
+
 def test_two_containers_share_a_volume_one_may_only_read(stage: Stage) -> None:
     stage.make("""
 project: shared
