@@ -7,10 +7,10 @@ is not ours are no events: a busy firewall must not keep the loop busy.
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pyroute2.iproute.linux import IPRoute
+from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
 from runtime.embedded.linux.namespaces import exists, inside
 from runtime.embedded.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE
@@ -55,11 +55,12 @@ class Listener:
             close()
 
     def _hear_uplink(self, name: str) -> None:
-        route = IPRoute()
-        route.bind(groups=_RTMGRP_LINK)
-        self._close.append(route.close)
-        self._ours[route.fileno()] = lambda: any(
-            message.get("ifname") == name for message in route.get()
+        # Not by IPRoute: it belongs to the thread that made it, and another one may close us.
+        told, marshal = _heard(NETLINK_ROUTE, _RTMGRP_LINK), MarshalRtnl()
+        self._close.append(told.close)
+        self._ours[told.fileno()] = lambda: any(
+            data is None or any(each.get("ifname") == name for each in marshal.parse(data))
+            for data in list(_said(told))
         )
 
     def _hear(self, told: socket.socket, name: str) -> None:
@@ -77,14 +78,19 @@ def _heard(protocol: int, groups: int) -> socket.socket:
 def _mentioned(told: socket.socket, name: str) -> bool:
     """Whether what was said names our table (each message of nf_tables carries the name, closed
     by a zero byte); with no name, whether anything was said."""
-    mark, found = name.encode() + b"\0" if name else b"", False
+    mark = name.encode() + b"\0" if name else b""
+    return any(data is None or mark in data for data in list(_said(told)))
+
+
+def _said(told: socket.socket) -> Iterator[bytes | None]:
+    """What was said since the last call; None where some of it was lost (ENOBUFS)."""
     while True:
         try:
-            found = mark in told.recv(1 << 16) or found
+            yield told.recv(1 << 16)
         except BlockingIOError:
-            return found
-        except OSError:  # ENOBUFS: some was lost
-            found = True
+            return
+        except OSError:
+            yield None
 
 
 def _inode(path: Path) -> int | None:
