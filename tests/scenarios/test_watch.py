@@ -69,8 +69,8 @@ def watching(stage: Stage) -> Iterator[Watch]:
         watch = Watch(process=process, file=file)
         eventually(lambda: answers(stage, 18080) and watch.follows_files(), 20)
         yield watch
-        assert "Traceback" not in watch.log
-        assert "defect" not in watch.log
+        assert "Traceback" not in watch.log, watch.log
+        assert "defect" not in watch.log, watch.log
 
 
 def answers(stage: Stage, port: int) -> bool:
