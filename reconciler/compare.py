@@ -19,6 +19,7 @@ from runtime.api import (
     Mount,
     ObservedContainer,
     PortSpec,
+    RestartPolicy,
     ServiceSpec,
     TmpfsMount,
     VolumeMount,
@@ -56,7 +57,8 @@ class Difference:
     def text(self) -> str:
         """``memory 512M → 1G (shop.yaml:31)``, ``memory is 768M, set by hand``."""
         if self.cause is Cause.DRIFTED:
-            return f"{self.field} is {self.before}, set by hand"
+            why = f"not {self.after}" if self.after else "set by hand"
+            return f"{self.field} is {self.before}, {why}"
         if self.cause is Cause.UNKNOWN:
             return f"{self.field}: cause unknown, {self.before}"
         if self.cause is Cause.BROKEN:
@@ -99,7 +101,11 @@ def container(
         if name != "image" and getattr(desired, name) != getattr(observed.applied, name)
         for what, before, after, where in _changes(name, observed.applied, desired)
     ]
-    return (*changed, *_drift(desired, observed.applied, observed.limits))
+    return (
+        *changed,
+        *_drift(desired, observed.applied, observed.limits),
+        *_policy(desired, observed.applied, observed.restart),
+    )
 
 
 def service(desired: ServiceSpec, applied: ServiceSpec, *, place: Places) -> tuple[Difference, ...]:
@@ -202,6 +208,15 @@ def _drift(
             continue
         text = shown(name, real)
         yield Difference(field=LABELS.get(name, name), cause=Cause.DRIFTED, before=text)
+
+
+def _policy(
+    desired: ContainerSpec, applied: ContainerSpec, live: RestartPolicy | None
+) -> Iterator[Difference]:
+    """The restart policy at work, when an update was killed before it came to that."""
+    if live is not None and live not in (applied.restart, desired.restart):
+        after = str(applied.restart)
+        yield Difference(field="restart", cause=Cause.DRIFTED, before=str(live), after=after)
 
 
 def _same_limit(name: str, wanted: float | None, real: float | None) -> bool:

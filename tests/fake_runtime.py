@@ -92,7 +92,7 @@ class FakeRuntime:
     def exit(self, id: str, code: int | None) -> None:
         """The process ends with this exit code; None when nobody saw it."""
         phase = Phase.LOST if code is None else Phase.EXITED
-        self.change(id, phase=phase, exit_code=code, pid=None, limits=None)
+        self.change(id, phase=phase, exit_code=code, pid=None, limits=None, restart=None)
 
     def reboot(self, project: str | None = None) -> None:
         """Every process (of one project, to tell them apart) and the host's part are gone."""
@@ -364,6 +364,7 @@ class FakeRuntime:
         for other in self.containers():
             if other.key == one.key and other.id != one.id and other.phase in RUNNING:
                 both = _written(spec) & _written(other.applied or _NO)
+                restart=there.applied.restart,
                 assert not both, f"two generations of {one.key} write to {both}"
 
     def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
@@ -376,8 +377,9 @@ class FakeRuntime:
         with self._verb("update", self._name(id)):
             there = self.generations[id]
             self._effect(f"update {there.key.name}@{there.generation}")
-            live = _limits(spec) if there.phase in RUNNING else None
-            self.change(id, applied=spec, limits=live)
+            self.change(id, applied=spec)
+            if there.phase in RUNNING:
+                self.change(id, limits=_limits(spec), restart=spec.restart)
 
     def mend(self, id: str | None) -> None:
         with self._verb("mend", self._name(id) if id else "host"):
@@ -404,7 +406,7 @@ class FakeRuntime:
                 return
             assert there.phase not in RUNNING, f"{there.key} is removed while it runs"
             self._effect(f"unlink {there.key.name}@{there.generation}")
-            self.change(id, phase=Phase.CREATING, pid=None, limits=None)
+            self.change(id, phase=Phase.CREATING, pid=None, limits=None, restart=None)
             self._effect(f"remove {there.key.name}@{there.generation}")
             del self.generations[id]
             for where, service in self.services_made.items():

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from runtime.api.container import ContainerSpec
+from runtime.api.container import ContainerSpec, RestartPolicy
 from runtime.api.identity import ContainerKey
 from runtime.api.service import NetworkSpec, PortSpec, ServiceSpec
 from runtime.api.volume import VolumeSpec
@@ -86,7 +86,10 @@ class ObservedService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One generation. Times are seconds since the epoch; ``exit_code`` is None while it runs and
-    when it is unknown."""
+    when it is unknown; ``limits`` and ``restart`` are those at work, None when none is.
+
+    ``held`` was stopped by hand, ``stopped`` by us: for a successor, or since it did not start.
+    """
 
     key: ContainerKey
     id: str
@@ -105,6 +108,7 @@ class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     addresses: dict[str, str] = {}
     limits: Limits | None = None
     volumes: tuple[str, ...] = ()
+    restart: RestartPolicy | None = None
     command: tuple[str, ...] = ()
     defects: tuple[Defect, ...] = ()
 

@@ -79,6 +79,7 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
                 for id, address in row.addresses.items()
             },
             limits=limits,
+            restart=process.policy if process.phase in (Phase.RUNNING, Phase.RESTARTING) else None,
             volumes=row.volumes,
             command=row.command,
             defects=self._own_defects(row, process, links),

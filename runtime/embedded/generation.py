@@ -277,18 +277,18 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
     def update(self, state: State, row: ContainerRow, before: ContainerSpec) -> None:
         """Make the fields that change in place as ``row`` says; ``before`` is what was applied.
 
-        What a restart reads (``config.json``) follows, so the next run has the same limits.
+        What a restart reads (wish, ``config.json``) comes first: whoever is killed later, or
+        cannot set a limit, leaves limits that differ, and those are seen.
         """
-        kept = self.paths.container(row.id)
+        kept, wanted = self.paths.container(row.id), _limits(row.spec)
         durable.write(kept / "applied.json", encode(row.spec), sync=False)
-        process = self.supervisor.state(row.id)
-        if process.pid is not None:
-            cgroups.write_limits(self.layout, self.cgroup(row), _limits(row.spec))
         self.supervisor.change(row.id, row.spec.restart)
-        if _limits(row.spec) != _limits(before):
-            root = self.paths.bundle(row.id) / "rootfs"
-            if boot.is_mounted(root):
-                self._write_bundle(state, row, self.store.image(row.image), root)
+        live = cgroups.read_limits(self.layout, self.cgroup(row))
+        root = self.paths.bundle(row.id) / "rootfs"
+        if boot.is_mounted(root) and (wanted != _limits(before) or wanted != live):
+            self._write_bundle(state, row, self.store.image(row.image), root)
+        if self.supervisor.state(row.id).pid is not None:
+            cgroups.write_limits(self.layout, self.cgroup(row), wanted)
 
     # --- ending -----------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from runtime.api import (
     Mount,
     ObservedContainer,
     Phase,
+    RestartKind,
+    RestartPolicy,
     ServiceSpec,
     TmpfsMount,
     VolumeMount,
@@ -120,6 +122,16 @@ def test_live_limits(case: str) -> None:
 def test_what_does_not_run_has_no_live_limits() -> None:
     applied = spec(mem_limit=8 << 20)
     assert texts(applied, observed(applied, None)) == []
+
+
+def test_a_restart_policy_that_no_update_reached() -> None:
+    applied = spec(restart=RestartPolicy(kind=RestartKind.NO))
+    live = RestartPolicy(kind=RestartKind.ON_FAILURE, max_retries=3)
+    real = msgspec.structs.replace(observed(applied), restart=live)
+    assert texts(applied, real) == ["in place: restart is on-failure:3, not no"]
+    assert texts(applied, msgspec.structs.replace(real, restart=applied.restart)) == []
+    # On its way to what is wanted now there is nothing to say of it but the change of the file.
+    assert texts(spec(restart=live), real) == ["in place: restart no → on-failure:3 (shop.yaml:7)"]
 
 
 def test_without_a_record_the_cause_is_unknown() -> None:

@@ -100,6 +100,12 @@ def _limits(runtime: FakeRuntime, id: str) -> None:
         runtime.change(id, limits=Limits(mem_limit=768 << 20, pids_limit=2048))
 
 
+def _policy(runtime: FakeRuntime, id: str) -> None:
+    if runtime.generations[id].phase in RUNNING:
+        policy = RestartPolicy(kind=RestartKind.ON_FAILURE, max_retries=17)
+        runtime.change(id, restart=policy)
+
+
 def _unserve(runtime: FakeRuntime, id: str) -> None:
     where = ("shop", runtime.generations[id].key.name)
     if where in runtime.services_made:
@@ -117,6 +123,7 @@ DRIFTS: dict[str, Drift] = {
     "is lost": lambda runtime, id: runtime.exit(id, None),
     "is held": lambda runtime, id: runtime.stop(id, by_hand=True),
     "has other limits": _limits,
+    "has another policy": _policy,
     "lost its files": _damage(DefectKind.BUNDLE),
     "lost its link": _damage(DefectKind.LINK),
     "lost its monitor": _damage(DefectKind.MONITOR),
@@ -199,6 +206,7 @@ def _wrong(shall: ContainerSpec, real: object, observed: Observed) -> list[str]:
         "image": real.image_id == observed.images[shall.image].id,
         "life": runs or (done and not real.held),
         "limits": real.limits is None or real.limits.mem_limit == shall.mem_limit,
+        "policy": real.restart in (None, shall.restart),
         "served": targets == (real.id,) if runs else set(targets) <= {real.id},
         "link": not any(d.kind in (DefectKind.LINK, DefectKind.BUNDLE) for d in real.defects)
         or not runs,

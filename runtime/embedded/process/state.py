@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.api import Phase
+from runtime.api import Phase, RestartPolicy
 from runtime.embedded.process import intent as intents
 from runtime.embedded.process import outcome as outcomes
 from runtime.embedded.process import restart, run
@@ -21,10 +21,12 @@ _EXIT_FILE = 0.05  # seconds from a death to its exit file, 2 ms as a rule
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     """What a bundle says of its process. ``monitor`` is whether conmon lives, ``want`` what was
-    wished last (None: never launched); times are seconds since the epoch."""
+    wished last (None: never launched), ``policy`` the restart policy at work; times are seconds
+    since the epoch."""
 
     phase: Phase
     want: Want | None = None
+    policy: RestartPolicy | None = None
     pid: int | None = None
     exit_code: int | None = None
     oom_killed: bool = False
@@ -48,6 +50,7 @@ def read(bundle: Path, exits: Path, oci: OciRuntime, id: str) -> ProcessState:
     state = ProcessState(
         phase=Phase.RUNNING,
         want=wish.want,
+        policy=wish.restart,
         pid=last.pid,
         started_at=last.began,
         restarts=run.read_restarts(bundle).count,
