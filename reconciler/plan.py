@@ -77,7 +77,11 @@ class CreateContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class StartContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="start"):
+    """``fallback`` is the generation that was stopped for it and runs again should it not start,
+    "" for none."""
+
     id: str
+    fallback: str = ""
 
 
 class AwaitReady(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="await-ready"):

@@ -334,6 +334,13 @@ class FakeRuntime:
                 )
 
     def start(self, id: str) -> None:
+        try:
+            self._start(id)
+        except Fault:  # whoever could not start it has cleared it away
+            self.change(id, stopped=True)
+            raise
+
+    def _start(self, id: str) -> None:
         with self._verb("start", self._name(id)):
             self._need_host()
             there = self.generations[id]
@@ -354,8 +361,10 @@ class FakeRuntime:
                 pid=1000 + next(self._clock) % 1000,
                 exit_code=None,
                 held=False,
+                stopped=False,
                 restarts=0,
                 limits=_limits(there.applied),
+                restart=there.applied.restart,
                 started_at=float(next(self._clock)),
                 defects=left,
             )
@@ -364,7 +373,6 @@ class FakeRuntime:
         for other in self.containers():
             if other.key == one.key and other.id != one.id and other.phase in RUNNING:
                 both = _written(spec) & _written(other.applied or _NO)
-                restart=there.applied.restart,
                 assert not both, f"two generations of {one.key} write to {both}"
 
     def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
@@ -393,11 +401,14 @@ class FakeRuntime:
     def stop(self, id: str, *, by_hand: bool = False) -> None:
         with self._verb("stop", self._name(id)):
             there = self.generations.get(id)
-            if there is None or there.phase not in RUNNING:
+            if there is None:
+                return
+            if there.phase not in RUNNING:
+                self.change(id, held=by_hand, stopped=not by_hand)
                 return
             self._effect(f"stop {there.key.name}@{there.generation}")
             self.exit(id, 143)
-            self.change(id, held=by_hand)
+            self.change(id, held=by_hand, stopped=not by_hand)
 
     def remove(self, id: str) -> None:
         with self._verb("remove", self._name(id)):

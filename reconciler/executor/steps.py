@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+from reconciler.executor import replacement
 from reconciler.plan import (
     Action,
     AdoptProject,
@@ -56,7 +57,7 @@ def perform(
         case CreateContainer():
             runtime.create(action.key, action.generation, action.spec)
         case StartContainer():
-            runtime.start(action.id)
+            replacement.start(action, runtime)
         case AwaitReady():
             runtime.await_ready(action.id, action.ports, action.timeout)
         case Serve():

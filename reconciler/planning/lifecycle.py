@@ -59,7 +59,7 @@ def steps(fate: Fate, around: Surroundings) -> Iterator[Draft]:
     if (gate := _gate(fate, around)) is not None:
         yield _await(fate, gate)
     for old in fate.olds:
-        yield from _retire(fate, old)
+        yield from _retire(fate, old, around)
 
 
 def arrival(name: str, fates: Iterable[Fate]) -> frozenset[Name]:
@@ -115,20 +115,40 @@ def _mend(fate: Fate) -> Draft:
 
 
 def _start(fate: Fate, around: Surroundings) -> Draft:
-    """It waits for its names, for what it depends on, and for whom it may not meet."""
+    """It waits for its own old generations last of all, where they may not meet."""
+    stops = {("stop", old.id) for old in fate.olds} if fate.stop_first else set()
+    return Draft(
+        name=("start", fate.id),
+        action=StartContainer(id=fate.id, fallback=_fallback(fate, around)),
+        object=label(fate),
+        after=_before_start(fate, around) | stops,
+        reasons=(fate.verdict.why,) if fate.verdict.why else (),
+    )
+
+
+def _before_start(fate: Fate, around: Surroundings) -> frozenset[Name]:
+    """Its names, what it depends on, and whom it may not meet. What stops for it stops after
+    these: none of them can fail any more and leave nobody running."""
     needs: set[Name] = {("create", fate.id), ("update", fate.id), ("register", "services")}
     for dependency in fate.spec.depends_on:
         needs |= arrival(dependency.name, around.fates.get(dependency.name, ()))
-    if fate.stop_first:
-        needs |= {("stop", old.id) for old in fate.olds}
     needs |= {("stop", each.id) for each in around.leaving if _meets(each, fate)}
-    return Draft(
-        name=("start", fate.id),
-        action=StartContainer(id=fate.id),
-        object=label(fate),
-        after=GROUND | needs,
-        reasons=(fate.verdict.why,) if fate.verdict.why else (),
-    )
+    return GROUND | needs
+
+
+def _fallback(fate: Fate, around: Surroundings) -> str:
+    """The generation that answers and is stopped for the new one (or was, by a run before)."""
+    answering = around.served.targets if around.served else ()
+    stopped = (old.id for old in fate.olds if old.id in answering and _makes_way(fate, old))
+    return next(stopped, "")
+
+
+def _makes_way(fate: Fate, old: ObservedContainer) -> bool:
+    if old.held or is_broken(old):
+        return False
+    if old.phase is Phase.EXITED:
+        return old.stopped
+    return old.phase is Phase.LOST or (old.phase in RUNNING and bool(fate.stop_first))
 
 
 def _meets(leaving: ObservedContainer, fate: Fate) -> bool:
@@ -162,7 +182,7 @@ def _await(fate: Fate, ports: tuple[PortSpec, ...]) -> Draft:
     )
 
 
-def _retire(fate: Fate, old: ObservedContainer) -> Iterator[Draft]:
+def _retire(fate: Fate, old: ObservedContainer, around: Surroundings) -> Iterator[Draft]:
     """A generation goes: at once when it never was whole, else after its successor came."""
     if old.phase is Phase.CREATING:
         yield _discard(old)
@@ -173,7 +193,7 @@ def _retire(fate: Fate, old: ObservedContainer) -> Iterator[Draft]:
             name=("stop", old.id),
             action=StopContainer(id=old.id),
             object=label(old),
-            after=GROUND | ({("create", fate.id)} if fate.stop_first else came),
+            after=_before_start(fate, around) if fate.stop_first else GROUND | came,
             reasons=(fate.stop_first,) if fate.stop_first else (),
             impact=Impact.DOWNTIME if fate.stop_first else Impact.RESTART,
         )

@@ -101,14 +101,15 @@ class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     exit_code: int | None = None
     oom_killed: bool = False
     held: bool = False
+    stopped: bool = False
     restarts: int = 0
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
     addresses: dict[str, str] = {}
     limits: Limits | None = None
-    volumes: tuple[str, ...] = ()
     restart: RestartPolicy | None = None
+    volumes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     defects: tuple[Defect, ...] = ()
 

@@ -1,0 +1,41 @@
+"""Starting a generation for which another one was stopped: one of the two runs in the end."""
+
+from reconciler.plan import StartContainer
+from runtime.api import Runtime
+from runtime.errors import Fault
+
+
+class ReplacementFailed(Fault):
+    """A new generation did not start; ``then`` says in words how the one before it stands."""
+
+    def __init__(self, cause: Fault, *, then: str) -> None:
+        self.cause, self.then = cause, then
+        why = f"{cause.why}; {then}" if cause.why else then
+        super().__init__(cause.what, why=why, hint=cause.hint)
+
+
+def start(action: StartContainer, runtime: Runtime) -> None:
+    """Start it, or else its fallback again, to which the service still leads.
+
+    Raises what starting it raises, as `ReplacementFailed` where there is a fallback.
+    """
+    try:
+        runtime.start(action.id)
+    except Exception as error:
+        if not action.fallback:
+            raise
+        then = _return(action, runtime)
+        if isinstance(error, Fault):
+            raise ReplacementFailed(error, then=then) from error
+        raise
+
+
+def _return(action: StartContainer, runtime: Runtime) -> str:
+    """Run the fallback; says what came of it."""
+    try:
+        runtime.stop(action.id)  # the two may not meet; and the stop records that it was tried
+        runtime.start(action.fallback)
+    except Fault as fault:
+        cause = f"{fault.what}: {fault.why}" if fault.why else fault.what
+        return f"the old one stays stopped: {cause}"
+    return "the old one runs again"
