@@ -6,12 +6,10 @@ somebody else's by now): it is emptied before anything is made.
 """
 
 import os
-import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from runtime import durable
-from runtime.embedded.linux import mounts
+from runtime.embedded.linux import files, mounts
 from runtime.embedded.paths import Paths
 from runtime.errors import Fault
 
@@ -121,8 +119,8 @@ def empty(paths: Paths) -> None:
         _mark(paths.run)
         # The mark goes last: whoever is killed before leaves a folder that is known as ours.
         for name in sorted({*os.listdir(paths.run)} - {_MARK}):
-            _remove(paths.run / name)
-        shutil.rmtree(paths.run)
+            files.remove(paths.run / name)
+        files.remove(paths.run)
 
 
 def _mounted_below(folder: Path) -> list[str]:
@@ -140,15 +138,7 @@ def remove_tree(path: Path) -> None:
     """Remove a folder of ours; what is mounted in it is let go, never emptied."""
     for target in _mounted_below(path):
         mounts.unmount(target)
-    _remove(path)
-
-
-def _remove(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    files.remove(path)
 
 
 def is_mounted(path: Path) -> bool:

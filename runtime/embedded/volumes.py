@@ -10,7 +10,6 @@ every generation of it finds them again.
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 
 from runtime import durable
 from runtime.api import ContainerKey, VolumeSpec, encode
+from runtime.embedded.linux import files
 
 
 class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,7 +99,7 @@ class Volumes:
     def remove(self, project: str, name: str) -> None:
         """Delete the volume with all data in it."""
         folder = self._root / project / name
-        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        files.remove(folder)
         if folder.parent.exists() and not any(os.scandir(folder.parent)):
             folder.parent.rmdir()
 

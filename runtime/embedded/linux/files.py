@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from pathlib import Path
 
 from runtime.embedded.linux.libc import check, libc
 
@@ -76,30 +77,54 @@ def remove_tree(folder: int, name: bytes, *, aside: int | None = None) -> None:
     """Remove an entry of ``folder`` and all below it; what is not there is no error.
 
     No recursion and three descriptors at most, however deep the tree: each directory is moved
-    to ``aside`` (else beside the top) before it is emptied. That folder must be ours alone.
+    to ``aside`` (else to the top of the tree) before it is emptied. That folder must be ours
+    alone. A mount in the way is not crossed: ``OSError`` (EBUSY or EXDEV), with a part removed.
     """
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return
     except IsADirectoryError:
-        _remove_directories(folder, name, folder if aside is None else aside)
+        top = _open_unmounted(folder, name)
+        try:
+            _empty(top, top if aside is None else aside)
+        finally:
+            os.close(top)
+        os.rmdir(name, dir_fd=folder)
 
 
-def _remove_directories(folder: int, top: bytes, aside: int) -> None:
-    waiting, moved = [(folder, top)], 0
+def remove(path: Path) -> None:
+    """``remove_tree`` by a path of our own making."""
+    with suppress(FileNotFoundError):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(folder, os.fsencode(path.name))
+        finally:
+            os.close(folder)
+
+
+def _empty(top: int, aside: int) -> None:
+    waiting = [(top, name) for name in _unlink_all_but_directories(top)]
+    # Nobody who can make names in the tree can know this one.
+    prefix, moved = b".%s." % os.urandom(8).hex().encode(), 0
     while waiting:
         place, name = waiting.pop()
-        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+        fd = _open_unmounted(place, name)
         try:
             for below in _unlink_all_but_directories(fd):
                 moved += 1
-                fresh = b".%s.%d.%d" % (top[-200:], os.getpid(), moved)
+                fresh = b"%s%d" % (prefix, moved)
                 os.rename(below, fresh, src_dir_fd=fd, dst_dir_fd=aside)
                 waiting.append((aside, fresh))
         finally:
             os.close(fd)
         os.rmdir(name, dir_fd=place)
+
+
+def _open_unmounted(folder: int, name: bytes) -> int:
+    """Open a directory in ``folder``, but not one that is mounted there (EXDEV)."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    return openat2(folder, name, flags, RESOLVE_NO_XDEV | RESOLVE_BENEATH)
 
 
 def _unlink_all_but_directories(fd: int) -> list[bytes]:

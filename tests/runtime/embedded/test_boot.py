@@ -8,8 +8,9 @@ import pytest
 
 from reconciler.cli.main import main
 from runtime.embedded import boot
-from runtime.embedded.linux import mounts
+from runtime.embedded.linux import files, mounts
 from runtime.embedded.paths import Paths, UnfitRoot
+from tests.runtime.embedded.deep import deep
 
 pytestmark = pytest.mark.root
 
@@ -87,7 +88,7 @@ def test_whoever_is_killed_while_he_empties_leaves_a_marked_folder(
     mounts.unmount(str(paths.run))
     for name in (".trueup", "boot_id", "bundles", "later"):
         (paths.run / name).touch()
-    real = boot._remove
+    real = files.remove
     seen: list[Path] = []
 
     def dying(path: Path) -> None:
@@ -96,7 +97,7 @@ def test_whoever_is_killed_while_he_empties_leaves_a_marked_folder(
         seen.append(path)
         real(path)
 
-    monkeypatch.setattr(boot, "_remove", dying)
+    monkeypatch.setattr("runtime.embedded.linux.files.remove", dying)
     with pytest.raises(KeyboardInterrupt):
         boot.empty(paths)
     monkeypatch.undo()
@@ -111,3 +112,17 @@ def test_whoever_is_killed_while_he_empties_leaves_a_marked_folder(
 def test_a_folder_of_the_system_is_no_root(root: str) -> None:
     with pytest.raises(UnfitRoot, match="cannot be the root"):
         Paths.below(Path(root))
+
+
+# --- removing -------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_removed_however_deep_and_what_is_mounted_in_it_is_not(tmp_path: Path) -> None:
+    kept, precious = tmp_path / "kept", foreign(tmp_path / "theirs")
+    deep(kept / "upper", 1200)
+    (kept / "mounted").mkdir()
+    mounts.bind(str(precious.parent), str(kept / "mounted"))
+    boot.remove_tree(kept)
+    boot.remove_tree(kept)
+    assert os.listdir(tmp_path) == ["theirs"]
+    assert precious.read_text() == "mine"

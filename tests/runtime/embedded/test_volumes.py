@@ -8,6 +8,7 @@ import pytest
 
 from runtime.api import VolumeSpec
 from runtime.embedded.volumes import Volumes
+from tests.runtime.embedded.deep import deep
 
 pytestmark = pytest.mark.root
 
@@ -60,3 +61,15 @@ def test_a_volume_that_a_container_started_with_empty_is_never_filled(
     volumes.seed("shop", "data", rootfs, "/data")
     assert volumes.data("shop", "data").stat().st_ino == before
     assert os.listdir(volumes.data("shop", "data")) == []
+
+
+# --- removing -------------------------------------------------------------------------------------
+
+
+def test_a_volume_is_removed_however_deep_its_data(volumes: Volumes, tmp_path: Path) -> None:
+    volumes.create(DATA)
+    deep(volumes.data("shop", "data") / "x", 1200)
+    volumes.remove("shop", "data")
+    volumes.remove("shop", "data")
+    assert list(volumes.of("shop")) == []
+    assert not (tmp_path / "volumes" / "shop").exists()

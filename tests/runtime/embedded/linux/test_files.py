@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded.linux import files
+from runtime.embedded.linux import files, mounts
 
 pytestmark = pytest.mark.root
 
@@ -69,4 +69,28 @@ def test_a_tree_deeper_than_stack_and_descriptors_is_removed(folder: int, tmp_pa
     (tmp_path / "link").unlink()
     (tmp_path / "other").rmdir()
     files.remove_tree(folder, b"d" * 50)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["tree", "tree/in/it"])
+def test_a_mount_is_not_crossed(folder: int, tmp_path: Path, place: str) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/precious").touch()
+    (tmp_path / place).mkdir(parents=True)
+    mounts.bind(str(tmp_path / "theirs"), str(tmp_path / place))
+    try:
+        with pytest.raises(OSError):
+            files.remove_tree(folder, b"tree")
+        assert (tmp_path / place / "precious").exists()
+    finally:
+        mounts.unmount(str(tmp_path / place))
+    files.remove_tree(folder, b"tree")
+    assert os.listdir(tmp_path) == ["theirs"]
+    assert (tmp_path / "theirs/precious").exists()
+
+
+def test_a_name_that_the_tree_has_already_does_no_harm(folder: int, tmp_path: Path) -> None:
+    for name in ("a/b/c", ".a", ".b", ".tree.1", ".1"):
+        (tmp_path / "tree" / name / "full").mkdir(parents=True)
+    files.remove_tree(folder, b"tree")
     assert os.listdir(tmp_path) == []
