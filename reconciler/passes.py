@@ -118,6 +118,10 @@ class Spectator(Protocol):
         """A run before this one was killed."""
         ...
 
+    def refused(self, plan: Plan) -> None:
+        """Problems of the plan forbid to begin; ``CannotBegin`` follows."""
+        ...
+
     def planned(self, plan: Plan) -> bool:
         """This will be done, unless the answer is False."""
         ...
@@ -164,20 +168,21 @@ def make_true(
     Raises ``CannotBegin`` and ``Locked``, and whatever looking raises; what single steps raise
     is in the outcome.
     """
-    plan = _begin(aim, runtime)
+    plan = _begin(aim, runtime, spectator)
     if plan.converged:
         return Finished(plan=plan)
     with _locked(aim.project, records, spectator):
-        plan = _begin(aim, runtime)
+        plan = _begin(aim, runtime, spectator)
         if plan.converged or not spectator.planned(plan):
             return Finished(plan=plan)
         outcome = _execute(plan, aim, runtime, records, spectator, timeout)
         return Finished(plan=plan, outcome=outcome)
 
 
-def _begin(aim: Aim, runtime: Runtime) -> Plan:
+def _begin(aim: Aim, runtime: Runtime, spectator: Spectator) -> Plan:
     plan = aim.plan(runtime)
     if plan.problems:
+        spectator.refused(plan)
         raise CannotBegin(aim.project, plan.problems)
     return plan
 

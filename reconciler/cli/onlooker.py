@@ -4,6 +4,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from reconciler.cli.defects import keep
 from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEvent
 from reconciler.passes import Finished
@@ -20,11 +22,12 @@ from reconciler.plan import (
     Step,
     Unregister,
 )
-from reconciler.views.outcome import failure, report, verdict, words
+from reconciler.views.outcome import failure, report, words
 from reconciler.views.plan import render
 from reconciler.views.progress import Area, amount
 from reconciler.views.quantities import elapsed
 from reconciler.views.terminal import escape, is_terminal
+from reconciler.views.verdict import verdict
 from runtime.api import Runtime, encode
 from runtime.errors import Fault
 
@@ -60,6 +63,14 @@ class Onlooker:
 
     def resuming(self, told: str) -> None:
         sys.stderr.write(f"{escape(told)}\n")
+
+    def refused(self, plan: Plan) -> None:
+        if self._text:
+            # The problems themselves are the error that follows.
+            sys.stdout.write(render(msgspec.structs.replace(plan, problems=())) + "\n")
+            sys.stdout.flush()
+        else:
+            sys.stdout.write(f"{encode(report(plan, None)).decode()}\n")
 
     def planned(self, plan: Plan) -> bool:
         if self._text:

@@ -138,6 +138,9 @@ class _Onlooker:
     def resuming(self, told: str) -> None:
         self._log.info("resuming", told=told)
 
+    def refused(self, plan: Plan) -> None:
+        """The error that follows is logged."""
+
     def planned(self, plan: Plan) -> bool:
         self._log.info("plan", causes=",".join(self._causes), changes=summary(plan))
         for change in plan.changes:

@@ -50,7 +50,11 @@ def problems(desired: Desired, observed: Observed, names: Collection[str]) -> It
         if _never(image) and (here is None or here.id is None):
             place = desired.place("image", name)
             where = f" ({place})" if place else ""
-            yield f"image {image_label(image)}{where} is not here, and `pull: never` forbids a pull"
+            called = image_label(image)
+            yield (
+                f"image {called}{where} is not here, and `pull: never` forbids a pull;"
+                f" `trueup pull {called}`, or allow it"
+            )
 
 
 def _never(image: ImageSpec) -> bool:

@@ -7,7 +7,6 @@ import msgspec
 from reconciler.executor.walk import Ended, Outcome
 from reconciler.plan import Plan, Step, redacted
 from reconciler.views.faults import describe
-from reconciler.views.quantities import elapsed
 from reconciler.views.terminal import escape
 from runtime.errors import Fault
 
@@ -22,7 +21,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """``done`` and ``skipped`` hold numbers of steps; ``ended`` says why no more were begun,
-    "declined" when somebody did not want the plan."""
+    "declined" when somebody did not want the plan, "refused" when its problems forbid it."""
 
     plan: Plan
     done: tuple[int, ...] = ()
@@ -34,7 +33,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def report(plan: Plan, outcome: Outcome | None) -> Report:
     """The outcome as data, without secret values."""
     if outcome is None:
-        return Report(plan=redacted(plan), ended=Ended.COMPLETE if plan.converged else "declined")
+        return Report(plan=redacted(plan), ended=_not_begun(plan))
     return Report(
         plan=redacted(plan),
         done=tuple(step.number for step in outcome.done),
@@ -42,6 +41,12 @@ def report(plan: Plan, outcome: Outcome | None) -> Report:
         skipped=tuple(step.number for step in outcome.skipped),
         ended=outcome.ended,
     )
+
+
+def _not_begun(plan: Plan) -> str:
+    if plan.problems:
+        return "refused"
+    return Ended.COMPLETE if plan.converged else "declined"
 
 
 def _failure(step: Step, fault: Fault) -> Failure:
@@ -64,23 +69,6 @@ def words(step: Step) -> str:
     """What a step does: ``create container web``, ``lead clients to service web``."""
     tag = str(step.action.__struct_config__.tag).partition("-")[0]
     return f"{_VERBS.get(tag, tag)} {step.object}"
-
-
-def verdict(plan: Plan, outcome: Outcome, seconds: float) -> str:
-    """The last line: what was done of the plan, in how long."""
-    if outcome.succeeded:
-        count = len(plan.changes)
-        made = "1 change" if count == 1 else f"{count} changes"
-        return f"{plan.project}: {made} made in {elapsed(seconds)}"
-    parts = [f"{len(outcome.failed)} failed"] if outcome.failed else []
-    if outcome.skipped:
-        parts.append(f"{len(outcome.skipped)} not begun")
-    why = "" if outcome.ended is Ended.COMPLETE else f"{outcome.ended}: "
-    return f"{plan.project}: {why}{_steps(len(outcome.done))} done, {', '.join(parts)}"
-
-
-def _steps(count: int) -> str:
-    return "1 step" if count == 1 else f"{count} steps"
 
 
 def failure(step: Step, fault: Fault, log: Sequence[str]) -> str:

@@ -106,15 +106,41 @@ def test_a_failed_container_is_told_with_cause_next_step_and_its_last_words(
             world.runtime.faults["start", "db"] = fault
     ran = world.run("apply")
     assert ran.code == 1
-    assert ran.err == (
+    assert _without_times(ran.err) == (
         "start container db failed\n"
         "  db did not start: exit code 1\n"
         "    look into its log\n"
         "  its last words:\n"
         "    | no \\x1b[31mconfig\n"
         "\n"
-        "shop: 0 steps done, 1 failed\n"
+        "shop: 0 of 1 change made in 0.00s\n"
+        "  failed: container db\n"
     )
+
+
+def test_the_verdict_counts_what_the_plan_showed_and_names_what_waits(world: World) -> None:
+    world.runtime.faults["start", "db"] = Fault("db did not start", why="no memory")
+    ran = world.run("apply")
+    assert ran.code == 1
+    assert _without_times(ran.err).endswith(
+        "shop: 4 of 6 changes made in 0.00s\n"
+        "  failed: container db\n"
+        "  not done: container web (waits for container db)\n"
+    )
+
+
+def test_what_forbids_to_begin_is_told_after_the_plan_with_a_next_step(world: World) -> None:
+    world.runtime.foreign_ports[None, 8080, "tcp"] = "nginx[812]"
+    ran = world.run("apply")
+    assert (ran.code, ran.out) == (1, f"{PLAN}\n")
+    assert ran.err == (
+        "shop: nothing was changed\n"
+        "  port 8080/tcp of web (trueup.yaml:10) is held by nginx[812]; stop it, or publish another"
+        " port\n"
+    )
+    report = json.loads(world.run("apply", "--format", "json").out)
+    assert (report["ended"], len(report["plan"]["problems"])) == ("refused", 1)
+    assert world.runtime.effects == []
 
 
 def test_the_outcome_as_json(world: World) -> None:
@@ -272,7 +298,8 @@ def test_after_the_timeout_nothing_new_is_begun(world: World) -> None:
     ran = world.run("apply", "--timeout", "0.1")
     assert ran.code == 1
     assert "timed out" in ran.err
-    assert "not begun" in ran.err
+    assert re.search(r"shop: timed out: \d of 6 changes made in ", ran.err)
+    assert "\n  not done: container db, container web\n" in ran.err
     assert world.run("apply").code == 0
 
 

@@ -100,7 +100,10 @@ def test_a_port_that_somebody_else_has_forbids_to_begin() -> None:
     runtime = FakeRuntime()
     runtime.foreign_ports[None, 8080, "tcp"] = "nginx[812]"
     found = plan_for(shop({"web": spec()}, {"web": ("8080:80",)}), runtime)
-    assert found.problems == ("port 8080/tcp of web (shop.yaml:12) is held by nginx[812]",)
+    assert found.problems == (
+        "port 8080/tcp of web (shop.yaml:12) is held by nginx[812]; stop it, or publish another"
+        " port",
+    )
     assert not found.converged
 
 
@@ -108,7 +111,8 @@ def test_a_port_of_another_project_forbids_to_begin() -> None:
     runtime = applied(shop({"web": spec()}, {"web": ("8080:80",)}, project="blog", path="/b"))
     found = plan_for(shop({"web": spec()}, {"web": ("127.0.0.1:8080:80",)}), runtime)
     assert found.problems == (
-        "port 127.0.0.1:8080/tcp of web (shop.yaml:12) is held by project blog, container web",
+        "port 127.0.0.1:8080/tcp of web (shop.yaml:12) is held by project blog, container web;"
+        " stop it, or publish another port",
     )
 
 
@@ -120,7 +124,10 @@ def test_a_port_that_was_taken_from_us_is_reported() -> None:
     found = plan(PAIR, observed, explicit=True)
     assert (found.problems, found.notes) == (
         (),
-        ("port 8080/tcp of web (shop.yaml:12) is held by nginx[812]",),
+        (
+            "port 8080/tcp of web (shop.yaml:12) is held by nginx[812]; stop it, or publish"
+            " another port",
+        ),
     )
 
 
@@ -212,7 +219,10 @@ def test_an_image_that_nobody_uses_is_not_fetched() -> None:
 
 def test_an_image_that_may_not_be_pulled_forbids_to_begin() -> None:
     found = plan_for(shop({"web": spec()}, pull=PullPolicy.NEVER), FakeRuntime())
-    assert found.problems == ("image nginx:1.27 is not here, and `pull: never` forbids a pull",)
+    assert found.problems == (
+        "image nginx:1.27 is not here, and `pull: never` forbids a pull; `trueup pull nginx:1.27`,"
+        " or allow it",
+    )
 
 
 def test_an_archive_that_was_never_read_in_is_another_image() -> None:

@@ -100,7 +100,7 @@ def test_problems_come_with_the_plan() -> None:
   + image nginx:1.27  not here yet
   + container web
 
-  ! port 8080/tcp of web (shop.yaml:12) is held by nginx[812]
+  ! port 8080/tcp of web (shop.yaml:12) is held by nginx[812]; stop it, or publish another port
 
 3 to create, 0 to change, 0 to replace, 0 to remove
 """
