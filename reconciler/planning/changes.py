@@ -76,16 +76,20 @@ def _service_reasons(
 def _kind(fate: Fate) -> ChangeKind | None:
     if fate.create is not None:
         return ChangeKind.REPLACE if fate.differences else ChangeKind.CREATE
+    if fate.unfinished:
+        return ChangeKind.REPLACE
     touched = fate.starts or fate.updates or fate.mends or fate.olds
     return ChangeKind.CHANGE if touched else None
 
 
 def _reasons(fate: Fate) -> Iterator[str]:
-    yield from (difference.text for difference in fate.differences)
+    yield from (difference.text for difference in (*fate.unfinished, *fate.differences))
     yield from fate.mends
     if fate.keep is not None and fate.starts:
         yield fate.verdict.why
-    if fate.olds and fate.create is None:
+    if fate.unfinished and not fate.starts:
+        yield "the new one runs and does not answer yet"
+    elif fate.olds and fate.create is None and not fate.starts:
         yield "a left-over generation goes"
     if fate.stop_first:
         yield f"the old one stops first: {fate.stop_first}"

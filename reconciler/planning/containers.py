@@ -4,7 +4,7 @@ A generation *fits* when nothing about it needs a new process. Of several genera
 was interrupted) the one that fits and runs stays; a stopped one that fits takes over.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler import compare
@@ -32,6 +32,7 @@ class Fate:
 
     Either ``keep`` stays or ``create`` is the generation to make, or neither: then ``alone`` are
     left as they are. ``olds`` go; ``stop_first`` says why they must stop before ``id`` starts.
+    ``unfinished`` is what sets ``keep`` apart from the old generation whose place it did not get.
     """
 
     key: ContainerKey
@@ -40,6 +41,7 @@ class Fate:
     create: int | None = None
     verdict: Verdict = _NEW
     differences: tuple[Difference, ...] = ()
+    unfinished: tuple[Difference, ...] = ()
     mends: tuple[str, ...] = ()
     olds: tuple[ObservedContainer, ...] = ()
     alone: tuple[ObservedContainer, ...] = ()
@@ -88,6 +90,7 @@ def decide(
     fitting = [each for each in by_worth if not _replaces(differences[each.id])]
     if fitting:
         fate = _stay(key, spec, fitting[0], whole, differences[fitting[0].id], explicit=explicit)
+        fate = _resume(fate, whole, served, differences, explicit=explicit)
     elif by_worth:
         current = by_worth[0]
         generation = observed.last_generation(key) + 1
@@ -120,9 +123,8 @@ def _stay(
     """A generation fits: it stays or takes over, and the others go."""
     others = tuple(each for each in whole if each.id != keep.id)
     verdict = judge(keep, spec.restart, explicit=explicit)
-    if verdict.fortune is Fortune.FAILED and any(o.generation > keep.generation for o in others):
-        # We stopped it ourselves for a successor that is not wanted any more.
-        verdict = Verdict(fortune=Fortune.START, why="its update was taken back")
+    if keep.stopped and any(o.generation > keep.generation for o in others):
+        verdict = replace(verdict, why="its update was taken back")
     waits = verdict.fortune in (Fortune.FAILED, Fortune.HELD)
     left = tuple(each for each in others if waits and each.phase in RUNNING)
     gone = tuple(each for each in others if each not in left)
@@ -138,6 +140,43 @@ def _stay(
         stop_first=_stop_first(gone, spec) if verdict.fortune is Fortune.START else "",
         notes=(*_life_note(key, keep, verdict), *_monitor_note(key, keep)),
     )
+
+
+def _resume(
+    fate: Fate,
+    whole: Sequence[ObservedContainer],
+    served: Sequence[str],
+    differences: Mapping[str, tuple[Difference, ...]],
+    *,
+    explicit: bool,
+) -> Fate:
+    """What becomes of an update that stopped halfway: clients are led to another generation than
+    the one that fits. One that failed is tried again by an explicit apply only, as long as
+    another one answers."""
+    keep = fate.keep
+    old = next((each for each in whole if each.id in served), None)
+    if keep is None or old is None or keep.id in served or keep.held:
+        return fate
+    failure = _failure(keep, old, fate.verdict)
+    if failure and old.phase in RUNNING and not explicit:
+        note = f"the update of {fate.key.name} failed: {failure}; `trueup apply` tries again"
+        return Fate(key=fate.key, spec=fate.spec, alone=tuple(whole), notes=(note,))
+    verdict = fate.verdict
+    if verdict.fortune not in (Fortune.START, Fortune.RUNS):
+        return fate
+    if failure:
+        verdict = replace(verdict, why="the last attempt failed")
+    elif keep.phase is Phase.CREATED:
+        verdict = replace(verdict, why="the last attempt was interrupted")
+    return replace(fate, verdict=verdict, unfinished=differences[old.id])
+
+
+def _failure(keep: ObservedContainer, old: ObservedContainer, verdict: Verdict) -> str:
+    """How a generation failed to take the place of the old one, in words; "" when it did not."""
+    if keep.phase is Phase.CREATED:
+        return "it did not start" if keep.stopped else ""
+    ended = keep.phase is Phase.EXITED and verdict.fortune in (Fortune.START, Fortune.FAILED)
+    return ending(keep) if ended and old.generation < keep.generation else ""
 
 
 def _replace(

@@ -38,7 +38,10 @@ def judge(container: ObservedContainer, policy: RestartPolicy, *, explicit: bool
     if container.held:
         return _unless(explicit, Fortune.HELD, "it was stopped by hand")
     if container.phase is Phase.CREATED:
-        return Verdict(fortune=Fortune.START, why="it was never started")
+        why = "its last start failed" if container.stopped else "it was never started"
+        return Verdict(fortune=Fortune.START, why=why)
+    if container.stopped:
+        return Verdict(fortune=Fortune.START, why="trueup stopped it")
     if container.exit_code == 0 and policy.kind in (RestartKind.NO, RestartKind.ON_FAILURE):
         return Verdict(fortune=Fortune.COMPLETED, why="it ended with exit code 0")
     if policy.kind is RestartKind.NO or _exhausted(container, policy):

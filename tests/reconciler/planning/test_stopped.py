@@ -207,7 +207,7 @@ def test_a_generation_that_was_never_started_takes_over() -> None:
     assert (
         show(NEW, _interrupted(3))
         == """\
-1 start container web @2: it was never started
+1 start container web @2: the last attempt was interrupted
 2 await container web on 80 after 1: port 80 must listen before the old one stops
 3 serve service web by @2 after 2: it leads elsewhere
 4 stop container web @1 !restart after 3
@@ -274,13 +274,13 @@ def test_a_new_generation_that_failed_does_not_take_the_old_one_away() -> None:
     assert (
         show(NEW, runtime, explicit=False)
         == """\
-note: web failed: it ended with exit code 1; `trueup apply` starts it again
+note: the update of web failed: it ended with exit code 1; `trueup apply` tries again
 """
     )
     assert (
         show(NEW, runtime)
         == """\
-1 start container web @2: it ended with exit code 1
+1 start container web @2: the last attempt failed
 2 await container web on 80 after 1: port 80 must listen before the old one stops
 3 serve service web by @2 after 2: it leads elsewhere
 4 stop container web @1 !restart after 3
