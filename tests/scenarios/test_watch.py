@@ -126,6 +126,7 @@ def test_the_last_good_spec_stays_in_force(watched: Stage, damage: str | None) -
         assert watched.pids() == pids
 
 
+@pytest.mark.slow
 def test_what_failed_is_reported_and_left_to_an_apply(watched: Stage) -> None:
     with watching(watched) as watch:
         web = watched.pid("web")
@@ -159,6 +160,7 @@ def test_always_holds_when_the_monitor_died_first(watched: Stage) -> None:
         assert watched.pid("job") == before["job"]
 
 
+@pytest.mark.slow
 def test_a_damaged_host_is_mended_and_no_container_touched(watched: Stage) -> None:
     with watching(watched):
         pids = watched.pids()
