@@ -30,13 +30,15 @@ class Locked(Fault):
 def write(path: Path, content: bytes, *, mode: int = 0o600, sync: bool = True) -> None:
     """Put ``content`` at ``path`` as a whole; a second call with the same content is harmless.
 
-    With ``sync`` the file and its name survive power loss once this returns.
+    ``mode`` is the file's, whatever the umask. With ``sync`` the file and its name survive power
+    loss once this returns.
     Raises ``DiskFull``.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            os.fchmod(fd, mode)
             _write_all(fd, content)
             if sync:
                 os.fdatasync(fd)

@@ -20,6 +20,9 @@ ENVIRONMENT: Mapping[str, str] = {
     "LC_ALL": "C.UTF-8",
 }
 
+# Nor does the caller's umask: the OCI runtime makes mount points that containers' users pass.
+UMASK = 0o022
+
 _PACKAGES = {
     "nft": "nftables",
     "aardvark-dns": "aardvark-dns",
@@ -62,6 +65,7 @@ def run(
             timeout=timeout,
             env=dict(ENVIRONMENT if environment is None else environment),
             cwd=cwd,
+            umask=UMASK,
             check=False,
         )
     except subprocess.TimeoutExpired as late:
@@ -92,6 +96,7 @@ def spawn(
         pass_fds=tuple(pass_fds),
         env=dict(ENVIRONMENT if environment is None else environment),
         cwd=cwd,
+        umask=UMASK,
         start_new_session=new_session,
     )
 

@@ -19,7 +19,18 @@ BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit status; prints every error itself."""
+    """Run one command line and return its exit status; prints every error itself.
+
+    What it makes is for nobody else to read; where others may, that is said where it is made.
+    """
+    before = os.umask(0o077)
+    try:
+        return _main(argv)
+    finally:
+        os.umask(before)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     try:
         status = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

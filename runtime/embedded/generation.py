@@ -107,9 +107,9 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         now, while an old generation still serves. Repeating it is harmless."""
         programs.find("conmon")  # missing, it is told now and not after an old generation stopped
         kept = self.paths.container(row.id)
-        for folder in (kept, kept / "upper", kept / "work"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-        kept.chmod(0o700)
+        for folder, mode in ((kept, 0o700), (kept / "upper", 0o755), (kept / "work", 0o700)):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(mode)  # the upper one's is that of the container's /, whatever our umask
         # The ledger is what counts; this copy is for rebuilding it.
         durable.write(kept / "applied.json", encode(row.spec), sync=False)
         root = self._mount_root(row, image)

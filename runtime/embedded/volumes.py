@@ -46,9 +46,10 @@ class Volumes:
     def _create(self, spec: VolumeSpec) -> None:
         folder = self._root / spec.project / spec.name
         data = folder / "data"
-        data.mkdir(parents=True, exist_ok=True, mode=0o755)
         for parent in (self._root, folder.parent, folder):
+            parent.mkdir(parents=True, exist_ok=True)
             parent.chmod(0o700)
+        _make_data(data)
         if spec.owner is not None:
             os.chown(data, *spec.owner)
         if spec.mode is not None:
@@ -119,6 +120,16 @@ class Volumes:
         content = encode(record)
         if not path.exists() or path.read_bytes() != content:
             durable.write(path, content)
+
+
+def _make_data(data: Path) -> None:
+    """Made beside its place, so that it is never seen with the mode that our umask gives."""
+    if data.exists():
+        return
+    fresh = data.with_name(".data.new")
+    fresh.mkdir(exist_ok=True)
+    fresh.chmod(0o755)
+    fresh.rename(data)
 
 
 def anonymous_name(key: ContainerKey, target: str) -> str:
