@@ -6,6 +6,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,11 @@ from tests.peers import Docker, Podman, removing_cgroups, restoring_network
 COMMAND = Path(sys.executable).with_name("trueup")
 APPLY_SECONDS = 120.0
 HOSTS = "tuh"
+
+
+def pytest_configure() -> None:
+    """A shell that starts this in the background ignores SIGINT for it; Ctrl-C is tested."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.scenarios.stage import Stage, answer, eventually
+from tests.eventually import eventually
+from tests.scenarios.stage import Stage, answer
 
 EXAMPLE = Path(__file__).parents[2] / "examples/pair"
 PAIR = """

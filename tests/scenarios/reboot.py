@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.eventually import eventually
 from tests.hosts import Host
 from tests.inventory import hierarchies
 from tests.scenarios.scene import ending, owned
-from tests.scenarios.stage import Stage, eventually
+from tests.scenarios.stage import Stage
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 

@@ -10,26 +10,18 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import Images, Trueup
+from tests.eventually import eventually
 from tests.hosts import Host, Namespace
 from tests.inventory import Inventory, hierarchies
 
 NOTHING = "nothing to change\n"
-
-
-def eventually(true: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until it comes true; AssertionError when it does not within ``seconds``."""
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, f"it did not come true within {seconds:g} s"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

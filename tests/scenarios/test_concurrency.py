@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import COMMAND
+from tests.eventually import eventually
 from tests.images.recipes import PAGE
 from tests.scenarios.scene import FRONT_PAGE, ending, monitors, owned, processes, residue
-from tests.scenarios.stage import NOTHING, Stage, eventually
+from tests.scenarios.stage import NOTHING, Stage
 
 pytestmark = pytest.mark.root
 

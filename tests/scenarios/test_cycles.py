@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.eventually import eventually
 from tests.scenarios.scene import owned, residue
-from tests.scenarios.stage import Stage, eventually
+from tests.scenarios.stage import Stage
 
 pytestmark = pytest.mark.root
 

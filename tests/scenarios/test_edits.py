@@ -13,7 +13,8 @@ from typing import Self
 
 import pytest
 
-from tests.scenarios.stage import Stage, answer, eventually, kill, limit, status, within
+from tests.eventually import eventually
+from tests.scenarios.stage import Stage, answer, kill, limit, status, within
 
 pytestmark = pytest.mark.root
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from runtime.embedded.paths import Paths
+from tests.eventually import eventually
 from tests.scenarios.pair import PAIR, visit, write
-from tests.scenarios.stage import Stage, eventually, kill, limit, limit_file
+from tests.scenarios.stage import Stage, kill, limit, limit_file
 
 pytestmark = pytest.mark.root
 

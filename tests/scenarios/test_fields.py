@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.stage import Stage, eventually, kill, limit, lives, status, within
+from tests.eventually import eventually
+from tests.scenarios.stage import Stage, kill, limit, lives, status, within
 
 pytestmark = pytest.mark.root
 

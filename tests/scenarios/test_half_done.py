@@ -4,8 +4,9 @@ the next `apply` mends it, the process untouched.
 
 import pytest
 
+from tests.eventually import eventually
 from tests.scenarios.scene import killed
-from tests.scenarios.stage import Stage, eventually, kill, limit_file, lives
+from tests.scenarios.stage import Stage, kill, limit_file, lives
 
 pytestmark = pytest.mark.root
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.eventually import eventually
 from tests.scenarios.scene import FRONT_PAGE, monitors, residue
-from tests.scenarios.stage import Stage, eventually, kill, limit
+from tests.scenarios.stage import Stage, kill, limit
 
 pytestmark = pytest.mark.root
 

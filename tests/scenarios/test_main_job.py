@@ -8,8 +8,9 @@ import pytest
 
 from reconciler.plan import CreateContainer, Plan
 from tests.conftest import Trueup
+from tests.eventually import eventually
 from tests.scenarios.pair import visit, write
-from tests.scenarios.stage import NOTHING, Stage, answer, eventually
+from tests.scenarios.stage import NOTHING, Stage, answer
 
 pytestmark = pytest.mark.root
 

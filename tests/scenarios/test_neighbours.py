@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conftest import Images
+from tests.eventually import eventually
 from tests.hosts import Host, Namespace
 from tests.images.recipes import PAGE
 from tests.peers import Docker, Podman
 from tests.scenarios.scene import FRONT_PAGE, ending, owned
-from tests.scenarios.stage import Stage, answer, eventually, within
+from tests.scenarios.stage import Stage, answer, within
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 

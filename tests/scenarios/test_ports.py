@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Trueup
+from tests.eventually import eventually
 from tests.hosts import Namespace
-from tests.scenarios.stage import Stage, answer, eventually, started, within
+from tests.scenarios.stage import Stage, answer, started, within
 
 pytestmark = pytest.mark.root
 

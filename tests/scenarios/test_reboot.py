@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Images
+from tests.eventually import eventually
 from tests.images.recipes import PAGE
 from tests.scenarios.reboot import mounts, rebooted
 from tests.scenarios.scene import FRONT_PAGE, ending, killed, monitors, owned, processes, residue
-from tests.scenarios.stage import Stage, eventually, kill, lives
+from tests.scenarios.stage import Stage, kill, lives
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.eventually import eventually
 from tests.images import layers, recipes
 from tests.images.layers import directory, file
-from tests.scenarios.stage import Stage, eventually, within
+from tests.scenarios.stage import Stage, within
 
 pytestmark = pytest.mark.root
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import COMMAND
+from tests.eventually import eventually
 from tests.images.recipes import PAGE
 from tests.scenarios.scene import ending, monitors, owned
-from tests.scenarios.stage import Stage, eventually, kill
+from tests.scenarios.stage import Stage, kill
 
 pytestmark = pytest.mark.root
 
@@ -54,7 +55,10 @@ class Watch:
     def follows_files(self) -> bool:
         """Whether a folder is being watched, inotify(7)."""
         infos = Path(f"/proc/{self.process.pid}/fdinfo").iterdir()
-        return any("inotify wd:" in info.read_text() for info in infos)
+        try:
+            return any("inotify wd:" in info.read_text() for info in infos)
+        except FileNotFoundError:  # it was closed meanwhile
+            return False
 
 
 @contextmanager

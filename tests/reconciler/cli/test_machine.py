@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Images, Trueup
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.root
 
@@ -26,13 +27,6 @@ containers:
     ports: ["18080:80"]
     restart: always
 """
-
-
-def eventually(true: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
 
 
 @pytest.fixture

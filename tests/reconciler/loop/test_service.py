@@ -16,6 +16,7 @@ from reconciler.loop.service import Service
 from reconciler.passes import Records
 from reconciler.spec import SpecBroken
 from runtime.errors import Fault
+from tests.eventually import eventually
 from tests.fake_runtime import FakeRuntime
 
 SPEC = "project: shop\ncontainers: {web: {image: 'nginx:1.27', restart: always}}\n"
@@ -45,7 +46,7 @@ class Stage:
         self.machine, self.log = Machine(), io.StringIO()
         self.failure: BaseException | None = None
 
-    def play(self, script: Callable[[], None], interval: float = 60.0) -> str:
+    def play(self, script: Callable[[], object], interval: float = 60.0) -> str:
         """Watch while the script runs, then end by SIGTERM; returns the log."""
         service = Service(
             self.spec,
@@ -62,7 +63,7 @@ class Stage:
             raise self.failure
         return self.log.getvalue()
 
-    def _play(self, script: Callable[[], None]) -> None:
+    def _play(self, script: Callable[[], object]) -> None:
         try:
             eventually(lambda: "watching" in self.log.getvalue())
             script()
@@ -73,13 +74,6 @@ class Stage:
 
     def running(self) -> list[str]:
         return [each.key.name for each in self.machine.containers() if each.phase == "running"]
-
-
-def eventually(true: Callable[[], object], seconds: float = 8.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import resource
 import shutil
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,15 +29,6 @@ APPLETS = (
     "env", "pwd", "date", "kill", "yes", "head", "test", "seq", "usleep", "readlink", "grep",
 )  # fmt: skip
 PROJECT = "boxes"
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 10.0, step: float = 0.005) -> float:
-    """Wait until it is true and return how long that took, in seconds."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < timeout, f"not within {timeout} s"
-        time.sleep(step)
-    return time.monotonic() - started
 
 
 def make_rootfs(path: Path) -> Path:

@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -194,13 +193,6 @@ def resolve(namespace: Path, server: object, name: str, *, timeout: float = 1.0)
         found.append(socket.inet_ntoa(answers[head + 10 : head + 14]))
         answers = answers[head + 14 :]
     return found
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 3.0) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f"not within {timeout} s"
-        time.sleep(0.005)
 
 
 def processes_with(word: str) -> list[int]:

@@ -11,7 +11,8 @@ import pytest
 from runtime.api import Limits
 from runtime.embedded import cgroups
 from runtime.embedded.cgroups import Kind, MemoryInUse, NoController
-from tests.runtime.embedded.boxes import Boxes, eventually, make_boxes
+from tests.eventually import eventually
+from tests.runtime.embedded.boxes import Boxes, make_boxes
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = """25 17 0:22 / /sys/fs/cgroup ro shared:5 - tmpfs tmpfs ro,mode=755

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from runtime.embedded.router.wiring import Link
-from tests.runtime.embedded.lab import Lab, eventually, fetch, processes_with
+from tests.eventually import eventually
+from tests.runtime.embedded.lab import Lab, fetch, processes_with
 from tests.runtime.embedded.wires import network, port, service
 
 pytestmark = [pytest.mark.root, pytest.mark.sweep]

@@ -14,7 +14,8 @@ from runtime.embedded.network import Network
 from runtime.embedded.ports.claims import PortTaken
 from runtime.embedded.router.events import Listener
 from runtime.embedded.router.table import NAME
-from tests.runtime.embedded.lab import Lab, eventually, fetch, processes_with, resolve
+from tests.eventually import eventually
+from tests.runtime.embedded.lab import Lab, fetch, processes_with, resolve
 from tests.runtime.embedded.wires import network, port, service
 
 pytestmark = pytest.mark.root

@@ -12,10 +12,11 @@ import time
 import pytest
 
 from tests.conftest import Images
+from tests.eventually import eventually
 from tests.images.layers import file
 from tests.images.recipes import PAGE
 from tests.scenarios.scene import FRONT_PAGE, ending, killed, monitors, owned, processes, residue
-from tests.scenarios.stage import Stage, eventually
+from tests.scenarios.stage import Stage
 
 pytestmark = pytest.mark.root
 

@@ -18,8 +18,9 @@ from runtime.embedded.ports.claims import (
     holders,
 )
 from runtime.embedded.ports.holder import Holder
+from tests.eventually import eventually
 from tests.hosts import Host
-from tests.runtime.embedded.lab import eventually, processes_with
+from tests.runtime.embedded.lab import processes_with
 from tests.runtime.embedded.wires import port
 
 pytestmark = pytest.mark.root
@@ -153,6 +154,8 @@ def test_a_holder_that_was_never_recorded_is_ended(holder: Holder, tmp_path: Pat
     """Its starter was killed between the start and the record."""
     holder.hold(WEB)
     (tmp_path / "holder.json").unlink()
+    # A program shows its environment a moment after it was started.
+    eventually(lambda: processes_with(str(tmp_path / "holder.json")))
     (stray,) = processes_with(str(tmp_path / "holder.json"))
     assert Holder(tmp_path / "holder.json").hold(WEB) == {}
     assert stray not in processes_with(str(tmp_path / "holder.json"))

@@ -10,7 +10,8 @@ import pytest
 
 from runtime.api import Limits, Phase
 from runtime.embedded.bundle import capabilities, config, filters, seccomp
-from tests.runtime.embedded.boxes import Boxes, eventually
+from tests.eventually import eventually
+from tests.runtime.embedded.boxes import Boxes
 
 pytestmark = pytest.mark.root
 

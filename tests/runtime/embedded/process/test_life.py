@@ -14,7 +14,8 @@ from runtime.embedded.process.conmon import CommandNotFound, CommandNotRunnable
 from runtime.embedded.process.identity import Identity, alive, boot_id, identify, kill, wait
 from runtime.embedded.process.intent import Want
 from runtime.errors import Fault
-from tests.runtime.embedded.boxes import Box, Boxes, always, eventually, make_boxes
+from tests.eventually import eventually
+from tests.runtime.embedded.boxes import Box, Boxes, always, make_boxes
 
 pytestmark = pytest.mark.root
 

@@ -9,7 +9,8 @@ from runtime.api import Phase, RestartKind, RestartPolicy
 from runtime.embedded.process.intent import Want
 from runtime.embedded.process.outcome import NAME, Outcome, read, write
 from runtime.embedded.process.state import ProcessState, remembered
-from tests.runtime.embedded.boxes import Box, Boxes, always, eventually
+from tests.eventually import eventually
+from tests.runtime.embedded.boxes import Box, Boxes, always
 
 pytestmark = pytest.mark.root
 

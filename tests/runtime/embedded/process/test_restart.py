@@ -14,7 +14,8 @@ from runtime.embedded.process.identity import kill
 from runtime.embedded.process.intent import Want, Wish
 from runtime.embedded.process.restart import Leave, Restart, decide
 from runtime.embedded.process.run import read_restarter, read_restarts, read_run
-from tests.runtime.embedded.boxes import Box, Boxes, always, eventually
+from tests.eventually import eventually
+from tests.runtime.embedded.boxes import Box, Boxes, always
 
 NEVER = RestartPolicy()
 ALWAYS = always()

@@ -1,0 +1,14 @@
+"""Waiting for what must come true, instead of sleeping for as long as it might take."""
+
+import time
+from collections.abc import Callable
+
+
+def eventually(true: Callable[[], object], seconds: float = 10.0, *, step: float = 0.005) -> float:
+    """Wait until it is true and return how long that took, in seconds; AssertionError when it
+    does not come true within ``seconds``. It is asked every ``step`` seconds."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < seconds, f"it did not come true within {seconds:g} s"
+        time.sleep(step)
+    return time.monotonic() - started
