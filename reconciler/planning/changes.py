@@ -90,9 +90,14 @@ def _reasons(fate: Fate) -> Iterator[str]:
     if fate.unfinished and not fate.starts:
         yield "the new one runs and does not answer yet"
     elif fate.olds and fate.create is None and not fate.starts:
-        yield "a left-over generation goes"
+        yield _left_over(fate)
     if fate.stop_first:
         yield f"the old one stops first: {fate.stop_first}"
+
+
+def _left_over(fate: Fate) -> str:
+    taken_back = fate.keep and any(o.generation > fate.keep.generation for o in fate.olds)
+    return "its update was taken back" if taken_back else "a left-over generation goes"
 
 
 def _impact(fate: Fate, drafted: Mapping[tuple[str, ...], Draft]) -> Impact:

@@ -70,6 +70,7 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
             exit_code=process.exit_code,
             oom_killed=process.oom_killed,
             held=process.held,
+            stopped=process.stopped,
             restarts=process.restarts,
             created_at=row.created,
             started_at=process.started_at,

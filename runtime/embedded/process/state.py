@@ -39,6 +39,10 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     def held(self) -> bool:
         return self.want is Want.HELD
 
+    @property
+    def stopped(self) -> bool:
+        return self.want is Want.STOP and self.phase is not Phase.RUNNING
+
 
 def read(bundle: Path, exits: Path, oci: OciRuntime, id: str) -> ProcessState:
     """The state of the container with this bundle; ``exits`` has the exit files. 0.2 ms, and up
