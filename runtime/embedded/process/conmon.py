@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from runtime import programs
-from runtime.embedded.process import on_exit, outcome
+from runtime.embedded.process import outcome
 from runtime.embedded.process.identity import Identity, identify
 from runtime.embedded.process.intent import AwkwardPath, Intent
 from runtime.errors import Fault
@@ -100,7 +100,7 @@ def command_line(bundle: Path, intent: Intent) -> list[str]:
 
 
 def _exit_command(bundle: str, intent: Intent) -> list[str]:
-    script = [intent.python, "-I", "-S", on_exit.__file__, bundle, str(intent.incarnation)]
+    script = [intent.python, "-I", "-S", intent.script, bundle, str(intent.incarnation)]
     return ["/bin/sh", "-c", _GUARD, str(Path(intent.log).with_name(outcome.NAME)), *script]
 
 

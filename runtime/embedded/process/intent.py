@@ -36,7 +36,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     ``oci`` is the OCI runtime's program and ``oci_root`` its state directory, ``exits`` the
     directory of exit files, ``log`` the log file and ``log_max`` its size limit in bytes;
-    ``python`` runs the exit command.
+    ``python`` runs the exit command ``script``.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     log_max: int
     cgroup: str
     python: str
+    script: str = ""  # read by nobody once it runs
 
 
 class AwkwardPath(Fault):

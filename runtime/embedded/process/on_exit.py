@@ -1,9 +1,10 @@
 """conmon's exit command: brings a container back as its restart policy says.
 
 It runs after each exit, so it is one file for the standard library only, started as
-``python3 -I -S on_exit.py BUNDLE INCARNATION``; even ``json`` is too dear (6 ms). What it needs
-stands in small files of the bundle: ``wish`` and ``intent`` (see ``intent.py``), ``argv``
-(conmon's command line), ``run`` (who runs), ``restarts`` (how often it came back).
+``python3 -I -S on_exit-HASH.py BUNDLE INCARNATION`` from a copy (see ``supervise._script``) by
+Python 3.10 or newer; even ``json`` is too dear (6 ms). What it needs stands in small files of
+the bundle: ``wish`` and ``intent`` (see ``intent.py``), ``argv`` (conmon's command line),
+``run`` (who runs), ``restarts`` (how often it was brought back, or tried to).
 
 conmon calls it in more cases than an exit: after a failed create, after a delete, and beside a
 running container when conmon itself gives up. So it acts only when the exit file is there, the
@@ -13,6 +14,7 @@ without the container's lock, under a name in ``restarter`` by which a stop can 
 
 import fcntl
 import os
+import select
 import sys
 import time
 
@@ -20,6 +22,7 @@ HEALTHY = 10.0  # seconds; a run this long is no crash loop
 FIRST_DELAY, LONGEST_DELAY = 0.1, 60.0  # seconds
 NOT_STARTED = 128  # the exit code that stands for "it could not be started again"
 POLL = 0.005  # seconds
+CREATE_TIMEOUT, CALL_TIMEOUT = 60.0, 30.0  # seconds for conmon to create, for the OCI runtime
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -176,20 +179,26 @@ class Container:
         write(self.outcome, {**values, "want": "run"})
 
     def run_again(self) -> None:
-        """Start a successor: a new conmon with the old one's command line. Raises ``OSError``."""
+        """Start a successor: a new conmon with the old one's command line. It counts as a restart
+        also when it fails. Raises ``OSError``."""
         intent, bundle = self.intent, self.bundle
+        past = facts(f"{bundle}/restarts")
+        write(f"{bundle}/restarts", {**past, "count": int(past.get("count", 0)) + 1})
         oci = [intent["oci"], "--root", intent["oci_root"]]
         call([*oci, "delete", "--force", intent["id"]])
-        for path in (self.exit_file, f"{bundle}/exit", f"{bundle}/oom", f"{bundle}/pidfile"):
-            remove(path)
+        for name in ("exit", "oom", "pidfile", "conmon.pid"):
+            remove(f"{bundle}/{name}")
+        remove(self.exit_file)
         rotate(intent["log"], int(intent["log_max"]))
-        pid = create(read(f"{bundle}/argv").split("\0")[:-1])
+        try:
+            pid = create(read(f"{bundle}/argv").split("\0")[:-1])
+        except TimeoutError:
+            end_monitor(f"{bundle}/conmon.pid")
+            raise
         started = {"boot": read("/proc/sys/kernel/random/boot_id").strip(), "pid": pid}
         started["start"] = start_time(pid)
         monitor, began = int(read(f"{bundle}/conmon.pid")), file_clock()
         call([*oci, "start", intent["id"]])
-        past = facts(f"{bundle}/restarts")
-        write(f"{bundle}/restarts", {**past, "count": int(past.get("count", 0)) + 1})
         monitored = {"monitor": monitor, "monitor_start": start_time(monitor)}
         write(f"{bundle}/run", {**started, **monitored, "began": began})
         remove(self.outcome)
@@ -205,7 +214,8 @@ def rotate(log: str, most: int) -> None:
 
 
 def create(argv: list[str]) -> int:
-    """Run conmon until the container is created and return its init's pid."""
+    """Run conmon until the container is created and return its init's pid. Raises ``OSError``,
+    and ``TimeoutError`` when there is no answer."""
     ours, theirs = os.pipe()
     try:
         actions = [(os.POSIX_SPAWN_DUP2, theirs, 3)]
@@ -215,10 +225,12 @@ def create(argv: list[str]) -> int:
         os.close(theirs)
     try:
         # One line. Not to the end of the file: conmon keeps its end open for life.
+        if not readable(ours, CREATE_TIMEOUT):
+            raise TimeoutError(argv[0])
         line = os.read(ours, 4096)
     finally:
         os.close(ours)
-    os.waitpid(child, 0)
+        reap(child, CALL_TIMEOUT)
     digits = line.partition(b":")[2].strip(b" }\n")
     if not digits.isdigit():
         raise OSError(line)
@@ -227,8 +239,32 @@ def create(argv: list[str]) -> int:
 
 def call(argv: list[str]) -> None:
     child = os.posix_spawn(argv[0], argv, ENVIRONMENT)
-    if os.waitpid(child, 0)[1]:
+    if reap(child, CALL_TIMEOUT):
         raise OSError(argv)
+
+
+def reap(child: int, timeout: float) -> int:
+    """The status of a child that ended, or was killed since it did not."""
+    fd = os.pidfd_open(child)
+    if not readable(fd, timeout):
+        os.kill(child, 9)
+    os.close(fd)
+    return os.waitpid(child, 0)[1]
+
+
+def readable(fd: int, timeout: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(int(timeout * 1000)))
+
+
+def end_monitor(pid_file: str) -> None:
+    """Kill a conmon that does not come to an end, and with it its OCI runtime, which dies with its
+    parent. Its pid file was written by itself, since we removed the last one's."""
+    try:
+        os.kill(int(read(pid_file)), 9)
+    except (ValueError, ProcessLookupError):
+        pass
 
 
 def restart(container: Container) -> None:

@@ -6,10 +6,12 @@ anything is killed: an exit command that comes later reads it and leaves.
 """
 
 import os
+import re
 import sys
 import time
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -17,9 +19,9 @@ import msgspec
 
 from runtime import durable
 from runtime.api import Phase, RestartPolicy
-from runtime.embedded import cgroups
+from runtime.embedded import boot, cgroups
 from runtime.embedded.paths import Paths
-from runtime.embedded.process import conmon, on_exit, run
+from runtime.embedded.process import conmon, on_exit, run, strays
 from runtime.embedded.process import intent as intents
 from runtime.embedded.process import outcome as outcomes
 from runtime.embedded.process import state as states
@@ -31,6 +33,8 @@ from runtime.embedded.process.state import ProcessState
 
 LOG_MAX = 10 << 20  # bytes
 _EXEC_SEEN = 2.0  # seconds; a program on a slow disk may take longer, then nobody waits
+_PATIENCE = 5.0  # seconds for an exit command to start a container; then it hangs
+_SYSTEM_PYTHON = "/usr/bin/python3"
 _MONITOR_ENDS = 5.0  # seconds for conmon to drain, write the exit file and run the exit command
 
 
@@ -51,7 +55,7 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         """
         bundle = self.paths.bundle(id)
         wish = Wish(want=Want.RUN, restart=policy)
-        with self._locked(id):
+        with self._locked(id, urgent=True):
             last = run.read_run(bundle)
             if last is not None and alive(last.init):
                 intents.write_wish(bundle, wish)
@@ -73,13 +77,14 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         Its exit file stays to be read. One that does not run gets the wish only.
         Raises ``cgroups.Stuck``.
         """
-        bundle = self.paths.bundle(id)
-        with self._locked(id):
+        bundle, want = self.paths.bundle(id), Want.HELD if by_hand else Want.STOP
+        self._wish(bundle, want)  # an exit command that waits for the lock leaves now
+        with self._locked(id, urgent=True):
             intent = intents.read(bundle)
-            self._wish(bundle, Want.HELD if by_hand else Want.STOP)
+            self._wish(bundle, want)
             if intent is not None:
                 self._end(bundle, intent, number, grace)
-            self._keep_outcome(id, Want.HELD if by_hand else Want.STOP)
+            self._keep_outcome(id, want)
 
     def discard(self, id: str, cgroup: str) -> None:
         """Kill what is left of the container and remove every trace of its process; the bundle's
@@ -88,7 +93,8 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         Raises ``cgroups.Stuck``.
         """
         bundle = self.paths.bundle(id)
-        with self._locked(id):
+        self._wish(bundle, Want.STOP)
+        with self._locked(id, urgent=True):
             intent = intents.read(bundle) or self._next_intent(id, cgroup)
             self._clear(bundle, intent)
 
@@ -118,6 +124,7 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
             log_max=self.log_max,
             cgroup=cgroup,
             python=_python(),
+            script=str(_script(self.paths.run)),
         )
 
     def _start(self, bundle: Path, intent: Intent) -> Identity:
@@ -181,7 +188,7 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
             intents.write_wish(bundle, Wish(want=want, restart=wish.restart))
 
     def _end_restarter(self, bundle: Path) -> None:
-        """We hold the lock, so it sleeps or waits for it: it can be killed without harm."""
+        """It sleeps, waits for the lock that we hold, or hangs: it can be killed without harm."""
         waiting = run.read_restarter(bundle)
         if waiting is not None:
             kill(waiting)
@@ -201,27 +208,45 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         launched = run.read_run(bundle) is not None
         # Without a finished start somebody may have died in the midst of a create.
         half_made = not launched or run.read_restarter(bundle) is not None
+        half_made = half_made and self._was_launched(bundle, intent)
         if half_made:
-            _end_strays(bundle, spared=monitors if launched else [])
+            strays.end(bundle, spared=monitors if launched else [])
         cgroups.kill(self.layout, intent.cgroup)
         for monitor in monitors:
             if not wait(monitor, _MONITOR_ENDS):
                 kill(monitor)
                 wait(monitor, _MONITOR_ENDS)
         if half_made:
-            _end_strays(bundle, spared=[])
+            strays.end(bundle, spared=[])
         OciRuntime(program=intent.oci, root=Path(intent.oci_root)).delete(intent.id)
         cgroups.remove(self.layout, intent.cgroup)
         (bundle / "restarter").unlink(missing_ok=True)
 
+    def _was_launched(self, bundle: Path, intent: Intent) -> bool:
+        """Whether anything can ever have worked on the bundle, or on one that is gone."""
+        return (
+            (bundle / "intent").exists()
+            or boot.has_lost_bundle(self.paths, intent.id)
+            or OciRuntime(program=intent.oci, root=Path(intent.oci_root)).knows(intent.id)
+        )
+
     @contextmanager
-    def _locked(self, id: str) -> Iterator[None]:
-        """Hold the container's lock; without a bundle nobody else can."""
+    def _locked(self, id: str, *, urgent: bool = False) -> Iterator[None]:
+        """Hold the container's lock; without a bundle nobody else can. ``urgent``: an exit command
+        that has it for too long is killed, as its OCI runtime hangs. What it had started goes with
+        what else is half made."""
         bundle = self.paths.bundle(id)
         if not bundle.exists():
             yield
             return
-        with durable.lock(bundle / "lock", what=f"container {id[:12]}"):
+        lock, what = bundle / "lock", f"container {id[:12]}"
+        with ExitStack() as held:
+            while True:
+                with suppress(durable.Locked):
+                    held.enter_context(durable.lock(lock, what=what, timeout=_PATIENCE))
+                    break
+                if urgent and _restarts(bundle):
+                    self._end_restarter(bundle)
             yield
 
 
@@ -230,37 +255,6 @@ def _monitors(bundle: Path) -> list[Identity]:
     last = run.read_run(bundle)
     found = {last.conmon if last else None, conmon.monitor_of(bundle)}
     return [monitor for monitor in found if monitor is not None and alive(monitor)]
-
-
-def _end_strays(bundle: Path, spared: list[Identity]) -> None:
-    """Kill what works on the bundle until there is nothing; whoever is killed may just have
-    started another."""
-    while strays := [stray for stray in _strays(bundle) if stray not in spared]:
-        for stray in strays:
-            kill(stray)
-            wait(stray, _MONITOR_ENDS)
-
-
-def _strays(bundle: Path) -> list[Identity]:
-    """Processes that work on this bundle: conmon, or an OCI runtime or exit command whose conmon
-    died, also when the bundle with its pid files is gone."""
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
-                if _works_on(command, os.fsencode(bundle)):
-                    found.append(identify(int(entry.name)))
-    return [process for process in found if process is not None]
-
-
-def _works_on(command: list[bytes], bundle: bytes) -> bool:
-    """Whether the bundle stands where conmon, the OCI runtime or the exit command have it: others
-    may name it, too, and are no business of ours."""
-    if bundle not in command:
-        return False
-    before = command[command.index(bundle) - 1]
-    return before in (b"-b", b"--bundle", os.fsencode(on_exit.__file__))
 
 
 def _executable(init: Identity) -> str:
@@ -289,7 +283,36 @@ def _exec_failure(log: Path) -> str:
     return ""
 
 
+def _restarts(bundle: Path) -> bool:
+    """Whether the container's lock is held by an exit command."""
+    restarter = run.read_restarter(bundle)
+    with suppress(FileNotFoundError, ValueError):
+        holder = int((bundle / "lock").read_text().partition(" ")[0])
+        return restarter is not None and restarter.pid == holder
+    return False
+
+
+def _script(folder: Path) -> Path:
+    """The exit command as a copy in ``folder``, named by its content: an upgrade or a move of
+    trueup must not take it from containers that run."""
+    text, digest = _script_text()
+    copy = folder / f"on_exit-{digest}.py"
+    if not copy.exists():
+        durable.write(copy, text, sync=False)
+    return copy
+
+
+@cache
+def _script_text() -> tuple[bytes, str]:
+    text = Path(on_exit.__file__).read_bytes()
+    return text, f"{zlib.crc32(text):08x}"
+
+
 @cache
 def _python() -> str:
-    """The interpreter itself: through a venv's link it would look for the venv first."""
+    """The interpreter of the exit command: the system's, which outlives an upgrade or a move of
+    ours. Else the one that runs us; through a venv's link it would look for the venv first."""
+    version = re.fullmatch(r"python3\.(\d+)", Path(os.path.realpath(_SYSTEM_PYTHON)).name)
+    if version and int(version[1]) >= 10 and os.access(_SYSTEM_PYTHON, os.X_OK):
+        return _SYSTEM_PYTHON
     return os.path.realpath(sys.executable)

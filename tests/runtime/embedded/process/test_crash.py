@@ -190,7 +190,7 @@ def test_the_exit_command_is_killed(boxes: Boxes, ms: int) -> None:
     kill(init)
     wait(init, 5.0)
     time.sleep(ms / 1000)
-    for pid in pids_with("on_exit.py", str(box.bundle)):
+    for pid in pids_with("on_exit", str(box.bundle)):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     state = msgspec.to_builtins(box.state())
