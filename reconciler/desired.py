@@ -7,9 +7,9 @@ complete reference, those of files by name and project, so that a name means one
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from reconciler.credentials import accesses
 from runtime.api import (
     DEFAULT_PIDS_LIMIT,
     AnonymousMount,
@@ -36,27 +36,15 @@ from runtime.api import (
     VolumeMount,
     VolumeSpec,
 )
-from runtime.errors import Fault
 from runtime.reference import parse
 
 if TYPE_CHECKING:
     from specs.model.container import Container
     from specs.model.image import Image, ImageConfig
     from specs.model.project import Project
-    from specs.model.registry import Registry, SecretSource
 
 _DEFAULT_NETWORK = "default"
 Place = tuple[str, str, str]
-
-
-class SecretMissing(Fault):
-    """A registry's password is not where the spec says."""
-
-    def __init__(self, host: str, why: str) -> None:
-        self.host = host
-        super().__init__(
-            f"the password for {host} is missing", why=why, hint="see `registries:` in the spec"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +98,7 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
     """The loaded project as values of the runtime.
 
     ``environ`` holds the registries' passwords that the spec says are there.
-    Raises ``SecretMissing``, ``BadReference``.
+    Raises ``BadReference``.
     """
     names = {
         name: _image_name(project.name, str(name), image) for name, image in project.images.items()
@@ -136,9 +124,7 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
             for name, each in sorted(project.containers.items())
         },
         containers=containers,
-        registries=tuple(
-            _access(str(host), each, environ) for host, each in sorted(project.registries.items())
-        ),
+        registries=accesses(project, environ),
         in_place=_in_place(),
         places=_places(project, names),
     )
@@ -327,30 +313,6 @@ def _networks(project: "Project") -> dict[str, NetworkSpec]:
         name: NetworkSpec(project=project.name, name=name, subnet=_text(subnet))
         for name, subnet in sorted(declared.items())
     }
-
-
-def _access(host: str, registry: "Registry", environ: Mapping[str, str]) -> RegistryAccess:
-    auth = registry.auth
-    return RegistryAccess(
-        host=host,
-        insecure=registry.insecure,
-        username=str(auth.username) if auth else "",
-        password=_password(host, auth.password, environ) if auth else "",
-    )
-
-
-def _password(host: str, secret: "SecretSource", environ: Mapping[str, str]) -> str:
-    if secret.env is not None:
-        if (value := environ.get(str(secret.env))) is None:
-            raise SecretMissing(host, f"the variable {secret.env} is not set")
-        return value
-    if secret.file is not None:
-        try:
-            return Path(str(secret.file)).read_text(encoding="utf-8").rstrip("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise SecretMissing(host, f"{secret.file}: {reason}") from error
-    return str(secret.value)
 
 
 # --- places -------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["engine"],
     ],
     "reconciler": [
-        ["release", "spec", "lookup", "strays"],
+        ["release", "spec", "lookup", "strays", "credentials"],
         ["desired"],
         ["compare"],
         ["plan"],

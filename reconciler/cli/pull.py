@@ -1,7 +1,9 @@
 """``trueup pull``: an image from a registry."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from reconciler.cli.arguments import GlobalOptions, Parser
 from reconciler.cli.console import opened
@@ -21,6 +23,7 @@ Pull = Callable[[ImageSpec, Sequence[RegistryAccess], Report], str]
 
 class Options(GlobalOptions):
     reference: str
+    spec: Path | None
     quiet: bool
 
 
@@ -28,6 +31,13 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("reference", metavar="NAME[:TAG|@DIGEST]")
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="print the full reference, no progress"
+    )
+    parser.add_argument(
+        "--spec",
+        type=Path,
+        metavar="PATH",
+        help="use what this spec says of the registry under `registries:` (default: the spec in "
+        "this folder, if there is one)",
     )
 
 
@@ -40,8 +50,9 @@ def run(options: Options) -> int:
     )
     if not options.quiet and _has_default_tag(options.reference, reference):
         sys.stdout.write("Using default tag: latest\n")
+    access = _registries(options.spec, reference.host)
     with opened(options) as runtime:
-        id = _pull(runtime.pull, image, quiet=options.quiet)
+        id = _pull(runtime.pull, image, access, quiet=options.quiet)
         digest = _digest(runtime.images(), id, reference)
     if digest and not options.quiet:
         sys.stdout.write(f"Digest: {digest}\n")
@@ -49,12 +60,39 @@ def run(options: Options) -> int:
     return 0
 
 
+def _registries(spec: Path | None, host: str) -> tuple[RegistryAccess, ...]:
+    """What a spec says of that registry; one that merely lies in this folder may say nothing of
+    it, or be broken."""
+    from reconciler.spec import SpecBroken
+    from specs.naming import main_file
+
+    path = spec or Path()
+    if spec is None and not os.path.exists(main_file(os.fspath(path))):
+        return ()
+    try:
+        return _access(path, host)
+    except SpecBroken:
+        if spec is not None:
+            raise
+        sys.stderr.write(
+            "warning: the spec in this folder is broken; its `registries:` are not used\n"
+        )
+        return ()
+
+
+def _access(path: Path, host: str) -> tuple[RegistryAccess, ...]:
+    from reconciler.credentials import accesses
+    from reconciler.spec import read
+
+    return tuple(each for each in accesses(read(path).project) if each.host == host)
+
+
 def _has_default_tag(written: str, reference: Reference) -> bool:
     """Whether the tag was not written but understood."""
     return bool(reference.tag) and not written.endswith(f":{reference.tag}")
 
 
-def _pull(pull: Pull, image: ImageSpec, *, quiet: bool) -> str:
+def _pull(pull: Pull, image: ImageSpec, access: Sequence[RegistryAccess], *, quiet: bool) -> str:
     """Pull with progress on stderr, so that stdout holds only what scripts read."""
     from reconciler.views.progress import Area, amount
 
@@ -63,7 +101,7 @@ def _pull(pull: Pull, image: ImageSpec, *, quiet: bool) -> str:
         def report(progress: Progress) -> None:
             area.doing(progress.what, amount(progress))
 
-        return pull(image, (), _silent if quiet else report)
+        return pull(image, access, _silent if quiet else report)
 
 
 def _silent(_progress: Progress) -> None:

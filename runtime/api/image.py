@@ -57,12 +57,14 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RegistryAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach one registry. Never persisted: it may carry a password."""
+    """How to reach one registry. Never persisted: it may carry a password. ``missing`` says why
+    there is none, and where it was wanted, for when the registry asks for it."""
 
     host: str
     insecure: bool = False
     username: str = ""
     password: str = ""
+    missing: str = ""
 
     def __repr__(self) -> str:
         return f"RegistryAccess(host={self.host!r}, insecure={self.insecure})"

@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from reconciler.desired import Desired, SecretMissing, desire, image_label
+from reconciler.desired import Desired, desire, image_label
 from runtime.api import (
     AnonymousMount,
     ArchiveSource,
@@ -210,7 +210,10 @@ def test_a_password_comes_from_where_the_spec_says(tmp_path: Path, password: str
         ("{file: lab.pw}", "No such file or directory"),
     ],
 )
-def test_a_missing_password_says_what_is_missing(tmp_path: Path, password: str, why: str) -> None:
-    with pytest.raises(SecretMissing) as caught:
-        read(tmp_path, REGISTRY.format(password=password))
-    assert why in str(caught.value)
+def test_a_missing_password_is_told_to_who_asks_for_it(
+    tmp_path: Path, password: str, why: str
+) -> None:
+    (access,) = read(tmp_path, REGISTRY.format(password=password)).registries
+    assert (access.username, access.password) == ("ci", "")
+    assert why in access.missing
+    assert access.missing.endswith("trueup.yaml:2)")

@@ -19,6 +19,7 @@ from runtime.embedded.registry.documents import LARGEST, Descriptor
 from runtime.embedded.registry.faults import (
     AccessDenied,
     NotInRegistry,
+    PasswordMissing,
     RegistryFailed,
     RegistryUnreachable,
     WrongContent,
@@ -191,6 +192,9 @@ class Client:
             self._authorizations[repository] = self._basic()
 
     def _basic(self) -> str:
+        """Raises ``PasswordMissing``."""
+        if self._access.missing:
+            raise PasswordMissing(self._access.host, self._access.missing)
         return auth.basic(self._access.username, self._access.password)
 
     def _token(self, asked: auth.Challenge, repository: str) -> str:

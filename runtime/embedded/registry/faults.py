@@ -36,7 +36,20 @@ class AccessDenied(Fault):
         super().__init__(
             f"no access to {host}/{repository}",
             why=f"{why}, or there is no such repository",
-            hint=f"check the name, and 'auth' under registries: {host}",
+            hint=f"check the name, and `auth` of {host} under `registries:` in the spec"
+            " (`trueup pull` knows only the spec in this folder, or that of --spec PATH)",
+        )
+
+
+class PasswordMissing(Fault):
+    """The registry asks for the password, which is not where the spec says."""
+
+    def __init__(self, host: str, why: str) -> None:
+        self.host = host
+        super().__init__(
+            f"the password for {host} is missing",
+            why=why,
+            hint="set it, or correct `registries:` in the spec",
         )
 
 

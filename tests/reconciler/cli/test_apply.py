@@ -3,13 +3,14 @@
 import json
 import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from reconciler.records.writer_lock import project_lock
-from runtime.api import LogLine
+from runtime.api import ImageSpec, LogLine, RegistryAccess, Report
 from runtime.backends import instance, prepare
 from runtime.errors import Fault
 from tests.reconciler.cli.conftest import World
@@ -321,6 +322,47 @@ def test_pull_ends_with_the_full_reference(world: World) -> None:
     assert ran.out.splitlines()[-1] == "docker.io/library/nginx:latest"
     assert world.run("pull", "-q", "nginx:1.27").out == "docker.io/library/nginx:1.27\n"
     assert world.run("pull", "UPPER").code == 1
+
+
+REGISTRIES = """
+registries:
+  r.lab:
+    insecure: true
+    auth: {username: ci, password: {env: LAB_PW}}
+"""
+
+
+def test_pull_knows_what_a_spec_says_of_the_registry(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[RegistryAccess] = []
+    real = world.runtime.pull
+
+    def pull(image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
+        heard[:] = registries
+        return real(image, registries, report)
+
+    monkeypatch.setattr(world.runtime, "pull", pull)
+    monkeypatch.setenv("LAB_PW", "geheim")
+    lab = RegistryAccess(host="r.lab", insecure=True, username="ci", password="geheim")
+    world.spec.write_text(world.spec.read_text() + REGISTRIES)
+    assert (world.run("pull", "r.lab/web").code, heard) == (0, [lab])
+    assert (world.run("pull", "nginx").code, heard) == (0, [])
+    monkeypatch.chdir(tmp_path)
+    assert (world.run("pull", "r.lab/web").code, heard) == (0, [])
+    assert (world.run("pull", "r.lab/web", "--spec", str(world.spec)).code, heard) == (0, [lab])
+    world.spec.write_text("][")
+    assert world.run("pull", "r.lab/web", "--spec", str(world.spec)).code == 64
+    monkeypatch.chdir(world.folder)
+    ran = world.run("pull", "r.lab/web")
+    assert (ran.code, heard) == (0, [])
+    assert "its `registries:` are not used" in ran.err
+
+
+def test_a_missing_password_hinders_nobody_who_needs_no_registry(world: World) -> None:
+    world.spec.write_text(world.spec.read_text() + REGISTRIES)
+    for command in ("plan", "status", "apply", "down"):
+        assert world.run(command).code in (0, 2), command
 
 
 def test_not_root_is_one_clear_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

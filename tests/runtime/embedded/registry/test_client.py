@@ -14,6 +14,7 @@ from runtime.embedded.registry.documents import BadDocument, Descriptor
 from runtime.embedded.registry.faults import (
     AccessDenied,
     NotInRegistry,
+    PasswordMissing,
     RegistryFailed,
     RegistryUnreachable,
     WrongContent,
@@ -259,6 +260,16 @@ def test_who_has_no_right_password_is_told_what_to_check(server: Server, passwor
     protected(server, Answer(body=BLOB))
     with pytest.raises(AccessDenied, match="auth"):
         fetch_with_password(server, password)
+
+
+def test_a_password_that_is_missing_is_an_error_once_it_is_asked_for(server: Server) -> None:
+    access = RegistryAccess(host=server.host, username="ci", missing="PW is not set (shop.yaml:3)")
+    server.routes[BLOB_PATH] = Answer(body=BLOB)
+    assert b"".join(Client(access).blob(reference(server), descriptor())) == BLOB
+    protected(server, Answer(body=BLOB))
+    with pytest.raises(PasswordMissing, match="is missing: PW is not set"):
+        b"".join(Client(access).blob(reference(server), descriptor()))
+    assert server.authorizations() == []
 
 
 def test_a_redirect_to_another_host_takes_no_password_along(server: Server, other: Server) -> None:
