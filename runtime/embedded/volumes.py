@@ -3,6 +3,7 @@
     volumes/<project>/<name>/volume.json   applied, and whether the content was seeded
     volumes/<project>/<name>/data/         what containers mount
     volumes/.locks/                        whose record or content is being made
+    volumes/.gone/<unique>/                removed, but not all deleted yet
 
 Anonymous volumes are named after the container and the path that they are mounted on, so that
 every generation of it finds them again.
@@ -10,15 +11,29 @@ every generation of it finds them again.
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import msgspec
 
 from runtime import durable
 from runtime.api import ContainerKey, VolumeSpec, encode
-from runtime.embedded.linux import files
+from runtime.embedded.linux import files, mounts
+from runtime.errors import Fault
+
+
+class MountedInVolume(Fault):
+    """Something is mounted in a volume that shall be removed."""
+
+    def __init__(self, volume: str, point: str) -> None:
+        self.volume, self.point = volume, point
+        super().__init__(
+            f"volume {volume} cannot be removed",
+            why=f"something is mounted at {point}",
+            hint=f"umount {shlex.quote(point)}, then run the same command again",
+        )
 
 
 class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,14 +55,17 @@ class Volumes:
 
     def create(self, spec: VolumeSpec) -> None:
         """Make the volume; data that is there is kept, owner and mode are set as asked."""
+        with suppress(OSError, durable.Locked):  # it can wait for the next time
+            self._delete_gone(timeout=0)
         with self._changing(spec.project, spec.name):
             self._create(spec)
 
     def _create(self, spec: VolumeSpec) -> None:
         folder = self._root / spec.project / spec.name
         data = folder / "data"
+        with self._coming_or_going(spec.project):
+            folder.mkdir(parents=True, exist_ok=True)
         for parent in (self._root, folder.parent, folder):
-            parent.mkdir(parents=True, exist_ok=True)
             parent.chmod(0o700)
         _make_data(data)
         if spec.owner is not None:
@@ -92,17 +110,46 @@ class Volumes:
 
     def _changing(self, project: str, name: str) -> AbstractContextManager[None]:
         """Be the only one to change this volume's record or folder."""
+        # Neither name can hold a comma.
+        return self._locked(f"{project},{name}", f"volume {project}/{name}", None)
+
+    def _coming_or_going(self, project: str) -> AbstractContextManager[None]:
+        """Be the only one to make a folder in the project's, or to remove that."""
+        return self._locked(f"{project},", f"the volumes of {project}", None)
+
+    def _locked(self, name: str, what: str, timeout: float | None) -> AbstractContextManager[None]:
         locks = self._root / ".locks"
         locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Neither name can hold a comma.
-        return durable.lock(locks / f"{project},{name}", what=f"volume {project}/{name}")
+        return durable.lock(locks / name, what=what, timeout=timeout)
 
     def remove(self, project: str, name: str) -> None:
-        """Delete the volume with all data in it."""
+        """Delete the volume with all data in it. It goes as a whole: whoever is killed meanwhile
+        leaves it untouched, or gone but for the space on disk. Raises ``MountedInVolume``."""
         folder = self._root / project / name
-        files.remove(folder)
-        if folder.parent.exists() and not any(os.scandir(folder.parent)):
+        with self._changing(project, name):
+            if points := mounts.below(folder):
+                raise MountedInVolume(f"{project}/{name}", points[0])
+            self._set_aside(folder)
+        # Other volumes may be in it, or it is not there.
+        with self._coming_or_going(project), suppress(OSError):
             folder.parent.rmdir()
+        self._delete_gone(timeout=None)
+
+    def _set_aside(self, folder: Path) -> None:
+        gone = self._root / ".gone"
+        gone.mkdir(exist_ok=True, mode=0o700)
+        with suppress(FileNotFoundError):
+            folder.rename(gone / os.urandom(8).hex())
+            durable.sync_folder(folder.parent)
+
+    def _delete_gone(self, *, timeout: float | None) -> None:
+        """Delete what was set aside, by us or by somebody who was killed. Raises ``Locked``."""
+        gone = self._root / ".gone"
+        if not gone.exists() or not os.listdir(gone):
+            return
+        with self._locked(",gone", "the deletion of volumes", timeout):
+            for name in sorted(os.listdir(gone)):
+                files.remove(gone / name)
 
     def of(self, project: str) -> Iterator[VolumeSpec]:
         """The project's volumes, by name."""

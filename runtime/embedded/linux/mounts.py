@@ -1,7 +1,9 @@
-"""Mounting, one call each: mount(2), umount2(2)."""
+"""Mounting, one call each: mount(2), umount2(2); and what is mounted: proc_pid_mountinfo(5)."""
 
 import ctypes
 import os
+import re
+from pathlib import Path
 
 from runtime.embedded.linux.libc import check, libc
 
@@ -41,3 +43,18 @@ def unmount(target: str) -> None:
     status = libc.umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW)
     if status != 0 and ctypes.get_errno() not in (22, 2):  # EINVAL, ENOENT: not mounted
         check(status, f"unmount {target}")
+
+
+def below(folder: Path) -> list[str]:
+    """Mount points at and below ``folder``, the latest first. Links above it are followed, as
+    the kernel knows real names only; ``folder`` itself is not."""
+    real = os.path.join(os.path.realpath(folder.parent), folder.name)
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    points = [unescape(line.split(b" ")[4]) for line in lines]
+    return [point for point in reversed(points) if point == real or point.startswith(f"{real}/")]
+
+
+def unescape(field: bytes) -> str:
+    """A path as mountinfo writes it: space, tab, line feed and backslash as octal numbers."""
+    plain = re.sub(rb"\\([0-3][0-7]{2})", lambda found: bytes((int(found[1], 8),)), field)
+    return os.fsdecode(plain)

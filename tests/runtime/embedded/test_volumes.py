@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runtime.api import VolumeSpec
-from runtime.embedded.volumes import Volumes
+from runtime.embedded.linux import files, mounts
+from runtime.embedded.volumes import MountedInVolume, Volumes
 from tests.runtime.embedded.deep import deep
 
 pytestmark = pytest.mark.root
@@ -73,3 +74,60 @@ def test_a_volume_is_removed_however_deep_its_data(volumes: Volumes, tmp_path: P
     volumes.remove("shop", "data")
     assert list(volumes.of("shop")) == []
     assert not (tmp_path / "volumes" / "shop").exists()
+
+
+def test_whoever_is_killed_while_he_removes_a_volume_leaves_none(
+    volumes: Volumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of its data must never be taken for the volume."""
+
+    def dies(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    volumes.create(DATA)
+    (volumes.data("shop", "data") / "mine").touch()
+    monkeypatch.setattr(files, "remove", dies)
+    with pytest.raises(KeyboardInterrupt):
+        volumes.remove("shop", "data")
+    monkeypatch.undo()
+    assert volumes.record("shop", "data") is None
+    assert not volumes.data("shop", "data").exists()
+    assert len(list((tmp_path / "volumes" / ".gone").rglob("mine"))) == 1
+    volumes.create(DATA)
+    assert os.listdir(volumes.data("shop", "data")) == []
+    assert os.listdir(tmp_path / "volumes" / ".gone") == []
+
+
+@pytest.mark.parametrize("place", ["", "data", "data/a b\\\t\u00fc"])
+def test_a_volume_with_a_mount_in_it_is_kept(volumes: Volumes, tmp_path: Path, place: str) -> None:
+    volumes.create(DATA)
+    point = volumes.data("shop", "data").parent / place
+    point.mkdir(exist_ok=True)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "precious").touch()
+    mounts.bind(str(theirs), str(point))
+    try:
+        with pytest.raises(MountedInVolume) as raised:
+            volumes.remove("shop", "data")
+        assert raised.value.point == str(point)
+    finally:
+        mounts.unmount(str(point))
+    assert volumes.record("shop", "data") is not None
+    volumes.remove("shop", "data")
+    assert volumes.record("shop", "data") is None
+    assert (theirs / "precious").exists()
+
+
+def test_volumes_are_removed_and_made_at_the_same_time(volumes: Volumes) -> None:
+    """The project's folder comes and goes with its last volume."""
+
+    def again(number: int) -> None:
+        for _ in range(20):
+            volumes.create(VolumeSpec(project="shop", name=f"v{number}"))
+            (volumes.data("shop", f"v{number}") / "file").touch()
+            volumes.remove("shop", f"v{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(again, range(4)))
+    assert list(volumes.of("shop")) == []
