@@ -129,7 +129,12 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
             kept = self.paths.container(row.id)
             layers = self.store.layers(image.id)
             overlay.mount(layers, kept / "upper", kept / "work", root)
+        try:
+            # Also one that stood already: whoever mounted it may have been killed before this.
             files.check_root(root)
+        except files.HostileRoot:
+            overlay.unmount(root)
+            raise
         return root
 
     # --- starting ---------------------------------------------------------------------------
