@@ -142,6 +142,8 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
     def start(self, state: State, row: ContainerRow) -> None:
         """Make it run, from whatever is there."""
         image = self.store.image(row.image)
+        if boot.has_lost_bundle(self.paths, row.id):
+            self.supervisor.discard(row.id, self.cgroup(row))  # what works on the lost one
         root = self._mount_root(row, image)
         if not (self.paths.bundle(row.id) / "config.json").exists():  # after a reboot
             self._write_bundle(state, row, image, root)
