@@ -21,6 +21,8 @@ from runtime.embedded.linux import pidfd
 from runtime.errors import Fault
 
 CPU_PERIOD = 100_000  # microseconds, the kernel's default
+SWAP_FACTOR = 2  # as much swap as memory, as with Docker; OCI and v1 count both together
+_SWAP_V1, _SWAP_V2 = "memory.memsw.limit_in_bytes", "memory.swap.max"
 _V1_UNLIMITED = 1 << 62  # bytes; the kernel shows 2**63 rounded down to a page
 
 # Where it matters whose group a monitor is in: systemd and a login session kill by these, and
@@ -179,6 +181,17 @@ def write_limits(where: Layout, path: str, limits: Limits) -> None:
         _write_cpus(where, path, limits.cpus)
 
 
+def counts_swap(where: Layout) -> bool:
+    """Whether this kernel can bound swap: CONFIG_MEMCG_SWAP, and not swapaccount=0."""
+    try:
+        root = where.folder("memory", "")
+    except NoController:
+        return False
+    if where.kind is Kind.V2:  # a limit is never in the root's own folder
+        return any(root.glob(f"*/{_SWAP_V2}"))
+    return (root / _SWAP_V1).exists()
+
+
 def _limits_v1(where: Layout, path: str) -> Limits:
     memory = int(_get(where.folder("memory", path) / "memory.limit_in_bytes"))
     quota = int(_get(where.folder("cpu", path) / "cpu.cfs_quota_us"))
@@ -205,14 +218,33 @@ def _write_memory(where: Layout, path: str, limit: int | None) -> None:
         # A v2 kernel kills instead of refusing: look first at what it could not take back.
         if limit is not None and (used := _unreclaimable(folder)) > limit:
             raise MemoryInUse(limit, used)
-        _put(folder / "memory.max", "max" if limit is None else str(limit))
+        for name in ("memory.max", _SWAP_V2):
+            if (folder / name).exists():
+                _put(folder / name, "max" if limit is None else str(limit))
         return
     try:
-        _put(folder / "memory.limit_in_bytes", "-1" if limit is None else str(limit))
+        _write_memory_v1(folder, limit)
     except OSError as error:
         if error.errno != errno.EBUSY or limit is None:
             raise
         raise MemoryInUse(limit, int(_get(folder / "memory.usage_in_bytes"))) from error
+
+
+def _write_memory_v1(folder: Path, limit: int | None) -> None:
+    """Memory, and memory with swap together, which the kernel never lets be the smaller one."""
+    before = _get(folder / "memory.limit_in_bytes")
+    grows = limit is None or limit > int(before)
+    memory = [("memory.limit_in_bytes", "-1" if limit is None else str(limit))]
+    swap = [(_SWAP_V1, "-1" if limit is None else str(SWAP_FACTOR * limit))]
+    if not (folder / _SWAP_V1).exists():
+        swap = []
+    try:
+        for name, value in (*swap, *memory) if grows else (*memory, *swap):
+            _put(folder / name, value)
+    except OSError:
+        if not grows:
+            _put(folder / "memory.limit_in_bytes", before)
+        raise
 
 
 def _unreclaimable(folder: Path) -> int:

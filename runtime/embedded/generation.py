@@ -211,6 +211,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
                 rlimits=config.default_rlimits(host.hard_limits),
                 oom_score_adj=max(0, host.oom_score_adj),
                 cgroup_namespace=self.layout.kind is cgroups.Kind.V2,
+                swap_factor=cgroups.SWAP_FACTOR if cgroups.counts_swap(self.layout) else None,
                 annotations=filters.annotations(rules, self.paths.run / "seccomp"),
             )
         )

@@ -86,7 +86,9 @@ class BundleInput(msgspec.Struct, frozen=True, kw_only=True):
 
     ``capabilities`` are ``CAP_`` names; ``cgroups_path`` is relative to each hierarchy's root
     and has no leading slash; ``netns`` is the path where the network namespace is bound;
-    ``cgroup_namespace`` is for v2 hosts: on v1 it would only hide the paths.
+    ``cgroup_namespace`` is for v2 hosts: on v1 it would only hide the paths; ``swap_factor`` is the
+    limit of memory and swap together as a multiple of that of memory, None where the kernel
+    counts no swap.
     """
 
     id: str
@@ -108,6 +110,7 @@ class BundleInput(msgspec.Struct, frozen=True, kw_only=True):
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int = 0
     cgroup_namespace: bool = False
+    swap_factor: int | None = None
     annotations: dict[str, str] = {}
 
 
@@ -172,7 +175,7 @@ def _linux(wanted: BundleInput) -> dict[str, Any]:
             *([{"type": "cgroup"}] if wanted.cgroup_namespace else ()),
         ],
         "cgroupsPath": f"/{wanted.cgroups_path}",
-        "resources": _resources(wanted.limits),
+        "resources": _resources(wanted.limits, wanted.swap_factor),
         "sysctl": _SYSCTLS,
         "seccomp": wanted.seccomp,
         "maskedPaths": list(MASKED),
@@ -180,10 +183,11 @@ def _linux(wanted: BundleInput) -> dict[str, Any]:
     }
 
 
-def _resources(limits: Limits) -> dict[str, Any]:
+def _resources(limits: Limits, swap_factor: int | None) -> dict[str, Any]:
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}, *_devices()]}
     if limits.mem_limit is not None:
-        resources["memory"] = {"limit": limits.mem_limit}
+        swap = {} if swap_factor is None else {"swap": swap_factor * limits.mem_limit}
+        resources["memory"] = {"limit": limits.mem_limit, **swap}
     if limits.cpus is not None:
         resources["cpu"] = {"quota": round(limits.cpus * CPU_PERIOD), "period": CPU_PERIOD}
     if limits.pids_limit is not None:

@@ -76,6 +76,19 @@ def test_limits_of_v2(v2: cgroups.Layout) -> None:
     assert cgroups.read_limits(v2, "gone") is None
 
 
+def test_swap_of_v2_is_as_much_as_memory(v2: cgroups.Layout) -> None:
+    swap = v2.hierarchies[0].root / "g/memory.swap.max"
+    assert not cgroups.counts_swap(v2)
+    cgroups.write_limits(v2, "g", Limits(mem_limit=4_000_000, pids_limit=2048))
+    assert not swap.exists()
+    swap.write_text("max\n")
+    assert cgroups.counts_swap(v2)
+    cgroups.write_limits(v2, "g", Limits(mem_limit=5_000_000, pids_limit=2048))
+    assert swap.read_text() == "5000000"
+    cgroups.write_limits(v2, "g", Limits(pids_limit=2048))
+    assert swap.read_text().startswith("max")
+
+
 def test_v2_is_asked_before_it_kills(v2: cgroups.Layout) -> None:
     with pytest.raises(MemoryInUse, match="2000000") as caught:
         cgroups.write_limits(v2, "g", Limits(mem_limit=1_500_000, pids_limit=2048))
@@ -108,6 +121,35 @@ def test_limits_change_in_place(boxes: Boxes) -> None:
     ):
         cgroups.write_limits(layout, box.cgroup, wanted)
         assert cgroups.read_limits(layout, box.cgroup) == wanted
+    assert box.state().pid == init.pid
+
+
+def swap_limit(layout: cgroups.Layout, path: str) -> int | None:
+    """Of memory and swap together, in MiB; None is no limit."""
+    folder = layout.folder("memory", path)
+    if layout.kind is Kind.V2:
+        memory, swap = (folder / name for name in ("memory.max", "memory.swap.max"))
+        texts = memory.read_text().strip(), swap.read_text().strip()
+        return None if "max" in texts else sum(map(int, texts)) >> 20
+    limit = int((folder / "memory.memsw.limit_in_bytes").read_text())
+    return None if limit >= 1 << 62 else limit >> 20
+
+
+@pytest.mark.root
+def test_swap_is_bound_with_memory_and_follows_it_in_place(boxes: Boxes) -> None:
+    """Docker's default, as much swap as memory; without it mem_limit binds nothing but what is
+    not swapped out."""
+    layout = boxes.supervisor.layout
+    assert cgroups.counts_swap(layout)
+    factor = cgroups.SWAP_FACTOR
+    box = boxes.box("sleep", "100", limits=Limits(mem_limit=64 << 20), swap_factor=factor)
+    init = box.launch()
+    assert swap_limit(layout, box.cgroup) == 128
+    for limit, both in ((200, 400), (32, 64), (None, None), (16, 32), (16, 32)):
+        wanted = Limits(mem_limit=None if limit is None else limit << 20)
+        cgroups.write_limits(layout, box.cgroup, wanted)
+        assert cgroups.read_limits(layout, box.cgroup) == wanted
+        assert swap_limit(layout, box.cgroup) == both
     assert box.state().pid == init.pid
 
 

@@ -47,6 +47,13 @@ def test_the_process_gains_nothing() -> None:
     )  # fmt: skip
 
 
+def test_swap_is_bound_where_the_kernel_counts_it() -> None:
+    limits = Limits(mem_limit=64 << 20)
+    bound = built(limits=limits, swap_factor=2)["linux"]["resources"]["memory"]
+    assert bound == {"limit": 64 << 20, "swap": 128 << 20}
+    assert "memory" not in built(limits=Limits(), swap_factor=2)["linux"]["resources"]
+
+
 def test_limits() -> None:
     limits = Limits(mem_limit=64 << 20, cpus=0.5, pids_limit=7)
     resources = built(limits=limits)["linux"]["resources"]
