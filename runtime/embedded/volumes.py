@@ -104,9 +104,10 @@ class Volumes:
         from runtime.embedded.layers import seed
 
         data = self.data(spec.project, spec.name)
-        if not any(os.scandir(data)):
-            seed.copy(rootfs, target, data)
-            self._create(spec)  # a declared owner or mode outranks the image's
+        with os.scandir(data) as entries:
+            is_empty = not any(entries)
+        if is_empty:
+            seed.copy(rootfs, target, data, owner=spec.owner, mode=spec.mode)
 
     def _changing(self, project: str, name: str) -> AbstractContextManager[None]:
         """Be the only one to change this volume's record or folder."""

@@ -21,11 +21,19 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 20
 
 
-def copy(rootfs: Path, target: str, data: Path) -> None:
+def copy(
+    rootfs: Path,
+    target: str,
+    data: Path,
+    *,
+    owner: tuple[int, int] | None = None,
+    mode: int | None = None,
+) -> None:
     """Fill the empty folder ``data`` with what ``rootfs`` (a mounted image) has at ``target``.
 
     An image that has nothing there, or no directory, leaves it as it is. ``target`` is the
-    container's word: it is resolved inside ``rootfs``, links too. Raises ``OSError``.
+    container's word: it is resolved inside ``rootfs``, links too. ``owner`` and ``mode`` outrank
+    what the image says of the folder itself. Raises ``OSError``.
     """
     with ExitStack() as stack:
         source = _source(rootfs, target, stack)
@@ -40,6 +48,10 @@ def copy(rootfs: Path, target: str, data: Path) -> None:
         place = os.open(staged, _FOLDER, dir_fd=beside)
         stack.callback(os.close, place)
         _Copy(source, place).run()
+        if owner is not None:
+            os.fchown(place, *owner)
+        if mode is not None:
+            os.fchmod(place, mode)
         files.sync_file_system(place)
         os.rename(staged, os.fsencode(data.name), src_dir_fd=beside, dst_dir_fd=beside)
         os.fsync(beside)

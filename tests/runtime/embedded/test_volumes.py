@@ -64,6 +64,24 @@ def test_a_volume_that_a_container_started_with_empty_is_never_filled(
     assert os.listdir(volumes.data("shop", "data")) == []
 
 
+def test_a_declared_owner_and_mode_outrank_the_images_even_after_a_kill(
+    volumes: Volumes, rootfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(_: int) -> None:
+        raise KeyboardInterrupt
+
+    spec = VolumeSpec(project="shop", name="data", owner=(1000, 34), mode=0o2750)
+    volumes.create(spec)
+    monkeypatch.setattr(os, "fsync", dies)  # the first thing after the data is in its place
+    with pytest.raises(KeyboardInterrupt):
+        volumes.seed("shop", "data", rootfs, "/data")
+    monkeypatch.undo()
+    volumes.seed("shop", "data", rootfs, "/data")
+    seen = volumes.data("shop", "data").stat()
+    assert (seen.st_uid, seen.st_gid, oct(seen.st_mode)) == (1000, 34, "0o42750")
+    assert len(os.listdir(volumes.data("shop", "data"))) == 10
+
+
 # --- removing -------------------------------------------------------------------------------------
 
 
