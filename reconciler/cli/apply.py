@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reconciler.cli.arguments import GlobalOptions, Parser, add_path, seconds
 from reconciler.cli.console import opened, records, wanted
-from reconciler.cli.plan import add_scope, shown
+from reconciler.cli.plan import add_scope, scope, shown
 
 
 class Options(GlobalOptions):
@@ -37,13 +37,14 @@ def run(options: Options) -> int:
     """Show the plan, carry it out, tell what came of it; exit 0 converged, 1 failed."""
     from reconciler.passes import Spec, make_true
 
-    aim = Spec(
-        desired=wanted(options.path),
-        explicit=True,
-        only=frozenset(options.only),
-        take_over=options.take_over,
-    )
+    desired = wanted(options.path)
     with opened(options) as runtime:
+        aim = Spec(
+            desired=desired,
+            explicit=True,
+            only=scope(options.only, desired, runtime),
+            take_over=options.take_over,
+        )
         if options.dry_run:
             plan = aim.plan(runtime)
             sys.stdout.write(shown(plan, options.format))

@@ -6,7 +6,9 @@ builds its parser.
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -108,10 +110,25 @@ def _unknown(parser: Parser, word: str) -> Usage:
 
 def seconds(text: str) -> float:
     """A time in seconds, not negative; for argparse's ``type=``."""
-    value = float(text)
-    if not 0 <= value < 1e9:
-        raise ValueError(text)
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < 1e9:
+            return value
+    raise argparse.ArgumentTypeError(f"`{text}` is no time in seconds; write it like 30 or 0.5")
+
+
+def count(text: str) -> int:
+    """A whole number, not negative; for argparse's ``type=``."""
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"`{text}` is no number of them; write it like 3")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """``a`` or ``a,b``; for argparse's ``type=``."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"`{text}` holds an empty name; write it like a or a,b")
+    return found
 
 
 def add_path(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.arguments import GlobalOptions, Parser, add_path, seconds
+from reconciler.cli.arguments import GlobalOptions, Parser, add_path, names, seconds
 from reconciler.cli.console import opened, records
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def arguments(parser: Parser) -> None:
     add("--project", metavar="NAME", help="this project, wherever its spec is (or was)")
     add(
         "--volumes",
-        type=_names,
+        type=names,
         action="extend",
         default=[],
         metavar="NAME",
@@ -58,14 +58,6 @@ def run(options: Options) -> int:
         return onlooker.finish(finished, runtime)
 
 
-def _names(text: str) -> list[str]:
-    """``a,b``; for argparse's ``type=``."""
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise ValueError(text)
-    return names
-
-
 def _folder(path: Path) -> str:
     """The folder that a spec's project is applied from."""
     return os.path.abspath(path if path.is_dir() else path.parent)
@@ -83,7 +75,7 @@ def _project(path: Path, runtime: "Runtime") -> str:
         return read(path).project.name
     except SpecBroken:
         folder = _folder(path)
-        applied = [name for name, place in runtime.projects().items() if place == folder]
+        applied = [each for each, place in runtime.projects().items() if place == folder]
         if len(applied) != 1:
             raise
         return applied[0]

@@ -3,7 +3,9 @@
 On a terminal control characters are shown as text, since a log is foreign; ``--raw`` sends them.
 """
 
+import re
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
 
 from reconciler.cli.arguments import GlobalOptions, Parser
@@ -35,8 +37,9 @@ def _lines(text: str) -> int | None:
     """A number of lines; Docker takes a negative number for all."""
     if text == "all":
         return None
-    number = int(text)
-    return None if number < 0 else number
+    if not re.fullmatch("-?[0-9]{1,9}", text):
+        raise ArgumentTypeError(f"`{text}` is no number of lines; write it like 20, or all")
+    return None if text.startswith("-") else int(text)
 
 
 def run(options: Options) -> int:

@@ -4,11 +4,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.arguments import GlobalOptions, Parser, add_path
+from reconciler.cli.arguments import GlobalOptions, Parser, Usage, add_path, names
 from reconciler.cli.console import opened, wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.desired import Desired
     from reconciler.plan import Plan
+    from runtime.api import ContainerKey, Runtime
 
 PENDING = 2
 
@@ -32,7 +36,8 @@ def add_scope(parser: Parser) -> None:
     """What of a spec shall be made true, as ``apply`` has it, too."""
     parser.add_argument(
         "--only",
-        action="append",
+        type=names,
+        action="extend",
         default=[],
         metavar="NAME",
         help="only this container and what it needs; may be given again",
@@ -44,17 +49,33 @@ def add_scope(parser: Parser) -> None:
     )
 
 
+def scope(only: "Sequence[str]", desired: "Desired", runtime: "Runtime") -> frozenset[str]:
+    """The containers that ``--only`` names. Raises ``Usage`` for one that the spec has not."""
+    known = sorted({key.name for key in desired.containers})
+    for name in sorted(set(only) - set(known)):
+        hint = f"its containers: {', '.join(known) or 'none'}"
+        if any(_is(each.key, desired.project, name) for each in runtime.containers()):
+            hint += f"\n{name} is still here; `trueup apply` without --only removes it"
+        raise Usage(f"the spec of {desired.project} has no container {name}", hint)
+    return frozenset(only)
+
+
+def _is(key: "ContainerKey", project: str, name: str) -> bool:
+    return (key.project, key.name) == (project, name)
+
+
 def run(options: Options) -> int:
     """Show the plan; exit 2 when changes are pending, 1 when something forbids to begin."""
     from reconciler.passes import Spec
 
-    aim = Spec(
-        desired=wanted(options.path),
-        explicit=True,
-        only=frozenset(options.only),
-        take_over=options.take_over,
-    )
+    desired = wanted(options.path)
     with opened(options) as runtime:
+        aim = Spec(
+            desired=desired,
+            explicit=True,
+            only=scope(options.only, desired, runtime),
+            take_over=options.take_over,
+        )
         plan = aim.plan(runtime)
     sys.stdout.write(shown(plan, options.format))
     if plan.problems:

@@ -2,8 +2,9 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
-from reconciler.cli.arguments import GlobalOptions, Parser, Usage
+from reconciler.cli.arguments import GlobalOptions, Parser, Usage, count
 from reconciler.cli.console import opened
 
 
@@ -21,7 +22,7 @@ def arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("-a", "--all", action="store_true", help="stopped ones too (default: only running ones)")
     add("-q", "--quiet", action="store_true", help="only ids")
-    add("-n", "--last", type=int, metavar="N", help="the N last created ones, running or not")
+    add("-n", "--last", type=count, metavar="N", help="the N last created ones, running or not")
     add("-l", "--latest", action="store_true", help="the last created one, running or not")
     add("--no-trunc", action="store_true", help="do not cut ids and commands")
     add("--format", default="table", help="`table`, `json` or a Go template (default: table)")
@@ -37,10 +38,10 @@ def arguments(parser: Parser) -> None:
 
 def run(options: Options) -> int:
     """List the containers, newest first."""
-    from reconciler.views.containers import COLUMNS, FILTERS, TITLES, chosen, rows
+    from reconciler.views.containers import COLUMNS, FILTERS, STATES, TITLES, chosen, rows
     from reconciler.views.listing import listing
 
-    filters = _filters(options.filter, FILTERS)
+    filters = _filters(options.filter, FILTERS, list(dict.fromkeys(STATES.values())))
     with opened(options) as runtime:
         found = chosen(
             runtime.containers(),
@@ -55,11 +56,15 @@ def run(options: Options) -> int:
     return 0
 
 
-def _filters(given: list[str], known: tuple[str, ...]) -> dict[str, list[str]]:
+def _filters(
+    given: list[str], known: tuple[str, ...], states: Sequence[str]
+) -> dict[str, list[str]]:
     filters: dict[str, list[str]] = {}
     for text in given:
         key, equals, value = text.partition("=")
         if key not in known or not equals:
             raise Usage(f"`{text}` is no filter", f"filters: {', '.join(f'{k}=…' for k in known)}")
+        if key == "status" and value not in states:
+            raise Usage(f"`{value}` is no status", f"known are: {', '.join(states)}")
         filters.setdefault(key, []).append(value)
     return filters

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reconciler.cli.arguments import GlobalOptions, Parser
+from reconciler.cli.arguments import GlobalOptions, Parser, Usage
 from reconciler.cli.console import opened
 from runtime.api import (
     ImageSpec,
@@ -16,7 +16,7 @@ from runtime.api import (
     RegistrySource,
     Report,
 )
-from runtime.reference import Reference, parse
+from runtime.reference import BadReference, Reference, parse
 
 Pull = Callable[[ImageSpec, Sequence[RegistryAccess], Report], str]
 
@@ -43,7 +43,7 @@ def arguments(parser: Parser) -> None:
 
 def run(options: Options) -> int:
     """Fetch what is not here yet; the last lines are the digest and the full reference."""
-    reference = parse(options.reference)
+    reference = _reference(options.reference)
     image = ImageSpec(
         name=options.reference,
         source=RegistrySource(reference=str(reference), pull=PullPolicy.ALWAYS),
@@ -58,6 +58,16 @@ def run(options: Options) -> int:
         sys.stdout.write(f"Digest: {digest}\n")
     sys.stdout.write(f"{reference}\n")
     return 0
+
+
+def _reference(text: str) -> Reference:
+    """Raises ``Usage``: here it is a word of the command line that is wrong."""
+    try:
+        return parse(text)
+    except BadReference as error:
+        raise Usage(
+            f"{error.what}: {error.why}" if error.why else error.what, error.hint
+        ) from error
 
 
 def _registries(spec: Path | None, host: str) -> tuple[RegistryAccess, ...]:

@@ -90,8 +90,14 @@ def test_only_applies_a_container_and_what_it_needs(world: World) -> None:
     assert world.run("apply", "--only", "db").code == 0
     assert [each.key.name for each in world.runtime.containers()] == ["db"]
     ran = world.run("apply", "--only", "dbb")
-    assert ran.code == 1
-    assert "there is no container dbb" in ran.err
+    assert (ran.code, ran.err) == (
+        64,
+        "the spec of shop has no container dbb\n  its containers: db, web\n",
+    )
+    world.spec.write_text(world.spec.read_text().replace("  db:", "  sql:").replace("[db]", "[]"))
+    ran = world.run("plan", "--only", "db")
+    assert ran.code == 64
+    assert "db is still here; `trueup apply` without --only removes it\n" in ran.err
 
 
 def test_a_failed_container_is_told_with_cause_next_step_and_its_last_words(
@@ -311,6 +317,11 @@ def test_ps_filters_and_formats(world: World) -> None:
     one = world.run("ps", "-q", "--filter", "name=db").out
     assert re.fullmatch(r"[0-9a-f]{12}\n", one)
     assert world.run("ps", "-a", "--filter", "stauts=x").code == 64
+    ran = world.run("ps", "-a", "--filter", "status=foo")
+    assert (ran.code, ran.err) == (
+        64,
+        "`foo` is no status\n  known are: created, running, restarting, exited, dead\n",
+    )
     first = json.loads(world.run("ps", "-l", "--format", "json").out)
     assert msgspec.to_builtins(first)["Project"] == "shop"
 
@@ -321,7 +332,10 @@ def test_pull_ends_with_the_full_reference(world: World) -> None:
     assert ran.out.splitlines()[0] == "Using default tag: latest"
     assert ran.out.splitlines()[-1] == "docker.io/library/nginx:latest"
     assert world.run("pull", "-q", "nginx:1.27").out == "docker.io/library/nginx:1.27\n"
-    assert world.run("pull", "UPPER").code == 1
+    assert world.run("pull", "UPPER").code == 64
+    ran = world.run("pull", "x@sha256:123")
+    assert ran.code == 64
+    assert "after @ a sha256 digest must stand" in ran.err
 
 
 REGISTRIES = """

@@ -42,7 +42,11 @@ def test_each_listed_command_exists_and_has_help(
         (["zzz"], "trueup has no command `zzz`\n  `trueup` alone lists them\n"),
         (["version", "--fromat=json"], "trueup version has no option --fromat=json\n  did you"),
         (["schema", "extra"], "`extra` is one argument too many"),
-        (["--lock-timeout", "-1", "schema"], "argument --lock-timeout: "),
+        (["--lock-timeout", "-1", "schema"], "argument --lock-timeout: `-1` is no time in seconds"),
+        (["apply", "--timeout", "x"], "argument --timeout: `x` is no time in seconds; write it"),
+        (["down", "--volumes", "a,"], "argument --volumes: `a,` holds an empty name"),
+        (["logs", "-n", "x", "web"], "argument -n/--tail: `x` is no number of lines; write it"),
+        (["ps", "-n", "1.5"], "argument -n/--last: `1.5` is no number of them; write it like 3"),
         (["--bogus"], "no command after --bogus"),
     ],
 )
