@@ -29,6 +29,7 @@ from specs.scalars import render_bytes, render_command, render_duration
 PAGE = 4096  # the kernel cuts memory limits down to whole pages
 CPU_TOLERANCE = 0.002  # a cgroup counts a CPU in thousandths or finer
 LONGEST = 60
+_UNSET = "unset"  # how a value that is not there reads
 
 LABELS = {"mem_limit": "memory", "pids_limit": "pids", "mounts": "volumes"}
 
@@ -160,7 +161,7 @@ def _hidden(old: str | None, new: str | None) -> tuple[str, str]:
 
 
 def _shown(old: str | None, new: str | None) -> tuple[str, str]:
-    return "none" if old is None else _cut(old), "none" if new is None else _cut(new)
+    return _UNSET if old is None else _cut(old), _UNSET if new is None else _cut(new)
 
 
 def _mounts(before: tuple[Mount, ...], after: tuple[Mount, ...]) -> Iterator[_Change]:
@@ -169,7 +170,7 @@ def _mounts(before: tuple[Mount, ...], after: tuple[Mount, ...]) -> Iterator[_Ch
         old, new = olds.get(target), news.get(target)
         if old != new:
             field = "tmpfs" if isinstance(new or old, TmpfsMount) else "volumes"
-            was, now = (_mount(each) if each else "none" for each in (old, new))
+            was, now = (_mount(each) if each else _UNSET for each in (old, new))
             yield f"mount {target}", was, now, field
 
 
@@ -238,7 +239,7 @@ def shown(name: str, value: object) -> str:
     """The value of a field of a container: ``512M``, ``10s``, ``nginx -g 'daemon off;'``."""
     match value:
         case None:
-            return "unlimited" if name in Limits.__struct_fields__ else "unset"
+            return "unlimited" if name in Limits.__struct_fields__ else _UNSET
         case bool():
             return "yes" if value else "no"
         case int() if name == "mem_limit":
@@ -263,7 +264,7 @@ def _size(size: int) -> str:
 
 def _listed(values: tuple[str | PortSpec | Dependency, ...]) -> str:
     words = (each.name if isinstance(each, Dependency) else _port(each) for each in values)
-    return _cut(", ".join(words)) or "none"
+    return _cut(", ".join(words)) or _UNSET
 
 
 def _port(value: str | PortSpec) -> str:

@@ -205,7 +205,14 @@ Owner = Annotated[
     tuple[int, int],
     *scalar(scalars.parse_owner, "numbers such as 27:27", either("integer", "27:27"), tuple),
 ]
-User = Annotated[str, *scalar(scalars.parse_user, "a user", either("integer", "1000:1000"))]
+User = Annotated[
+    str,
+    *scalar(
+        scalars.parse_user,
+        "a user as name or number, such as app or 1000:1000",
+        either("integer", "1000:1000"),
+    ),
+]
 Signal = Annotated[
     str, *scalar(scalars.parse_signal, "a signal such as SIGTERM", either("integer", "SIGQUIT"))
 ]

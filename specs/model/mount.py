@@ -16,7 +16,8 @@ from specs.scalars import Unreadable, parse_flag
 
 FORMS: Final = "`NAME:/path`, `./path:/path`, `/path:/path:ro` or `/path`"
 _WITHOUT_EFFECT: Final = {"z", "Z", "cached", "delegated", "consistent"}
-_OPTIONS: Final = {"ro", "rw"} | _WITHOUT_EFFECT
+_ACCESS: Final = {"ro", "rw"}
+_OPTIONS: Final = _ACCESS | _WITHOUT_EFFECT
 _OPTIONS_NOT_YET: Final = {
     "nocopy", "shared", "slave", "private", "rshared", "rslave", "rprivate", "exec", "noexec",
     "suid", "nosuid", "dev", "nodev", "U", "O", "idmap", "copy", "volume-nocopy",
@@ -114,7 +115,7 @@ def _read_only(item: str, options: list[str]) -> bool:
         if option in _OPTIONS_NOT_YET:
             refuse([not_yet(item, f"the mount option `{option}`")])
         if option not in _OPTIONS:
-            near = nearest_word(option, _OPTIONS)
+            near = nearest_word(option, _ACCESS)
             _refuse(
                 item,
                 "has an unknown option",

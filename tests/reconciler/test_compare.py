@@ -50,12 +50,12 @@ CHANGES: dict[str, tuple[dict[str, object], str]] = {
     "words": ({"command": ("sh", "-c", "a b")}, "replace: command unset → sh -c 'a b'"),
     "no words": ({"entrypoint": ()}, "replace: entrypoint unset → empty"),
     "a flag": ({"read_only": True}, "replace: read_only no → yes"),
-    "capabilities": ({"cap_add": ("CHOWN", "KILL")}, "replace: cap_add none → CHOWN, KILL"),
+    "capabilities": ({"cap_add": ("CHOWN", "KILL")}, "replace: cap_add unset → CHOWN, KILL"),
     "a dependency": (
         {"depends_on": (Dependency(name="db"),)},
-        "in place: depends_on none → db",
+        "in place: depends_on unset → db",
     ),
-    "a label": ({"labels": {"a": "b"}}, "in place: label a none → b"),
+    "a label": ({"labels": {"a": "b"}}, "in place: label a unset → b"),
     "a variable": ({"environment": {"A": "hidden"}}, "replace: environment A added"),
     "what is secret": ({"secret_environment": ("A",)}, "in place: secret environment changed"),
     "long words": ({"command": ("x" * 80,)}, f"replace: command unset → {'x' * 59}…"),
@@ -70,8 +70,8 @@ def test_changes_of_the_file(case: str) -> None:
 
 
 MOUNTS: dict[str, tuple[tuple[Mount, ...], tuple[Mount, ...], str]] = {
-    "new": ((), (VolumeMount(volume="v", target="/d"),), "mount /d none → volume v"),
-    "gone": ((BindMount(source="/s", target="/d"),), (), "mount /d /s → none"),
+    "new": ((), (VolumeMount(volume="v", target="/d"),), "mount /d unset → volume v"),
+    "gone": ((BindMount(source="/s", target="/d"),), (), "mount /d /s → unset"),
     "tighter": (
         (BindMount(source="/s", target="/d"),),
         (BindMount(source="/s", target="/d", read_only=True),),
@@ -145,7 +145,7 @@ def test_services_change_by_ports_names_and_networks() -> None:
     new = ServiceSpec(project="shop", name="web", ports=ports, aliases=("www",))
     found = compare.service(new, old, place=lambda _field: "shop.yaml:7")
     assert [each.text for each in found] == [
-        "aliases none → www (shop.yaml:7)",
+        "aliases unset → www (shop.yaml:7)",
         "ports 8080:80 → 80, 127.0.0.1::80, 53:53/udp (shop.yaml:7)",
     ]
 

@@ -127,7 +127,7 @@ def test_two_containers_swap_their_ports(shop: Stage) -> None:
 def test_labels_change(shop: Stage) -> None:
     pids = shop.pids()
     add(shop, 'labels: {team: "blue"}')
-    assert "label team none → blue" in shop.pending()
+    assert "label team unset → blue" in shop.pending()
     shop.apply()
     assert shop.trueup("ps", "-q", "--filter", "label=team=blue").stdout.count("\n") == 1
     assert shop.pids() == pids
@@ -178,7 +178,7 @@ volumes: {{said: {{}}}}
 def test_depends_on_changes(shop: Stage) -> None:
     pids = shop.pids()
     shop.edit("    depends_on: [app]\n", "")
-    assert "depends_on app → none" in shop.pending()
+    assert "depends_on app → unset" in shop.pending()
     shop.apply()
     assert shop.pids() == pids
     assert shop.pending() == ""

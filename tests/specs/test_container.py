@@ -11,7 +11,7 @@ from specs.model.mount import AnonymousVolume, BindMount, VolumeMount
 from specs.model.port import Port, Protocol
 from specs.model.restart import Restart, RestartKind
 from specs.model.tmpfs import TmpfsMount
-from tests.specs.reading import container, loaded, refused
+from tests.specs.reading import container, loaded, problems, refused, write
 
 ENVIRON = {"HOME": "/home/u", "PASSED": "p", "NUMBER": "9", "PORT": "8080"}
 
@@ -143,6 +143,20 @@ LATER = [
 def test_what_comes_later_says_so(tmp_path: Path, written: str, text: str) -> None:
     name = written.partition(":")[0]
     assert refused(tmp_path, written) == f"`{name}`: {text}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ("user: {a: b}", "expected: a user as name or number, such as app or 1000:1000"),
+        ("volumes: ['./a:/b:oz']", "expected: ro or rw after the second colon"),
+    ],
+)
+def test_what_is_expected_is_said_and_no_hint_contradicts_it(
+    tmp_path: Path, fields: str, advice: str
+) -> None:
+    write(tmp_path, {"trueup.yaml": f"containers: {{c: {{image: x, {fields}}}}}\n"})
+    assert problems(tmp_path).splitlines()[-1].strip() == advice
 
 
 @pytest.mark.parametrize("key", sorted(Container.not_yet))

@@ -72,8 +72,8 @@ def test_a_port_goes_from_one_container_to_another_in_one_step() -> None:
         show(shop({"a": spec(), "b": spec()}, {"b": ("8080:80",)}), runtime)
         == """\
 1 register services a, b
-    a: ports 8080:80 → none
-    b: ports none → 8080:80
+    a: ports 8080:80 → unset
+    b: ports unset → 8080:80
 """
     )
 
@@ -307,7 +307,7 @@ def test_who_writes_where_somebody_leaves_waits_for_it() -> None:
 1 unregister service db !downtime
 2 register service database after 1
 3 create container database@1
-4 update container web @1: depends_on db → none (shop.yaml:10)
+4 update container web @1: depends_on db → unset (shop.yaml:10)
 5 stop container db @1 !downtime after 1: no longer in the spec
 6 start container database @1 after 2 3 5
 7 serve service database by @1 after 6: it leads nowhere yet

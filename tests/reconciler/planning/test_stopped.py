@@ -130,7 +130,7 @@ def test_a_finished_job_whose_labels_changed_does_not() -> None:
     assert (
         show(shop({"job": spec(labels={"a": "b"})}), runtime)
         == """\
-1 update container job @1: label a none → b
+1 update container job @1: label a unset → b
 """
     )
 

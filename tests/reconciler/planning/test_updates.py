@@ -161,7 +161,7 @@ def test_limits_labels_and_policies_change_in_place() -> None:
         show(desired, applied(WEB))
         == """\
 1 update container web @1
-    label tier none → front (shop.yaml:10)
+    label tier unset → front (shop.yaml:10)
     memory unlimited → 1G (shop.yaml:31)
     cpus unlimited → 1.5 (shop.yaml:10)
     pids 2048 → unlimited (shop.yaml:10)
