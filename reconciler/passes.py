@@ -6,6 +6,7 @@ Otherwise the project's lock is taken and the look is taken again, since whoever
 may have changed everything.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -206,13 +207,16 @@ def _execute(
     spectator: Spectator,
     timeout: float | None,
 ) -> "Outcome":
+    from reconciler.executor.aftermath import settle
     from reconciler.executor.recovery import interrupted
     from reconciler.executor.walk import execute
     from reconciler.records.journal import Journal
 
+    began = time.time()
     with Journal(records.journal, command=records.command) as journal:
         if told := interrupted(journal, plan.project):
             spectator.resuming(told)
-        return execute(
+        outcome = execute(
             plan, runtime, journal, aim.registries, progress=spectator.stepped, timeout=timeout
         )
+    return settle(outcome, runtime, spectator.stepped, since=began)

@@ -60,3 +60,28 @@ def test_watch_tries_a_failing_update_once_and_apply_makes_it(updated: Stage) ->
     (updated.folder / "data" / "run").write_text("#!/bin/sh\nexec httpd -f -p 80 -h /www\n")
     updated.apply()
     assert "nothing to change" in updated.apply().stdout
+
+
+def test_a_container_that_dies_at_once_is_a_failure_with_its_last_words(stage: Stage) -> None:
+    stage.write(
+        """\
+project: dying
+containers:
+  d:
+    image: $busybox
+    command: [sh, -c, "echo no config; exit 3"]
+  e:
+    image: $busybox
+    command: [sh, -c, "exit 4"]
+    restart: always
+  job:
+    image: $busybox
+    command: [sh, -c, "exit 0"]
+"""
+    )
+    told = stage.apply(code=1).stderr
+    assert "d ended with exit code 3 right after its start" in told
+    assert "| no config" in told
+    assert "`trueup logs dying/d`" in told
+    assert "e does not stay up: it ended with exit code 4; restarts so far: " in told
+    assert "job" not in told

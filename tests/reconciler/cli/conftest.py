@@ -54,6 +54,7 @@ def world(
     runtime = FakeRuntime()
     monkeypatch.setattr("reconciler.cli.console.open_runtime", lambda _root: runtime)
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("reconciler.executor.aftermath.MOMENT", 0.0)  # nothing ends by itself
     folder, root = tmp_path / "spec", tmp_path / "root"
     folder.mkdir()
     (folder / "trueup.yaml").write_text(SPEC)
