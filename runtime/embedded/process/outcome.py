@@ -2,9 +2,9 @@
 boot, the bundle does not. So a completed job stays completed after a reboot and a held one held.
 
 Three write it: the shell of conmon's exit command (where nothing shall come back, see
-``conmon._GUARD``), ``on_exit.py`` and a stop. A launch removes it: what runs when the power goes
-has no outcome. Only what was stopped by hand is synced; the rest is lost with a power cut of
-the same second, and is then an end that nobody saw.
+``conmon._GUARD``), ``on_exit.py``, and a stop or a failed launch. A launch removes it: what
+runs when the power goes has no outcome. Only what was stopped by hand is synced; the rest may
+be lost with a power cut in the same half minute, and is then an end that nobody saw.
 """
 
 from pathlib import Path

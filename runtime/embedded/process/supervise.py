@@ -69,6 +69,7 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
                 return self._start(bundle, intent)
             except BaseException:
                 self._clear(bundle, intent)
+                self._keep_outcome(id, Want.STOP)
                 raise
 
     def stop(self, id: str, number: int, grace: float, *, by_hand: bool = False) -> None:
@@ -166,8 +167,8 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         self._clear_processes(bundle, intent)
 
     def _keep_outcome(self, id: str, want: Want) -> None:
-        """What a stop leaves, for the time after a reboot; one that was not launched in this boot
-        ended as it did in the last."""
+        """What a stop or a failed launch leaves, for the time after a reboot; one that was not
+        launched in this boot ended as it did in the last."""
         kept, now = self.paths.container(id), self.state(id)
         if now.phase is Phase.CREATED:
             ended = outcomes.read(kept) or Outcome(want=want)

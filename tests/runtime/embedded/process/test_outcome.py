@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from runtime.api import Phase, RestartKind, RestartPolicy
+from runtime.embedded.process.conmon import CommandNotFound
 from runtime.embedded.process.intent import Want
 from runtime.embedded.process.outcome import NAME, Outcome, read, write
 from runtime.embedded.process.state import ProcessState, remembered
@@ -99,6 +100,14 @@ def test_without_a_bundle_in_any_boot_it_was_never_started(boxes: Boxes) -> None
     box.stop(by_hand=True)
     then = remembered(kept, bundled=False)
     assert (then.phase, then.held) == (Phase.CREATED, True)
+
+
+def test_a_launch_that_failed_is_remembered_as_stopped(boxes: Boxes) -> None:
+    box = boxes.box("nosuch")
+    with pytest.raises(CommandNotFound):
+        box.launch(always())
+    then = after_reboot(box)
+    assert (then.phase, then.stopped, then.exit_code) == (Phase.EXITED, True, None)
 
 
 def test_a_torn_file_is_none(boxes: Boxes) -> None:
