@@ -6,6 +6,7 @@ import msgspec
 
 from reconciler.desired import Desired, image_label
 from reconciler.plan import Plan
+from reconciler.planning.stopped import RUNNING
 from reconciler.views.containers import STATES, status
 from reconciler.views.ports import ports
 from reconciler.views.quantities import binary_size
@@ -99,7 +100,7 @@ def _container(container: ObservedContainer, observed: Observed, now: float) -> 
         id=container.id,
         generation=container.generation,
         state=STATES[container.phase],
-        status=status(container, now) + (" (held)" if container.held else ""),
+        status=status(container, now) + _remark(container, now),
         started_at=container.started_at,
         restarts=container.restarts,
         exit_code=container.exit_code,
@@ -109,6 +110,18 @@ def _container(container: ObservedContainer, observed: Observed, now: float) -> 
         mem_limit=container.limits.mem_limit if container.limits else None,
         defects=tuple(defect.cause for defect in container.defects),
     )
+
+
+_OFTEN = 60.0  # seconds
+
+
+def _remark(container: ObservedContainer, now: float) -> str:
+    """What Docker's words do not tell: a loop of restarts looks like a fresh start there."""
+    if container.held:
+        return " (held)"
+    last = max(container.started_at or 0.0, container.finished_at or 0.0)
+    often = container.phase in RUNNING and container.restarts and now - last < _OFTEN
+    return " (restarting often)" if often else ""
 
 
 def render(found: ProjectState) -> str:
