@@ -176,7 +176,10 @@ class Container:
         oom = int(os.path.exists(f"{self.bundle}/oom"))
         values = {"count": count, "code": exit_code, "oom": oom, "finished": finished}
         write(f"{self.bundle}/restarts", {**values, "delay": delay})
-        write(self.outcome, {**values, "want": "run"})
+        try:
+            write(self.outcome, {**values, "want": "run"})
+        except OSError:  # on a full disk it must come back all the same
+            remove(f"{self.outcome}.{os.getpid()}")
 
     def run_again(self) -> None:
         """Start a successor: a new conmon with the old one's command line. It counts as a restart

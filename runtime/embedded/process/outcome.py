@@ -7,12 +7,14 @@ runs when the power goes has no outcome. Only what was stopped by hand is synced
 be lost with a power cut in the same half minute, and is then an end that nobody saw.
 """
 
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import msgspec
 
 from runtime import durable
 from runtime.embedded.process.intent import Want
+from runtime.errors import DiskFull
 
 NAME = "outcome"
 
@@ -42,12 +44,14 @@ def read(kept: Path) -> Outcome | None:
 
 
 def write(kept: Path, outcome: Outcome) -> None:
-    """Replace it; without the kept part there is nothing to tell of."""
+    """Replace it; without the kept part there is nothing to tell of. On a full disk only what a
+    hand did is insisted on. Raises ``DiskFull``."""
     facts = {**msgspec.to_builtins(outcome), "oom": int(outcome.oom)}
     lines = (f"{name}={'' if value is None else value}\n" for name, value in facts.items())
     if kept.is_dir():
         by_hand = outcome.want is Want.HELD
-        durable.write(kept / NAME, "".join(lines).encode(), sync=by_hand)
+        with nullcontext() if by_hand else suppress(DiskFull):
+            durable.write(kept / NAME, "".join(lines).encode(), sync=by_hand)
 
 
 def forget(kept: Path) -> None:

@@ -2,14 +2,18 @@
 
 import shutil
 import signal
+from contextlib import suppress
 
 import pytest
 
 from runtime.api import Phase, RestartKind, RestartPolicy
+from runtime.embedded.linux import mounts
 from runtime.embedded.process.conmon import CommandNotFound
+from runtime.embedded.process.identity import kill
 from runtime.embedded.process.intent import Want
 from runtime.embedded.process.outcome import NAME, Outcome, read, write
 from runtime.embedded.process.state import ProcessState, remembered
+from runtime.errors import DiskFull
 from tests.eventually import eventually
 from tests.runtime.embedded.boxes import Box, Boxes, always
 
@@ -108,6 +112,26 @@ def test_a_launch_that_failed_is_remembered_as_stopped(boxes: Boxes) -> None:
         box.launch(always())
     then = after_reboot(box)
     assert (then.phase, then.stopped, then.exit_code) == (Phase.EXITED, True, None)
+
+
+def test_a_full_disk_keeps_nothing_from_coming_back_or_being_stopped(boxes: Boxes) -> None:
+    box = boxes.box("sleep", "100")
+    kept = boxes.paths.container(box.id)
+    mounts.mount("tmpfs", str(kept), "tmpfs", 0, "size=64k,nr_inodes=3")
+    try:
+        init = box.launch(always())
+        for number in range(2):
+            with suppress(OSError):
+                (kept / f"filler{number}").touch()
+        kill(init)
+        eventually(lambda: box.state().restarts == 1 and box.state().phase is Phase.RUNNING)
+        box.stop(signal.SIGKILL)
+        with pytest.raises(DiskFull):
+            box.stop(by_hand=True)
+        box.discard()
+        assert read(kept) is None
+    finally:
+        mounts.unmount(str(kept))
 
 
 def test_a_torn_file_is_none(boxes: Boxes) -> None:
