@@ -3,16 +3,19 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import msgspec
 
 from runtime.embedded import at_rest
 from runtime.embedded.ledger.reader import read
 from runtime.embedded.ledger.rows import State
 from runtime.embedded.ledger.writer import Writer
-from runtime.errors import Fault
+from runtime.errors import DiskFull, Fault
 
 SCHEMA = 1
+_BUSY_SECONDS = 30.0
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -59,9 +62,10 @@ class NewerLedger(Fault):
 
 
 class DamagedLedger(Fault):
-    """SQLite cannot read the ledger."""
+    """The ledger cannot be read, or not be written: SQLite, or what stands in its rows, says so."""
 
     def __init__(self, path: Path, why: str) -> None:
+        self.path = path
         super().__init__(
             f"{path} cannot be read",
             why=why,
@@ -69,8 +73,21 @@ class DamagedLedger(Fault):
         )
 
 
+class LedgerBusy(Fault):
+    """Others wrote to the ledger all the time that we waited."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} is busy",
+            why=f"another process has kept it for more than {_BUSY_SECONDS:.0f} s",
+            hint=f"`fuser {path}` shows which; run the same command again when it has ended",
+        )
+
+
 class Ledger:
-    """The database at ``path``. Safe to use from several threads and processes."""
+    """The database at ``path``. Safe to use from several threads and processes. Its calls raise
+    ``DamagedLedger``, ``NewerLedger``, ``LedgerBusy`` and ``DiskFull``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,7 +103,7 @@ class Ledger:
 
     def state(self) -> State:
         """All rows; an empty state while there is no database. Looking makes no files."""
-        with self._lock:
+        with self._lock, _translated(self._path):
             if self._connection is None:
                 if not self._path.exists():
                     return State()
@@ -103,16 +120,17 @@ class Ledger:
     @contextmanager
     def writing(self) -> Iterator["Writer"]:
         """One transaction, durable when the block ends, undone when it raises."""
-        with self._lock:
+        with self._lock, _translated(self._path):
             connection = self._open()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 writer = Writer(connection, self._current(connection))
                 yield writer
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has undone it already
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
             # Our own commits do not change data_version: what was written is what is known.
             assert self._cached is not None
             self._cached = (self._cached[0], writer.state())
@@ -121,7 +139,7 @@ class Ledger:
         """All rows, read again only when another process has committed since."""
         version = int(connection.execute("PRAGMA data_version").fetchone()[0])
         if self._cached is None or self._cached[0] != version:
-            self._cached = (version, read(connection))
+            self._cached = (version, _read(connection, self._path))
         return self._cached[1]
 
     def _open(self) -> sqlite3.Connection:
@@ -131,7 +149,9 @@ class Ledger:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     try:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         if found > SCHEMA:
@@ -141,19 +161,45 @@ def _connect(path: Path) -> sqlite3.Connection:
             path.chmod(0o600)
             connection.execute("PRAGMA journal_mode = WAL")
             _create_tables(connection)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise DamagedLedger(path, str(error)) from error
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours, but for those that only a defect of ours can cause."""
+    try:
+        yield
+    except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+        raise
+    except sqlite3.DatabaseError as error:
+        # The low byte is the kind, https://sqlite.org/rescode.html; text that is no UTF-8 has none.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise DiskFull(str(path)) from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise LedgerBusy(path) from error
+        raise DamagedLedger(path, str(error)) from error
+
+
+_NOT_AS_WRITTEN = (msgspec.MsgspecError, ValueError, TypeError)
+
+
+def _read(connection: sqlite3.Connection, path: Path) -> State:
+    try:
+        return read(connection)
+    except _NOT_AS_WRITTEN as error:
+        raise DamagedLedger(path, f"a row is not what was written: {error}") from error
+
+
 def _look(connection: sqlite3.Connection) -> State | None:
-    """All rows of a database in our own format."""
+    """All rows of a database in our own format; what is damaged is looked at again in earnest."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    return read(connection) if found == SCHEMA else None
+    with suppress(*_NOT_AS_WRITTEN):
+        return read(connection) if found == SCHEMA else None
+    return None
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
