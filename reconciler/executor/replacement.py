@@ -1,8 +1,14 @@
 """Starting a generation for which another one was stopped: one of the two runs in the end."""
 
-from reconciler.plan import StartContainer
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.plan import Serve, StartContainer, Step, StopContainer
 from runtime.api import Runtime
 from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    from reconciler.executor.walk import Outcome
 
 
 class ReplacementFailed(Fault):
@@ -39,3 +45,28 @@ def _return(action: StartContainer, runtime: Runtime) -> str:
         cause = f"{fault.what}: {fault.why}" if fault.why else fault.what
         return f"the old one stays stopped: {cause}"
     return "the old one runs again"
+
+
+def close(outcome: "Outcome", project: str, runtime: Runtime) -> "Outcome":
+    """The outcome of a walk that ended between a stop and what it was for, with somebody running.
+
+    Who was stopped for a start that never came runs again; what was started in place of another
+    is led to. What fails of that is a failure of the step that did not come.
+    """
+    failed: list[tuple[Step, Fault]] = []
+    stopped = {s.action.id for s in outcome.done if isinstance(s.action, StopContainer)}
+    followers = {
+        step.action.id
+        for step in outcome.done
+        if isinstance(step.action, StartContainer) and step.action.fallback in stopped
+    }
+    for step in outcome.skipped:
+        try:
+            match step.action:
+                case StartContainer(fallback=fallback) if fallback in stopped:
+                    runtime.start(fallback)
+                case Serve(service=service, ids=ids) if followers.issuperset(ids) and ids:
+                    runtime.serve(project, service, ids)
+        except Fault as fault:
+            failed.append((step, fault))
+    return replace(outcome, failed=(*outcome.failed, *failed))

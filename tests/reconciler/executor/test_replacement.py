@@ -1,7 +1,9 @@
 """A replacement that does not come off leaves somebody running, whenever it fails."""
 
-from reconciler.executor.walk import Outcome
-from reconciler.plan import StartContainer
+from reconciler.executor.replacement import close
+from reconciler.executor.steps import perform
+from reconciler.executor.walk import Ended, Outcome
+from reconciler.plan import CreateContainer, Serve, StartContainer, StopContainer
 from runtime.api import Phase, VolumeMount
 from tests.fake_runtime import FakeFault, FakeRuntime
 from tests.reconciler.world import applied, carry_out, plan_for, shop, spec
@@ -101,3 +103,46 @@ def test_nothing_stops_for_a_new_one_whose_dependency_does_not_start() -> None:
     assert told(outcome) == ["db does not start"]
     running = {each.key.name for each in runtime.containers() if each.phase is Phase.RUNNING}
     assert running == {"db", "web"}
+
+
+def interrupted(runtime: FakeRuntime, after: type[object]) -> Outcome:
+    """The replacement, ended after its step of this kind and closed."""
+    plan = plan_for(NEW, runtime)
+    last = next(s.number for s in plan.steps if isinstance(s.action, after))
+    done = tuple(step for step in plan.steps if step.number <= last)
+    for step in done:
+        perform(step.action, "shop", runtime, (), lambda _progress: None)
+    outcome = Outcome(done=done, skipped=plan.steps[last:], ended=Ended.INTERRUPTED)
+    return close(outcome, "shop", runtime)
+
+
+def test_who_was_stopped_for_a_start_that_never_came_runs_again() -> None:
+    runtime = applied(OLD)
+    assert interrupted(runtime, StopContainer).failed == ()
+    assert living(runtime) == [1]
+    assert carry_out(plan_for(NEW, runtime, explicit=False), runtime).succeeded
+    assert living(runtime) == [2]
+
+
+def test_what_was_started_in_place_of_another_answers() -> None:
+    runtime = applied(OLD)
+    interrupted(runtime, StartContainer)
+    assert living(runtime) == [2]
+    (new,) = (each for each in runtime.containers() if each.phase is Phase.RUNNING)
+    assert runtime.services_made["shop", "web"].targets == (new.id,)
+
+
+def test_a_whole_replacement_is_left_as_it_is() -> None:
+    for after in (CreateContainer, Serve):
+        runtime = applied(OLD)
+        plan = plan_for(NEW, runtime)
+        interrupted(runtime, after)
+        assert len(living(runtime)) == 1
+        assert carry_out(plan_for(NEW, runtime), runtime).succeeded, plan
+
+
+def test_who_cannot_run_again_is_told() -> None:
+    runtime = applied(OLD)
+    failing(runtime, generation=1)
+    outcome = interrupted(runtime, StopContainer)
+    assert told(outcome) == ["web does not start: no such file: httpx\n  look for it"]
