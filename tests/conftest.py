@@ -145,10 +145,10 @@ def instance_root(host: Host) -> Iterator[Path]:
 
 
 @contextmanager
-def fresh_instance(host: Host) -> Iterator[Path]:
+def fresh_instance(host: Host, prefix: str = "tu") -> Iterator[Path]:
     """The root of an instance that is checked and cleared at the end of the block. Short: socket
     paths have 108 bytes."""
-    root = Path(tempfile.mkdtemp(prefix="tu"))
+    root = Path(tempfile.mkdtemp(prefix=prefix))
     try:
         yield root
         if inventory(root, host).leftovers():

@@ -113,7 +113,7 @@ def empty(paths: Paths) -> None:
     """Remove ``paths.run``: its mounts first, so that nothing behind one is touched.
     Raises ``NotOurs``."""
     _check_ours(paths)
-    for target in _mounted_below(paths.run):
+    for target in mounts.below(paths.run):
         mounts.unmount(target)
     if paths.run.exists():
         _mark(paths.run)
@@ -123,20 +123,9 @@ def empty(paths: Paths) -> None:
         files.remove(paths.run)
 
 
-def _mounted_below(folder: Path) -> list[str]:
-    """Mount points at and below ``folder``, the deepest first, proc_pid_mountinfo(5)."""
-    prefix = f"{folder}/"
-    points = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split(" ")[4].encode().decode("unicode_escape")
-        if point == str(folder) or point.startswith(prefix):
-            points.append(point)
-    return points[::-1]
-
-
 def remove_tree(path: Path) -> None:
     """Remove a folder of ours; what is mounted in it is let go, never emptied."""
-    for target in _mounted_below(path):
+    for target in mounts.below(path):
         mounts.unmount(target)
     files.remove(path)
 

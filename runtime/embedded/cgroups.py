@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.api import Limits
-from runtime.embedded.linux import pidfd
+from runtime.embedded.linux import mounts, pidfd
 from runtime.errors import Fault
 
 CPU_PERIOD = 100_000  # microseconds, the kernel's default
@@ -105,17 +105,18 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(hierarchy.root / path for hierarchy in self.hierarchies)
 
 
-def layout(mountinfo: str, controllers: str = "") -> Layout:
+def layout(mountinfo: bytes, controllers: str = "") -> Layout:
     """Read a layout out of /proc/self/mountinfo; ``controllers`` is the v2 tree's
     cgroup.controllers."""
     found: dict[str, Hierarchy] = {}
     for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        kind, options = after.partition(" ")[0], after.rpartition(" ")[2]
+        before, _, after = line.partition(b" - ")
+        kind, options = (os.fsdecode(after.split(b" ")[at]) for at in (0, -1))
         if kind in ("cgroup", "cgroup2"):
             name = _name(options) if kind == "cgroup" else ""
             # A hierarchy may be mounted twice: the first is the usual one.
-            found.setdefault(name, Hierarchy(root=Path(before.split(" ")[4]), name=name))
+            root = Path(mounts.unescape(before.split(b" ")[4]))
+            found.setdefault(name, Hierarchy(root=root, name=name))
     kind_of = _kind(set(found))
     left = tuple(controllers.split()) if kind_of is Kind.HYBRID else ()
     return Layout(kind=kind_of, hierarchies=tuple(found.values()), left=left)
@@ -129,7 +130,7 @@ def _kind(names: set[str]) -> Kind:
 
 def detect() -> Layout:
     """This host's layout; 0.2 ms."""
-    mountinfo = Path("/proc/self/mountinfo").read_text()
+    mountinfo = Path("/proc/self/mountinfo").read_bytes()
     first = layout(mountinfo)
     unified = next((h.root for h in first.hierarchies if not h.name), None)
     if unified is None:

@@ -126,3 +126,21 @@ def test_a_folder_is_removed_however_deep_and_what_is_mounted_in_it_is_not(tmp_p
     boot.remove_tree(kept)
     assert os.listdir(tmp_path) == ["theirs"]
     assert precious.read_text() == "mine"
+
+
+NAMES = ["grün", "日本", "a b\tc\nd\\e", "\\303\\274", b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_mounts_are_found_whatever_the_names(tmp_path: Path, name: str | bytes) -> None:
+    top = tmp_path / os.fsdecode(name)
+    theirs = foreign(tmp_path / "theirs").parent
+    (top / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path)
+    mounts.bind(str(theirs), str(top / "in"))
+    assert mounts.below(top) == [str(top / "in")]
+    assert mounts.below(tmp_path / "link" / top.name) == [str(top / "in")]
+    assert mounts.below(tmp_path / "link") == []
+    boot.remove_tree(top)
+    assert mounts.below(top) == []
+    assert os.listdir(theirs) == ["precious"]

@@ -33,17 +33,24 @@ KINDS = {
 
 @pytest.mark.parametrize(("mounts", "controllers", "kind", "left"), KINDS.values(), ids=KINDS)
 def test_kinds(mounts: str, controllers: str, kind: Kind, left: tuple[str, ...]) -> None:
-    found = cgroups.layout(mounts, controllers)
+    found = cgroups.layout(mounts.encode(), controllers)
     assert (found.kind, found.left) == (kind, left)
 
 
 def test_folders() -> None:
-    v1 = cgroups.layout(V1)
+    v1 = cgroups.layout(V1.encode())
     assert v1.folder("cpuacct", "a/b") == Path("/sys/fs/cgroup/cpu,cpuacct/a/b")
     assert len(v1.folders("a")) == 4
     with pytest.raises(NoController, match="hugetlb"):
         v1.folder("hugetlb", "a")
-    assert cgroups.layout(V2).folder("memory", "a") == Path("/sys/fs/cgroup/a")
+    assert cgroups.layout(V2.encode()).folder("memory", "a") == Path("/sys/fs/cgroup/a")
+
+
+def test_a_folder_is_named_as_the_kernel_has_it() -> None:
+    """Other mounts may have any bytes for a name; blanks are octal numbers."""
+    odd = b"29 25 0:9 / /mnt/\xff rw - tmpfs a\\040b rw\n"
+    line = V2.encode().replace(b"/sys/fs/cgroup", "/gr\u00fcn\\040\\134".encode())
+    assert cgroups.layout(odd + line).hierarchies[0].root == Path("/gr\u00fcn \\")
 
 
 # --- the files of a v2 group, in a folder that plays one ------------------------------------
