@@ -209,7 +209,6 @@ def _execute(
 ) -> "Outcome":
     from reconciler.executor.aftermath import settle
     from reconciler.executor.recovery import interrupted
-    from reconciler.executor.replacement import close
     from reconciler.executor.walk import execute
     from reconciler.records.journal import Journal
 
@@ -220,5 +219,4 @@ def _execute(
         outcome = execute(
             plan, runtime, journal, aim.registries, progress=spectator.stepped, timeout=timeout
         )
-    outcome = close(outcome, plan.project, runtime)
     return settle(outcome, runtime, spectator.stepped, since=began)

@@ -1,14 +1,10 @@
 """Starting a generation for which another one was stopped: one of the two runs in the end."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from reconciler.plan import Serve, StartContainer, Step, StopContainer
 from runtime.api import Runtime
 from runtime.errors import Fault
-
-if TYPE_CHECKING:
-    from reconciler.executor.walk import Outcome
 
 
 class ReplacementFailed(Fault):
@@ -47,20 +43,22 @@ def _return(action: StartContainer, runtime: Runtime) -> str:
     return "the old one runs again"
 
 
-def close(outcome: "Outcome", project: str, runtime: Runtime) -> "Outcome":
-    """The outcome of a walk that ended between a stop and what it was for, with somebody running.
+def close(
+    done: Sequence[Step], skipped: Sequence[Step], project: str, runtime: Runtime
+) -> list[tuple[Step, Fault]]:
+    """Let nobody be stopped when a walk ended between a stop and what it was for.
 
     Who was stopped for a start that never came runs again; what was started in place of another
-    is led to. What fails of that is a failure of the step that did not come.
+    is led to. Returns what failed of that, by the step that did not come.
     """
     failed: list[tuple[Step, Fault]] = []
-    stopped = {s.action.id for s in outcome.done if isinstance(s.action, StopContainer)}
+    stopped = {s.action.id for s in done if isinstance(s.action, StopContainer)}
     followers = {
         step.action.id
-        for step in outcome.done
+        for step in done
         if isinstance(step.action, StartContainer) and step.action.fallback in stopped
     }
-    for step in outcome.skipped:
+    for step in skipped:
         try:
             match step.action:
                 case StartContainer(fallback=fallback) if fallback in stopped:
@@ -69,4 +67,4 @@ def close(outcome: "Outcome", project: str, runtime: Runtime) -> "Outcome":
                     runtime.serve(project, service, ids)
         except Fault as fault:
             failed.append((step, fault))
-    return replace(outcome, failed=(*outcome.failed, *failed))
+    return failed

@@ -11,12 +11,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from reconciler.executor.replacement import close
 from reconciler.executor.steps import perform
 from reconciler.plan import AwaitReady, Plan, PullImage, Step, StopContainer
 from runtime.api import Progress, RegistryAccess, Runtime
@@ -116,7 +117,9 @@ def execute(
 
     with walk.interruptible():
         outcome = walk.through(plan.steps, tell, workers=workers, deadline=deadline)
-    journal.end(run, outcome.ended)
+        left = close(outcome.done, outcome.skipped, plan.project, runtime)
+        outcome = replace(outcome, failed=(*outcome.failed, *left))
+        journal.end(run, outcome.ended)
     return outcome
 
 
@@ -153,27 +156,33 @@ class _Walk:
         self.clock = clock
         self.mail: SimpleQueue[_Return | StepEvent | None] = SimpleQueue()
         self.ended = Ended.COMPLETE
+        self.heard: signal.Signals | None = None
         self.killed: BaseException | None = None
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C only ends the handing out; a second one is the usual exception.
-
-        Where somebody else handles the signal, or we are not in the main thread, nothing changes.
+        """The first Ctrl-C, or SIGTERM where somebody handles it, only ends the handing out; a
+        second one does not wait. Whose handlers they are hears of it when the walk has ended.
         """
-        ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if not ours or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
-        signal.signal(signal.SIGINT, self._interrupted)
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        before = {each: handler for each, handler in handlers.items() if callable(handler)}
+        for each in before:
+            signal.signal(each, self._interrupted)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for each, handler in before.items():
+                signal.signal(each, handler)
+        if self.heard and before[self.heard] is not signal.default_int_handler:
+            before[self.heard](self.heard, None)
 
-    def _interrupted(self, *_signal: object) -> None:
-        if self.ended is Ended.INTERRUPTED:
+    def _interrupted(self, number: int, _frame: object) -> None:
+        if self.heard:
             raise KeyboardInterrupt
+        self.heard = signal.Signals(number)
         self.ended = Ended.INTERRUPTED
         self.mail.put(None)  # wakes the loop
 

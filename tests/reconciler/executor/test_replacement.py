@@ -2,7 +2,7 @@
 
 from reconciler.executor.replacement import close
 from reconciler.executor.steps import perform
-from reconciler.executor.walk import Ended, Outcome
+from reconciler.executor.walk import Outcome
 from reconciler.plan import CreateContainer, Serve, StartContainer, StopContainer
 from runtime.api import Phase, VolumeMount
 from tests.fake_runtime import FakeFault, FakeRuntime
@@ -112,8 +112,8 @@ def interrupted(runtime: FakeRuntime, after: type[object]) -> Outcome:
     done = tuple(step for step in plan.steps if step.number <= last)
     for step in done:
         perform(step.action, "shop", runtime, (), lambda _progress: None)
-    outcome = Outcome(done=done, skipped=plan.steps[last:], ended=Ended.INTERRUPTED)
-    return close(outcome, "shop", runtime)
+    skipped = plan.steps[last:]
+    return Outcome(skipped=skipped, failed=tuple(close(done, skipped, "shop", runtime)))
 
 
 def test_who_was_stopped_for_a_start_that_never_came_runs_again() -> None:

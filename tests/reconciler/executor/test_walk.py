@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEvent, execute
 from reconciler.plan import Mend, Plan, RemoveContainer, Step, StopContainer
+from runtime.api import VolumeMount
 from tests.fake_runtime import FakeFault, FakeRuntime, Killed
 from tests.reconciler.world import NoJournal, applied, carry_out, plan_for, shop, spec
 
@@ -257,3 +258,24 @@ def test_the_host_is_mended_through_the_same_door() -> None:
     step = Step(number=1, action=Mend(), object="the host's network")
     assert run(Plan(project="shop", steps=(step,)), runtime).succeeded
     assert runtime.broken == []
+
+
+def test_whoever_handles_the_end_hears_of_it_after_the_walk_and_nobody_stays_stopped() -> None:
+    data = (VolumeMount(volume="data", target="/data"),)
+    runtime = applied(shop({"web": spec(mounts=data)}))
+    plan = plan_for(shop({"web": spec(mounts=data, user="app")}), runtime)
+    heard: list[list[str]] = []
+
+    def progress(event: StepEvent) -> None:
+        if isinstance(event.step.action, StopContainer) and event.state is State.DONE:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def handler(_signal: int, _frame: object) -> None:
+        heard.append([each.phase for each in runtime.containers()])
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        outcome = run(plan, runtime, progress=progress)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (outcome.ended, heard) == (Ended.INTERRUPTED, [["running", "created"]])
