@@ -36,8 +36,9 @@ def logger(stream: TextIO, form: str) -> "FilteringBoundLogger":
 def _shown(
     _logger: object, _name: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Foreign characters as text; the renderer deals with line ends."""
+    """Foreign characters as text, nothing empty; the renderer deals with line ends."""
     return {
         key: escape(value, keep="\n") if isinstance(value, str) else value
         for key, value in event.items()
+        if value != ""
     }

@@ -6,8 +6,8 @@ pass after the steps that run. Containers go on; their restart policies need nob
 
 import random
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from reconciler.loop.sources.spec_files import SpecFiles
 from reconciler.loop.spec_in_force import SpecInForce
 from reconciler.passes import Records, Spec, make_true
 from reconciler.plan import Impact, Plan
+from reconciler.records.writer_lock import watch_lock
 from reconciler.views.outcome import words
 from reconciler.views.plan import summary
 from runtime.api import Runtime
@@ -48,7 +49,8 @@ class Service:
         self._interval = interval
         self._wakes = Wakes()
         self._passing = False
-        self._told: dict[str, str] = {}
+        self._broken = ""
+        self._notes: frozenset[str] = frozenset()
 
     @property
     def project(self) -> str:
@@ -56,9 +58,11 @@ class Service:
 
     def run(self) -> None:
         """Make passes until SIGTERM or SIGINT."""
-        self._log.info("watching", project=self.project, interval=self._interval)
         with ExitStack() as stack:
             stack.enter_context(_signals(self._end))
+            self._log.info("watching", project=self.project, interval=self._interval)
+            if holder := stack.enter_context(self._alone()):
+                self._log.warning("second watch", project=self.project, holder=holder)
             self._files = SpecFiles(self._spec_saved, self._source_failed)
             stack.callback(self._files.close)
             changes = RuntimeChanges(self._runtime, self._changed, self._source_failed)
@@ -72,6 +76,12 @@ class Service:
                 chance=random.random,
             )
         self._log.info("ended", project=self.project)
+
+    def _alone(self) -> AbstractContextManager[str]:
+        """Gives who else watches the project; two watches do no harm, but seldom somebody wants
+        them."""
+        self._records.prepare()
+        return watch_lock(self._records.locks, self.project)
 
     # --- what wakes it ----------------------------------------------------------------------
 
@@ -99,7 +109,7 @@ class Service:
         except KeyboardInterrupt:
             return True  # the end was asked for
         except Fault as fault:
-            self._log.error("pass failed", causes=causes, what=fault.what, why=fault.why)
+            self._log.error("pass failed", causes=",".join(causes), **_words(fault))
         except Exception as error:  # noqa: BLE001  # a defect of ours must not end the loop
             self._log.exception("defect", error=repr(error))
         finally:
@@ -108,19 +118,27 @@ class Service:
 
     def _pass(self, causes: tuple[str, ...]) -> bool:
         refused = self._spec.refresh()
-        self._tell("spec", "" if refused is None else str(refused))
+        self._tell_spec("" if refused is None else str(refused))
         self._files.watch(self._spec.folders)
         aim = Spec(desired=self._spec.desired, explicit=False)
         finished = make_true(aim, self._runtime, self._records, _Onlooker(self._log, causes))
-        self._tell("note", "\n".join(finished.plan.notes))
+        self._tell_notes((*self._spec.warnings, *finished.plan.notes))
         return finished.outcome is None or finished.outcome.succeeded
 
-    def _tell(self, what: str, text: str) -> None:
+    def _tell_spec(self, broken: str) -> None:
         """Log what is amiss once, not at every pass, and once that it is over."""
-        if self._told.get(what, "") != text:
-            tell = self._log.warning if text else self._log.info
-            tell(f"{what} {'amiss' if text else 'well again'}", text=text)
-        self._told[what] = text
+        if broken and broken != self._broken:
+            self._log.warning("spec broken", text=broken)
+        elif self._broken and not broken:
+            self._log.info("spec ok")
+        self._broken = broken
+
+    def _tell_notes(self, notes: Sequence[str]) -> None:
+        """Log each when it appears, not at every pass."""
+        for note in dict.fromkeys(notes):
+            if note not in self._notes:
+                self._log.warning("note", text=note)
+        self._notes = frozenset(notes)
 
     def _failed(self, _key: str, seconds: float) -> None:
         self._log.info("retry", after=round(seconds, 1))
@@ -154,10 +172,13 @@ class _Onlooker:
     def stepped(self, event: "StepEvent") -> None:
         facts = {"step": words(event.step)}
         if event.fault is not None:
-            fault = event.fault
-            self._log.error("failed", **facts, what=fault.what, why=fault.why, hint=fault.hint)
+            self._log.error("failed", **facts, **_words(event.fault))
         elif event.state == "done":
             self._log.info("done", **facts, seconds=round(event.seconds, 3))
+
+
+def _words(fault: Fault) -> dict[str, str]:
+    return {"what": fault.what, "why": fault.why, "hint": fault.hint}
 
 
 @contextmanager

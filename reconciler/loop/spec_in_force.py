@@ -20,7 +20,8 @@ class OtherProject(Fault):
 
 
 class SpecInForce:
-    """Raises what loading raises when the spec is not good from the first."""
+    """Raises what loading raises when the spec is not good from the first. ``warnings`` are
+    those of the spec in force, ready to be told."""
 
     def __init__(self, path: Path, environ: Mapping[str, str] = os.environ) -> None:
         self._path, self._environ = path, environ
@@ -36,9 +37,13 @@ class SpecInForce:
         return None
 
     def _load(self, watched: str | None = None) -> None:
-        project = read(self._path, self._environ).project
+        from specs.problems import render
+
+        loaded = read(self._path, self._environ)
+        project = loaded.project
         if watched not in (None, project.name):
             raise OtherProject(str(watched), project.name)
         self.desired: Desired = desire(project, self._environ)
+        self.warnings = tuple(render([each]).rstrip("\n") for each in loaded.warnings)
         files = [Path(file).parent for file in project.files]
         self.folders = frozenset({Path(project.directory), *files})

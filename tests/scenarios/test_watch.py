@@ -119,10 +119,10 @@ def test_the_last_good_spec_stays_in_force(watched: Stage, damage: str | None) -
             watched.spec.unlink()
         else:
             watched.spec.write_text(damage)
-        eventually(lambda: "spec amiss" in watch.log, 5)
+        eventually(lambda: "spec broken" in watch.log, 5)
         watched.host.run("nft", "delete", "table", "inet", owned(watched).table)
         eventually(lambda: answers(watched, 18080), INTERVAL + 2)
-        assert watch.log.count("spec amiss") == 1, "told once, not at every pass"
+        assert watch.log.count("spec broken") == 1, "told once, not at every pass"
         assert watch.process.poll() is None
         text = SPEC.replace("18080", "18081")
         watched.write(text)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from reconciler.loop.log import logger
 from reconciler.loop.service import Service
 from reconciler.passes import Records
+from reconciler.records.writer_lock import watch_lock
 from reconciler.spec import SpecBroken
 from runtime.errors import Fault
 from tests.eventually import eventually
@@ -106,6 +108,39 @@ def test_a_saved_spec_is_applied(stage: Stage) -> None:
     stage.play(script)
 
 
+def test_warnings_of_the_spec_are_told_once_and_nothing_is_told_empty(stage: Stage) -> None:
+    spec = SPEC.replace("}}", ", volumes: ['./conf:/etc/conf']}}")
+
+    def script() -> None:
+        eventually(stage.running)
+        stage.spec.write_text(spec)
+        eventually(lambda: "conf" in stage.log.getvalue())
+        time.sleep(1)
+
+    log = stage.play(script, interval=0.2)
+    assert [line for line in log.splitlines() if "event=note" in line and "conf" in line][1:] == []
+    assert log.count("event=note ") == 1
+    assert not re.search(r'=(""|)( |$)', log, re.MULTILINE)
+
+
+def test_what_forbids_a_pass_is_told_with_its_reason(stage: Stage) -> None:
+    stage.spec.write_text(SPEC.replace("}}", ", ports: ['8080:80']}}"))
+    stage.machine.foreign_ports[None, 8080, "tcp"] = "nginx[812]"
+    log = stage.play(lambda: eventually(lambda: "pass failed" in stage.log.getvalue()))
+    assert "is held by nginx[812]; stop it" in log
+    assert "causes=start" in log
+
+
+def test_a_second_watch_of_a_project_says_so_and_goes_on(stage: Stage) -> None:
+    with watch_lock(stage.records.locks, "shop") as other:
+        assert other == ""
+        log = stage.play(lambda: eventually(stage.running))
+    assert re.search(r'event="second watch" project=shop holder="process \d+ ', log)
+    stage.log.seek(0)
+    stage.log.truncate()
+    assert "second watch" not in stage.play(lambda: eventually(stage.running))
+
+
 def test_a_container_that_ended_is_started_again(stage: Stage) -> None:
     def script() -> None:
         eventually(stage.running)
@@ -138,16 +173,16 @@ def test_while_the_spec_is_broken_the_last_good_one_stays_in_force(
             stage.spec.unlink()
         else:
             stage.spec.write_text(damage)
-        eventually(lambda: 'event="spec amiss"' in stage.log.getvalue())
+        eventually(lambda: 'event="spec broken"' in stage.log.getvalue())
         (web,) = stage.machine.containers()
         stage.machine.exit(web.id, 1)
         stage.machine.changed.release()
         eventually(stage.running)
         stage.spec.write_text(SPEC)
-        eventually(lambda: 'event="spec well again"' in stage.log.getvalue())
+        eventually(lambda: 'event="spec ok"' in stage.log.getvalue())
 
     log = stage.play(script)
-    assert log.count("spec amiss") == 1
+    assert log.count("spec broken") == 1
     assert "Traceback" not in log
 
 
