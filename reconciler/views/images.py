@@ -34,7 +34,15 @@ def _names(image: ImageSummary) -> list[tuple[str, str, str]]:
     digests = {repository: digest for repository, _, digest in named if digest}
     tagged = [(repo, tag, digests.get(repo, "")) for repo, tag, _ in named if tag]
     known = {repository for repository, _, _ in tagged}
-    return [*tagged, *(name for name in named if name[0] not in known)] or [("", "", "")]
+    alone = (name for name in named if name[0] not in known)
+    of_files = ((_of_file(name), "", "") for name in image.names)
+    return [*tagged, *alone, *of_files] or [("", "", "")]
+
+
+def _of_file(name: str) -> str:
+    """``site (shop)``: what the project shop calls an image that it has from a file."""
+    called, at, project = name.rpartition("@")
+    return f"{called} ({project})" if at else name
 
 
 def _split(reference: str) -> tuple[str, str, str]:

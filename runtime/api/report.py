@@ -19,10 +19,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A row of ``images``: sizes in bytes, times in seconds since the epoch."""
+    """A row of ``images``: sizes in bytes, times in seconds since the epoch. ``names`` are those
+    of images that came from files, as specs call them: ``site@shop``."""
 
     id: str
     references: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     created: float = 0.0
     size: int = 0
 

@@ -194,6 +194,7 @@ class ImageStore:
             ImageSummary(
                 id=image.id,
                 references=(*image.references, *rows.digests(image.id)),
+                names=rows.names(image.id),
                 created=image.created,
                 size=image.size,
             )

@@ -173,6 +173,11 @@ class Rows:
         found = self._one("SELECT image FROM names WHERE name = ?", name)
         return found[0] if found else None
 
+    def names(self, id: str) -> tuple[str, ...]:
+        """What specs' ``archive:`` and ``rootfs:`` call the image."""
+        rows = self._all("SELECT name FROM names WHERE image = ? ORDER BY name", id)
+        return tuple(row[0] for row in rows)
+
     def layer(self, diff_id: str) -> Layer | None:
         row = self._one("SELECT size, hides_all FROM layers WHERE diff_id = ?", diff_id)
         return Layer(diff_id=diff_id, size=row[0], hides_all=bool(row[1])) if row else None

@@ -39,3 +39,9 @@ def test_an_image_without_a_name_and_one_known_by_digest_alone() -> None:
         ("r.example/a", "<none>", DIGEST, "1 second ago"),
         ("<none>", "<none>", "<none>", "5 seconds ago"),
     ]
+
+
+def test_an_image_of_a_file_is_called_as_its_project_calls_it() -> None:
+    image = ImageSummary(id=ID, names=("base@blog", "site@shop"))
+    shown = [(row["Repository"], row["Tag"]) for row in rows([image], now=1.0, full=False)]
+    assert shown == [("base (blog)", "<none>"), ("site (shop)", "<none>")]

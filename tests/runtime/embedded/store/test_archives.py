@@ -180,6 +180,7 @@ def test_an_archive_that_changed_is_stale_one_that_was_touched_is_not(
     os.utime(path, (1, 1))
     assert store.state(archive_spec(path), ()).stale == ""
     assert store.ensure(archive_spec(path), (), silent) == image
+    assert [each.names for each in store.list()] == [(archive_spec(path).name,)]
     path.write_bytes(oci_archive())
     state = store.state(archive_spec(path), ())
     assert (state.id, state.stale) == (image.id, f"{path.name} changed")
