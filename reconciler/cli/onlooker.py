@@ -65,12 +65,12 @@ class Onlooker:
         sys.stderr.write(f"{escape(told)}\n")
 
     def refused(self, plan: Plan) -> None:
-        if self._text:
-            # The problems themselves are the error that follows.
-            sys.stdout.write(render(msgspec.structs.replace(plan, problems=())) + "\n")
-            sys.stdout.flush()
-        else:
+        if not self._text:
             sys.stdout.write(f"{encode(report(plan, None)).decode()}\n")
+        elif plan.changes:
+            # The problems themselves are the error that follows.
+            sys.stdout.write(f"{render(msgspec.structs.replace(plan, problems=()))}\n")
+            sys.stdout.flush()
 
     def planned(self, plan: Plan) -> bool:
         if self._text:

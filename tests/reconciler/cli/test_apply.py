@@ -248,6 +248,9 @@ def test_down_keeps_volumes_that_are_not_named(world: World) -> None:
     assert world.run("down", "--volumes", "data").code == 0
     assert world.runtime.volumes_made == {}
     assert world.run("down").out == "nothing to change\n"
+    ran = world.run("down", "--volumes", "data")
+    assert (ran.code, ran.out) == (1, "")
+    assert "has no volume data; its volumes: none" in ran.err
 
 
 def test_volumes_takes_one_word_and_refuses_what_is_no_volume(world: World) -> None:
