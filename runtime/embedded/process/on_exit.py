@@ -181,12 +181,14 @@ class Container:
         except OSError:  # on a full disk it must come back all the same
             remove(f"{self.outcome}.{os.getpid()}")
 
+    def count(self) -> None:
+        """One more restart, or one that failed."""
+        past = facts(f"{self.bundle}/restarts")
+        write(f"{self.bundle}/restarts", {**past, "count": int(past.get("count", 0)) + 1})
+
     def run_again(self) -> None:
-        """Start a successor: a new conmon with the old one's command line. It counts as a restart
-        also when it fails. Raises ``OSError``."""
+        """Start a successor: a new conmon with the old one's command line. Raises ``OSError``."""
         intent, bundle = self.intent, self.bundle
-        past = facts(f"{bundle}/restarts")
-        write(f"{bundle}/restarts", {**past, "count": int(past.get("count", 0)) + 1})
         oci = [intent["oci"], "--root", intent["oci_root"]]
         call([*oci, "delete", "--force", intent["id"]])
         for name in ("exit", "oom", "pidfile", "conmon.pid"):
@@ -202,6 +204,7 @@ class Container:
         started["start"] = start_time(pid)
         monitor, began = int(read(f"{bundle}/conmon.pid")), file_clock()
         call([*oci, "start", intent["id"]])
+        self.count()
         monitored = {"monitor": monitor, "monitor_start": start_time(monitor)}
         write(f"{bundle}/run", {**started, **monitored, "began": began})
         remove(self.outcome)
@@ -284,6 +287,7 @@ def restart(container: Container) -> None:
                 container.run_again()
                 return
             except OSError:
+                container.count()
                 delay = container.decide(NOT_STARTED, 0.0)
 
 
