@@ -202,7 +202,7 @@ def _wrong(shall: ContainerSpec, real: object, observed: Observed) -> list[str]:
     runs = real.phase in RUNNING
     targets = observed.services[real.key.name].targets
     facts = {
-        "spec": real.applied == shall,
+        "spec": _unordered(real.applied or spec()) == _unordered(shall),
         "image": real.image_id == observed.images[shall.image].id,
         "life": runs or (done and not real.held),
         "limits": real.limits is None or real.limits.mem_limit == shall.mem_limit,
@@ -213,6 +213,12 @@ def _wrong(shall: ContainerSpec, real: object, observed: Observed) -> list[str]:
         "wish": not runs or all(d.kind is not DefectKind.WISH for d in real.defects),
     }
     return [f"{real.key}: {name}" for name, right in facts.items() if not right]
+
+
+def _unordered(each: ContainerSpec) -> ContainerSpec:
+    """Mounts have targets, which no two share: their order means nothing."""
+    mounts = tuple(sorted(each.mounts, key=lambda mount: mount.target))
+    return msgspec.structs.replace(each, mounts=mounts)
 
 
 def foreign() -> FakeRuntime:
