@@ -14,7 +14,7 @@ from reconciler.planning.stopped import RUNNING, Fortune, ending, judge
 from runtime.api import ObservedContainer, Phase, RestartPolicy, Runtime
 from runtime.errors import Fault
 
-MOMENT = 0.3  # seconds; who lives longer may still fail, but nobody would wait for that
+MOMENT = 0.15  # seconds; who lives longer may still fail, but nobody would wait for that
 
 
 class EndedAtOnce(Fault):

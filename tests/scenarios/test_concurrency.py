@@ -144,7 +144,8 @@ def test_a_lock_dies_with_its_holder_and_no_monitor_inherits_it(four: Stage) -> 
 
 @pytest.mark.slow
 def test_applies_while_a_container_crashes_again_and_again(stage: Stage) -> None:
-    stage.make(LOOP)
+    stage.write(LOOP)
+    assert "it ended with exit code 1" in stage.apply(code=1).stderr
     eventually(lambda: stage.containers()["broken"]["restarts"] >= 3)
     pid = stage.pid("web")
     stage.trueup("plan", stage.spec, code=0)

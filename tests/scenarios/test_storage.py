@@ -38,7 +38,7 @@ containers:
       - -c
       - >-
         cat /rw/text /etc/one.conf; echo new > /rw/new;
-        echo no > /ro/no; echo no > /etc/one.conf
+        echo no > /ro/no; echo no > /etc/one.conf; true
 """)
     assert said(stage, "job") == "hello\nsetting\n"
     assert sorted(os.listdir(stage.folder / "shared")) == ["new", "text"]
