@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
 
@@ -169,23 +169,27 @@ def make_true(
     Raises ``CannotBegin`` and ``Locked``, and whatever looking raises; what single steps raise
     is in the outcome.
     """
-    plan = _begin(aim, runtime, spectator)
-    if plan.converged:
+    plan = aim.plan(runtime)
+    # What forbids the first step may only be somebody who is just taking it: a port that is being
+    # reserved looks like a stranger's. So where others may be at work, nothing is refused on a
+    # look without the lock.
+    if plan.problems and not records.locks.exists():
+        _refuse(plan, aim, spectator)
+    if plan.converged and not plan.problems:
         return Finished(plan=plan)
     with _locked(aim.project, records, spectator):
-        plan = _begin(aim, runtime, spectator)
+        plan = aim.plan(runtime)
+        if plan.problems:
+            _refuse(plan, aim, spectator)
         if plan.converged or not spectator.planned(plan):
             return Finished(plan=plan)
         outcome = _execute(plan, aim, runtime, records, spectator, timeout)
         return Finished(plan=plan, outcome=outcome)
 
 
-def _begin(aim: Aim, runtime: Runtime, spectator: Spectator) -> Plan:
-    plan = aim.plan(runtime)
-    if plan.problems:
-        spectator.refused(plan)
-        raise CannotBegin(aim.project, plan.problems)
-    return plan
+def _refuse(plan: Plan, aim: Aim, spectator: Spectator) -> NoReturn:
+    spectator.refused(plan)
+    raise CannotBegin(aim.project, plan.problems)
 
 
 @contextmanager
