@@ -47,6 +47,8 @@ class Entrant:
 
 def main() -> None:
     options = _options()
+    # An installed program has its bytecode; a checkout is not to compile itself at every start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # So that a run that is stopped takes away what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     with ExitStack() as stack:
