@@ -101,10 +101,5 @@ def spawn(
     )
 
 
-def exit_reason(status: int) -> str:
-    """Say in words how a process ended, from ``Popen.returncode``."""
-    return f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
-
-
 def _text(raw: bytes) -> str:
     return os.fsdecode(raw)

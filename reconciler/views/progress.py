@@ -58,10 +58,6 @@ class Area:
             if text or self.live:
                 self._draw(text)
 
-    def say(self, line: str) -> None:
-        """A line that stays to be read."""
-        self.done("", line)
-
     def _draw(self, finished: str) -> None:
         if not self.live:
             self.stream.write(finished)

@@ -3,7 +3,6 @@ character in them could move the cursor, set the title or fake a line, so it is 
 """
 
 import os
-from collections.abc import Mapping
 from typing import TextIO
 
 
@@ -61,8 +60,3 @@ def columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
-
-
-def has_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether to use colour: on terminals that can, unless NO_COLOR (no-color.org) is set."""
-    return is_terminal(stream) and not environ.get("NO_COLOR") and environ.get("TERM", "") != "dumb"

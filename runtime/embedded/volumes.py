@@ -186,7 +186,3 @@ def anonymous_name(key: ContainerKey, target: str) -> str:
     ``~`` cannot stand in a declared name, so the two never meet.
     """
     return f"{key.name}.{key.replica}~{hashlib.sha256(target.encode()).hexdigest()[:12]}"
-
-
-def is_anonymous(name: str) -> bool:
-    return "~" in name

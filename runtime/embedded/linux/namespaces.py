@@ -17,7 +17,6 @@ from runtime.embedded.linux.mounts import bind, unmount
 
 Result = TypeVar("Result")
 
-CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 
 
@@ -52,11 +51,6 @@ def inside(namespace: Path, work: Callable[[], Result]) -> Result:
         return work()
 
     return in_thread(entered)
-
-
-def private_mounts() -> None:
-    """Give the calling thread a mount namespace of its own; call it inside ``in_thread`` only."""
-    check(libc.unshare(CLONE_NEWNS), "unshare the mount namespace")
 
 
 def create(namespace: Path) -> None:

@@ -50,7 +50,7 @@ def test_off_a_terminal_only_finished_lines_are_written() -> None:
     with Area(out) as area:
         area.doing("a", "pulling")
         area.done("a", "pulled nginx")
-        area.say("1 step")
+        area.done("", "1 step")
     assert out.getvalue() == "pulled nginx\n1 step\n"
 
 
