@@ -12,6 +12,7 @@ from typing import assert_never
 
 from runtime.api import (
     AnonymousMount,
+    Attachment,
     BindMount,
     ContainerSpec,
     Dependency,
@@ -262,15 +263,25 @@ def _size(size: int) -> str:
     return render_bytes(size).upper()
 
 
-def _listed(values: tuple[str | PortSpec | Dependency, ...]) -> str:
-    words = (each.name if isinstance(each, Dependency) else _port(each) for each in values)
+def _listed(values: tuple[str | PortSpec | Dependency | Attachment, ...]) -> str:
+    words = map(_word, values)
     return _cut(", ".join(words)) or _UNSET
 
 
-def _port(value: str | PortSpec) -> str:
+def _word(value: str | PortSpec | Dependency | Attachment) -> str:
+    match value:
+        case Dependency():
+            return value.name
+        case Attachment():
+            return value.network
+        case PortSpec():
+            return _port(value)
+        case _:
+            return value
+
+
+def _port(value: PortSpec) -> str:
     """As people write it: ``8080:80``, ``80``, ``53:53/udp``."""
-    if isinstance(value, str):
-        return value
     host = f"{value.host_ip}:" if value.host_ip else ""
     published = f"{value.host_port or ''}:" if value.host_port or host else ""
     suffix = "" if value.protocol == "tcp" else f"/{value.protocol}"

@@ -15,6 +15,7 @@ from runtime.api import (
     AnonymousMount,
     ArchiveSource,
     BindMount,
+    Condition,
     ContainerKey,
     ContainerSpec,
     Dependency,
@@ -238,7 +239,7 @@ def _container(container: "Container", images: Mapping[str, str]) -> ContainerSp
         cap_add=_words(container.cap_add),
         cap_drop=_words(container.cap_drop),
         depends_on=tuple(
-            Dependency(name=str(name), condition=each.condition.value)
+            Dependency(name=str(name), condition=Condition(each.condition.value))
             for name, each in sorted(container.depends_on.items())
         ),
         mounts=_mounts(container),

@@ -21,6 +21,9 @@ from runtime.api import (
     ContainerSpec,
     Defect,
     DefectKind,
+    ExecSpec,
+    Finding,
+    Health,
     ImageSpec,
     ImageSummary,
     Limits,
@@ -36,14 +39,17 @@ from runtime.api import (
     Phase,
     PortHolder,
     PortSpec,
+    ProcessRow,
     Progress,
     PublishedPort,
     Query,
     RegistryAccess,
     Report,
     ServiceSpec,
+    Stdio,
     VolumeMount,
     VolumeSpec,
+    VolumeUse,
     container_id,
 )
 from runtime.errors import Fault
@@ -230,9 +236,11 @@ class FakeRuntime:
     def remove_network(self, project: str, name: str) -> None:
         with self._verb("remove network", name):
             for each in self.containers():
-                assert each.key.project != project or name not in (each.applied or _NO).networks
+                joined = {network.network for network in (each.applied or _NO).networks}
+                assert each.key.project != project or name not in joined
             assert all(
-                name not in s.applied.networks for s in _of(project, self.services_made).values()
+                name not in {each.network for each in service.applied.networks}
+                for service in _of(project, self.services_made).values()
             )
             self._effect(f"remove network {name}")
             self.networks_made.pop((project, name), None)
@@ -262,7 +270,8 @@ class FakeRuntime:
             changed = {service.name for service in services}
             for service in services:
                 for network in service.networks:
-                    assert (project, network) in self.networks_made, f"no network {network}"
+                    there = (project, network.network) in self.networks_made
+                    assert there, f"no network {network.network}"
                 self._check_ports(project, service, changed)
             self._effect(f"register {' '.join(sorted(changed))}")
             for service in services:
@@ -309,7 +318,7 @@ class FakeRuntime:
             self._need_record(key.project)
             assert spec.image in self.local, f"no image {spec.image}"
             for network in spec.networks:
-                assert (key.project, network) in self.networks_made, f"no network {network}"
+                assert (key.project, network.network) in self.networks_made, f"no network {network}"
             for mount in spec.mounts:
                 if isinstance(mount, VolumeMount):
                     assert (key.project, mount.volume) in self.volumes_made, f"no {mount}"
@@ -438,6 +447,30 @@ class FakeRuntime:
 
     def logs(self, id: str, *, tail: int | None, follow: bool) -> Iterator[LogLine]:
         return iter(())
+
+    def networks(self) -> tuple[ObservedNetwork, ...]:
+        raise NotImplementedError
+
+    def volumes(self) -> tuple[VolumeUse, ...]:
+        raise NotImplementedError
+
+    def await_healthy(self, id: str, timeout: float) -> None:
+        raise NotImplementedError
+
+    def await_completed(self, id: str, timeout: float | None) -> None:
+        raise NotImplementedError
+
+    def probe(self, id: str) -> Health | None:
+        raise NotImplementedError
+
+    def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:
+        raise NotImplementedError
+
+    def processes(self, id: str) -> tuple[ProcessRow, ...]:
+        raise NotImplementedError
+
+    def findings(self) -> tuple[Finding, ...]:
+        raise NotImplementedError
 
     def wait_for_change(self, timeout: float) -> bool:
         return False

@@ -82,7 +82,7 @@ def _create(fate: Fate) -> Draft:
     mounted = {m.volume for m in fate.spec.mounts if isinstance(m, VolumeMount)}
     needs: set[Name] = {("pull", fate.spec.image)}
     needs |= {("volume", name) for name in mounted}
-    needs |= {("network", name) for name in fate.spec.networks}
+    needs |= {("network", each.network) for each in fate.spec.networks}
     return Draft(
         name=("create", fate.id),
         action=CreateContainer(key=fate.key, generation=fate.create, spec=fate.spec),

@@ -121,8 +121,8 @@ def _needs(
     """What the fates stand on; of a whole project all that is declared."""
     specs = [fate.spec for each in fates.values() for fate in each]
     mounted = {m.volume for spec in specs for m in spec.mounts if isinstance(m, VolumeMount)}
-    joined = {name for spec in specs for name in spec.networks}
-    joined |= {name for each in changed for name in desired.services[each].networks}
+    joined = {each.network for spec in specs for each in spec.networks}
+    joined |= {n.network for each in changed for n in desired.services[each].networks}
     yield from ground.networks(desired, observed, desired.networks if whole else joined)
     yield from ground.volumes(desired, observed, desired.volumes if whole else mounted)
     yield from images.pulls(desired, observed, _pulled(desired, observed, fates))

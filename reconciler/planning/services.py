@@ -48,7 +48,7 @@ def register(desired: Desired, changes: Mapping[str, tuple[Difference, ...]]) ->
     if not changes:
         return
     services = tuple(desired.services[name] for name in sorted(changes))
-    networks = {("network", network) for each in services for network in each.networks}
+    networks = {("network", network.network) for each in services for network in each.networks}
     yield Draft(
         name=REGISTER,
         action=Register(services=services),

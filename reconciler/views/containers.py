@@ -82,7 +82,7 @@ def _row(
         "Names": str(container.key),
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(spec.labels.items())),
         "Mounts": ",".join(mounts if full else [cut(mount, 15) for mount in mounts]),
-        "Networks": ",".join(spec.networks),
+        "Networks": ",".join(each.network for each in spec.networks),
         "LocalVolumes": str(len(container.volumes)),
         "Project": container.key.project,
         "Generation": container.generation,

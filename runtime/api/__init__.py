@@ -15,15 +15,32 @@ import msgspec
 
 from runtime.api.container import (
     DEFAULT_PIDS_LIMIT,
-    AnonymousMount,
-    BindMount,
+    Condition,
     ContainerSpec,
     Dependency,
-    Mount,
+    Device,
+    Logging,
+    OnFailure,
     RestartKind,
     RestartPolicy,
-    TmpfsMount,
-    VolumeMount,
+    SecurityOptions,
+    Ulimit,
+    UpdateOrder,
+    UpdatePolicy,
+)
+from runtime.api.execution import (
+    ExecSpec,
+    ProcessRow,
+    Stdio,
+)
+from runtime.api.finding import (
+    Finding,
+    Verdict,
+)
+from runtime.api.health import (
+    Health,
+    Healthcheck,
+    HealthStatus,
 )
 from runtime.api.identity import (
     ContainerKey,
@@ -38,6 +55,17 @@ from runtime.api.image import (
     RegistryAccess,
     RegistrySource,
     RootfsSource,
+)
+from runtime.api.mount import (
+    AnonymousMount,
+    BindMount,
+    Mount,
+    TmpfsMount,
+    VolumeMount,
+)
+from runtime.api.network import (
+    Attachment,
+    NetworkSpec,
 )
 from runtime.api.observed import (
     Defect,
@@ -62,33 +90,44 @@ from runtime.api.report import (
     Progress,
     Query,
     Report,
+    VolumeUse,
 )
 from runtime.api.service import (
-    NetworkSpec,
     PortSpec,
     ServiceSpec,
 )
 from runtime.api.volume import (
     VolumeSpec,
 )
-from runtime.part import PartVersion
+from runtime.part import (
+    PartVersion,
+)
 
 __all__ = [
     "DEFAULT_PIDS_LIMIT",
     "AnonymousMount",
     "ArchiveSource",
+    "Attachment",
     "BindMount",
+    "Condition",
     "ContainerKey",
     "ContainerSpec",
     "Defect",
     "DefectKind",
     "Dependency",
+    "Device",
+    "ExecSpec",
+    "Finding",
+    "Health",
+    "HealthStatus",
+    "Healthcheck",
     "ImageDefaults",
     "ImageSource",
     "ImageSpec",
     "ImageSummary",
     "Limits",
     "LogLine",
+    "Logging",
     "Mount",
     "NetworkSpec",
     "Observed",
@@ -97,10 +136,12 @@ __all__ = [
     "ObservedNetwork",
     "ObservedService",
     "ObservedVolume",
+    "OnFailure",
     "PartVersion",
     "Phase",
     "PortHolder",
     "PortSpec",
+    "ProcessRow",
     "Progress",
     "PublishedPort",
     "PullPolicy",
@@ -112,10 +153,17 @@ __all__ = [
     "RestartPolicy",
     "RootfsSource",
     "Runtime",
+    "SecurityOptions",
     "ServiceSpec",
+    "Stdio",
     "TmpfsMount",
+    "Ulimit",
+    "UpdateOrder",
+    "UpdatePolicy",
+    "Verdict",
     "VolumeMount",
     "VolumeSpec",
+    "VolumeUse",
     "container_id",
     "encode",
 ]

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from runtime.api.health import Healthcheck
+
 
 class PullPolicy(StrEnum):
     MISSING = "missing"
@@ -24,13 +26,16 @@ class ImageDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     exposed_ports: tuple[str, ...] = ()
     stop_signal: str = ""
     labels: dict[str, str] = {}
+    healthcheck: Healthcheck | None = None
 
 
 class RegistrySource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="registry"):
-    """An image of a registry; ``reference`` is complete (host/repository:tag or @digest)."""
+    """An image of a registry; ``reference`` is complete (host/repository:tag or @digest).
+    ``platform`` is OS/ARCH[/VARIANT], None: the host's."""
 
     reference: str
     pull: PullPolicy = PullPolicy.MISSING
+    platform: str | None = None
 
 
 class ArchiveSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="archive"):

@@ -5,8 +5,10 @@ from enum import StrEnum
 import msgspec
 
 from runtime.api.container import ContainerSpec, RestartPolicy
+from runtime.api.health import Health, Healthcheck
 from runtime.api.identity import ContainerKey
-from runtime.api.service import NetworkSpec, PortSpec, ServiceSpec
+from runtime.api.network import NetworkSpec
+from runtime.api.service import PortSpec, ServiceSpec
 from runtime.api.volume import VolumeSpec
 
 
@@ -41,10 +43,15 @@ class Defect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Live values of the cgroup; None is unlimited."""
+    """Live values of the cgroup; None is unlimited, and for ``mem_reservation``, ``cpu_shares`` and
+    ``cpuset`` the kernel's default."""
 
     mem_limit: int | None = None
+    memswap_limit: int | None = None
+    mem_reservation: int | None = None
     cpus: float | None = None
+    cpu_shares: int | None = None
+    cpuset: str | None = None
     pids_limit: int | None = None
 
 
@@ -58,14 +65,23 @@ class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ObservedVolume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``path`` is where the data lies on the host; ``created`` in seconds since the epoch."""
+
     applied: VolumeSpec
+    path: str = ""
+    created: float = 0.0
 
 
 class ObservedNetwork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``subnet`` is the real one, also when the engine picked it."""
+    """``subnet`` and ``subnet6`` are the real ones, also when the engine picked them; gateways
+    are the router's addresses in them. Of an external network ``applied`` is what its owner
+    said."""
 
     applied: NetworkSpec
     subnet: str
+    gateway: str = ""
+    subnet6: str = ""
+    gateway6: str = ""
 
 
 class PublishedPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, order=True):
@@ -80,6 +96,7 @@ class ObservedService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     applied: ServiceSpec
     addresses: dict[str, str] = {}
+    addresses6: dict[str, str] = {}
     ports: tuple[PublishedPort, ...] = ()
     targets: tuple[str, ...] = ()
 
@@ -89,6 +106,10 @@ class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     when it is unknown; ``limits`` and ``restart`` are those at work, None when none is.
 
     ``held`` was stopped by hand, ``stopped`` by us: for a successor, or since it did not start.
+    ``healthcheck`` is the one at work, the image's own included, None for none; ``health`` is None
+    without one and while it does not run. ``shares`` leads from names of containers whose
+    namespaces it lives in to the ids of the generations that it joined.
+    ``addresses`` by the project's name of the network; ``interfaces`` too (``eth0``).
     """
 
     key: ContainerKey
@@ -106,7 +127,12 @@ class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
+    healthcheck: Healthcheck | None = None
+    health: Health | None = None
     addresses: dict[str, str] = {}
+    addresses6: dict[str, str] = {}
+    interfaces: dict[str, str] = {}
+    shares: dict[str, str] = {}
     limits: Limits | None = None
     restart: RestartPolicy | None = None
     volumes: tuple[str, ...] = ()

@@ -4,11 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from runtime.api.container import ContainerSpec
+from runtime.api.execution import ExecSpec, ProcessRow, Stdio
+from runtime.api.finding import Finding
+from runtime.api.health import Health
 from runtime.api.identity import ContainerKey
 from runtime.api.image import ImageSpec, RegistryAccess
-from runtime.api.observed import Observed, ObservedContainer, ObservedService
-from runtime.api.report import ImageSummary, LogLine, Query, Report
-from runtime.api.service import NetworkSpec, PortSpec, ServiceSpec
+from runtime.api.network import NetworkSpec
+from runtime.api.observed import Observed, ObservedContainer, ObservedNetwork, ObservedService
+from runtime.api.report import ImageSummary, LogLine, Query, Report, VolumeUse
+from runtime.api.service import PortSpec, ServiceSpec
 from runtime.api.volume import VolumeSpec
 from runtime.part import PartVersion
 
@@ -26,6 +30,10 @@ class Runtime(Protocol):
         ...
 
     def services(self) -> tuple[ObservedService, ...]: ...
+
+    def networks(self) -> tuple[ObservedNetwork, ...]: ...
+
+    def volumes(self) -> tuple[VolumeUse, ...]: ...
 
     def projects(self) -> dict[str, str]:
         """The projects that are applied here, and the folder that each is applied from."""
@@ -45,7 +53,10 @@ class Runtime(Protocol):
         """Bring the image here and return its id."""
         ...
 
-    def create_network(self, network: NetworkSpec) -> None: ...
+    def create_network(self, network: NetworkSpec) -> None:
+        """Make the network, or make one that is there as ``network`` says: containers in it get
+        their new addresses without noticing more than that connections end."""
+        ...
 
     def remove_network(self, project: str, name: str) -> None: ...
 
@@ -82,6 +93,34 @@ class Runtime(Protocol):
 
     def serve(self, project: str, service: str, ids: Sequence[str]) -> None:
         """Lead the service to these generations, in one transaction."""
+        ...
+
+    def await_healthy(self, id: str, timeout: float) -> None:
+        """Ask its health check, as often as that says, until it is healthy; raises with what the
+        check said when it is unhealthy, ends, or is not healthy after ``timeout`` seconds."""
+        ...
+
+    def await_completed(self, id: str, timeout: float | None) -> None:
+        """Wait for its end; raises unless it ends with exit code 0."""
+        ...
+
+    def probe(self, id: str) -> Health | None:
+        """Ask its health check once and keep what came of it; None without one, and when it does
+        not run."""
+        ...
+
+    def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:
+        """Run a further process in it, wait, and return its exit code (128 + signal; 126, 127 as a
+        shell has them). With ``process.tty`` the caller's descriptors are a terminal that is in
+        raw mode meanwhile, or pipes."""
+        ...
+
+    def processes(self, id: str) -> tuple[ProcessRow, ...]:
+        """What runs in it."""
+        ...
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What the host has and lacks."""
         ...
 
     def update(self, id: str, spec: ContainerSpec) -> None:

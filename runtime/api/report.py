@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from runtime.api.image import ImageSpec, RegistryAccess
+from runtime.api.observed import ObservedVolume
 from runtime.api.service import PortSpec
 
 
@@ -27,6 +28,15 @@ class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     names: tuple[str, ...] = ()
     created: float = 0.0
     size: int = 0
+
+
+class VolumeUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume of any project; ``owner`` is the container that a volume without a name belongs
+    to, "" for a named one."""
+
+    project: str
+    volume: ObservedVolume
+    owner: str = ""
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):

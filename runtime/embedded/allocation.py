@@ -70,8 +70,8 @@ def service_addresses(state: State, spec: ServiceSpec) -> dict[int, IPv4Address]
     row = state.services.get((spec.project, spec.name))
     kept = {} if row is None else row.addresses
     chosen: dict[int, IPv4Address] = {}
-    for name in spec.networks:
-        network = network_of(state, spec.project, name)
+    for each in spec.networks:
+        network = network_of(state, spec.project, each.network)
         chosen[network.id] = kept.get(network.id) or addresses.pick_service(
             network.subnet, _addresses_on(state, network.id)
         )

@@ -15,21 +15,28 @@ from runtime import durable
 from runtime.api import (
     ContainerKey,
     ContainerSpec,
+    ExecSpec,
+    Finding,
+    Health,
     ImageSpec,
     ImageSummary,
     LogLine,
     NetworkSpec,
     Observed,
     ObservedContainer,
+    ObservedNetwork,
     ObservedService,
     PartVersion,
     Phase,
     PortSpec,
+    ProcessRow,
     Query,
     RegistryAccess,
     Report,
     ServiceSpec,
+    Stdio,
     VolumeSpec,
+    VolumeUse,
     container_id,
 )
 from runtime.embedded import boot, cgroups, faults, hostfacts
@@ -299,6 +306,30 @@ class Engine:
             return
         with self._writing() as writer:
             writer.drop_container(id)
+
+    def networks(self) -> tuple[ObservedNetwork, ...]:
+        raise NotImplementedError
+
+    def volumes(self) -> tuple[VolumeUse, ...]:
+        raise NotImplementedError
+
+    def await_healthy(self, id: str, timeout: float) -> None:
+        raise NotImplementedError
+
+    def await_completed(self, id: str, timeout: float | None) -> None:
+        raise NotImplementedError
+
+    def probe(self, id: str) -> Health | None:
+        raise NotImplementedError
+
+    def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:
+        raise NotImplementedError
+
+    def processes(self, id: str) -> tuple[ProcessRow, ...]:
+        raise NotImplementedError
+
+    def findings(self) -> tuple[Finding, ...]:
+        raise NotImplementedError
 
     def wait_for_change(self, timeout: float) -> bool:
         return self._changes.wait(timeout)

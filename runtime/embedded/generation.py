@@ -99,7 +99,9 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
                 if isinstance(mount, AnonymousMount)
             ),
             created=time.time(),
-            addresses=allocation.generation_addresses(state, key.project, spec.networks),
+            addresses=allocation.generation_addresses(
+                state, key.project, [each.network for each in spec.networks]
+            ),
         )
 
     def make(self, state: State, row: ContainerRow, image: Image) -> None:
