@@ -454,7 +454,7 @@ class FakeRuntime:
     def volumes(self) -> tuple[VolumeUse, ...]:
         raise NotImplementedError
 
-    def await_healthy(self, id: str, timeout: float) -> None:
+    def await_healthy(self, id: str, timeout: float, report: Report) -> None:
         raise NotImplementedError
 
     def await_completed(self, id: str, timeout: float | None) -> None:

@@ -95,9 +95,10 @@ class Runtime(Protocol):
         """Lead the service to these generations, in one transaction."""
         ...
 
-    def await_healthy(self, id: str, timeout: float) -> None:
+    def await_healthy(self, id: str, timeout: float, report: Report) -> None:
         """Ask its health check, as often as that says, until it is healthy; raises with what the
-        check said when it is unhealthy, ends, or is not healthy after ``timeout`` seconds."""
+        check said when it is unhealthy, ends, or is not healthy after ``timeout`` seconds.
+        ``report`` hears of each failed try: ``what`` is the container, ``doing`` the words."""
         ...
 
     def await_completed(self, id: str, timeout: float | None) -> None:

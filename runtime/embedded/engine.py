@@ -313,7 +313,7 @@ class Engine:
     def volumes(self) -> tuple[VolumeUse, ...]:
         raise NotImplementedError
 
-    def await_healthy(self, id: str, timeout: float) -> None:
+    def await_healthy(self, id: str, timeout: float, report: Report) -> None:
         raise NotImplementedError
 
     def await_completed(self, id: str, timeout: float | None) -> None:
