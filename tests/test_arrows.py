@@ -74,6 +74,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["listeners", "signals"],
         ["hostfacts"],
         ["versions"],
+        ["bundles"],
         ["services", "generation"],
         ["containers"],
         ["observe", "events"],

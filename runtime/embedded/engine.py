@@ -116,12 +116,13 @@ class Engine:
 
     @cached_property
     def _generations(self) -> "Generations":
-        from runtime.embedded import generation
+        from runtime.embedded import bundles, generation
 
         return generation.Generations(
             paths=self._paths,
             store=self._store,
             volumes=self._volumes,
+            bundles=bundles.Bundles(paths=self._paths, volumes=self._volumes, layout=self._cgroups),
             supervisor=self._supervisor,
             network=self._network,
             layout=self._cgroups,

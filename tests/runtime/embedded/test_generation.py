@@ -40,6 +40,7 @@ def test_a_root_with_a_link_for_dev_is_refused_each_time_and_not_left_mounted(
         paths=boxes.paths,
         store=store,
         volumes=nobody,
+        bundles=nobody,
         supervisor=boxes.supervisor,
         network=nobody,
         layout=boxes.supervisor.layout,
