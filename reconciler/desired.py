@@ -295,6 +295,8 @@ def _service(project: str, name: str, container: "Container") -> ServiceSpec:
             protocol=each.protocol.value,
             host_ip=_text(each.host_ip),
             host_port=each.host_port,
+            count=each.count,
+            choices=each.choices,
         )
         for each in container.ports
     )

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from specs.model.container import Container
 from specs.model.mount import VolumeMount
-from specs.model.port import Port, read_ports
+from specs.model.port import Port, clashes, read_ports
 from specs.model.tmpfs import is_tmpfs
 from specs.nodes import List, Map, Node, nearest_place
 from specs.problems import MOST_PROBLEMS, Problem, nearest_word, problem_at, quoted
 
-_EVERY_ADDRESS: Final = "0.0.0.0"
 _LONGEST_CHAIN: Final = 12
 
 
@@ -86,21 +85,16 @@ class _Checks:
 
     def ports_taken(self) -> Iterator[Problem]:
         """Two ports on one address; every address includes each single one."""
-        taken: dict[tuple[str, int], dict[str, _Use]] = {}
         told: set[tuple[int, int]] = set()
-        for address, port, use in self._published():
-            claims = taken.setdefault((port.protocol, port.host_port or 0), {})
-            first = _overlapping(claims, address)
-            claims.setdefault(address, use)
-            if first is not None and self._is_news(first, use, told):
-                text = f"port {port.host_port}/{port.protocol} is published twice"
+        for number, first, use in clashes(self._published()):
+            if self._is_news(first, use, told):
+                text = f"port {number} is published twice"
                 yield self._clash(text, use, first, f"by container {quoted(first.container)} at")
 
-    def _published(self) -> Iterator[tuple[str, Port, _Use]]:
+    def _published(self) -> Iterator[tuple[Port, _Use]]:
         for name, container in self.containers.items():
             for number, port in enumerate(container.ports):
-                if port.host_port is not None:
-                    yield port.host_ip or _EVERY_ADDRESS, port, _Use(name, "ports", number)
+                yield port, _Use(name, "ports", number)
 
     def _is_news(self, first: _Use, second: _Use, told: set[tuple[int, int]]) -> bool:
         """Ranges that overlap are told once and not for each port."""
@@ -165,13 +159,6 @@ def _unknown_volume(place: Node | None, name: str, volume: str, declared: Any) -
     hint = f"declare it under `volumes:`, or write `./{volume}` for a folder beside the spec"
     text = f"container {quoted(name)}: there is no volume {quoted(volume)}"
     return problem_at(place, text, nearest=near, hint="" if near else hint)
-
-
-def _overlapping(claims: Mapping[str, _Use], address: str) -> _Use | None:
-    """A claim on the same port that this address clashes with."""
-    if address == _EVERY_ADDRESS:
-        return next(iter(claims.values()), None)
-    return claims.get(address) or claims.get(_EVERY_ADDRESS)
 
 
 def _circles_from(

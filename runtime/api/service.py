@@ -8,8 +8,9 @@ from runtime.api.network import Attachment
 class PortSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, order=True):
     """One published port, or ``count`` adjacent ones that start at the ports given.
 
-    No ``host_ip``: every address; no ``host_port``: a free one is picked once and kept for the
-    life of the service (only of a single port).
+    No ``host_ip``: every address, ``0.0.0.0`` and ``::``: every one of the family. No
+    ``host_port``: a free one, or one of ``choices`` (the first and the last), is picked once and
+    kept for the life of the service (only of a single port).
     """
 
     container_port: int
@@ -17,17 +18,24 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, or
     host_ip: str | None = None
     host_port: int | None = None
     count: int = 1
+    choices: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         host = f"{self.host_ip}:" if self.host_ip else ""
-        published = "" if self.host_port is None else _range(self.host_port, self.count)
-        return f"{host}{published}:{_range(self.container_port, self.count)}/{self.protocol}"
+        return f"{host}{self._published}:{span(self.container_port, self.count)}/{self.protocol}"
+
+    @property
+    def _published(self) -> str:
+        if self.choices is not None:
+            return f"{self.choices[0]}-{self.choices[1]}"
+        return "" if self.host_port is None else span(self.host_port, self.count)
 
     def __hash__(self) -> int:
         return hash((self.container_port, self.protocol, self.host_ip, self.host_port, self.count))
 
 
-def _range(first: int, count: int) -> str:
+def span(first: int, count: int) -> str:
+    """``80``, or ``9000-9010`` for eleven ports."""
     return str(first) if count == 1 else f"{first}-{first + count - 1}"
 
 

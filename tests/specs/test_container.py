@@ -72,9 +72,6 @@ FORMS: list[tuple[str, str, Any]] = [
     ("ports", "ports: ['192.168.1.5::80']", (Port(host_ip="192.168.1.5", container_port=80),)),
     ("ports", "ports: [53:53/udp]",
      (Port(host_port=53, container_port=53, protocol=Protocol.UDP),)),
-    ("ports", "ports: ['9000-9001:80-81/UDP']",
-     (Port(host_port=9000, container_port=80, protocol=Protocol.UDP),
-      Port(host_port=9001, container_port=81, protocol=Protocol.UDP))),
     ("ports", "ports: [3000-3001]", (Port(container_port=3000), Port(container_port=3001))),
     ("ports", "ports: ['${PORT}:80']", (Port(host_port=8080, container_port=80),)),
     ("ports", "ports: [{target: 80, published: '8080', host_ip: 127.0.0.1, protocol: udp}]",
@@ -119,12 +116,6 @@ def test_a_field_is_read_as(tmp_path: Path, name: str, written: str, value: Any)
 
 
 LATER = [
-    ("ports: ['[::1]:80:80']", "publishing on an IPv6 address is not carried out yet"),
-    ("ports: [80/sctp]", "publishing SCTP is not carried out yet"),
-    ("ports: ['8000-8010:80']",
-     "a range of host ports for one port of the container is not carried out yet"),
-    ("ports: ['1-257:1-257']", "a range of more than 256 ports is not carried out yet"),
-    ("ports: [{target: 80, mode: host}]", "a port's `mode` is not carried out yet"),
     ("volumes: ['v:/a:nocopy']", "the mount option `nocopy` is not carried out yet"),
     ("volumes: [{type: image, source: x, target: /a}]",
      "a mount of type `image` is not carried out yet"),
@@ -167,10 +158,6 @@ def test_a_key_of_compose_that_comes_later_is_not_called_unknown(tmp_path: Path,
 
 def test_keys_that_the_loader_fills_in_are_no_keys(tmp_path: Path) -> None:
     assert refused(tmp_path, "secret_environment: [A]").endswith("is not a key of a container")
-
-
-def test_a_range_of_256_ports_is_taken(tmp_path: Path) -> None:
-    assert len(container(tmp_path, "ports: ['1001-1256:1-256']").ports) == 256
 
 
 def test_keys_that_begin_with_x_are_left_alone(tmp_path: Path) -> None:
