@@ -1,10 +1,13 @@
-"""Which container a word means: ``project/name``, a name that is unique, an id or its prefix."""
+"""Which object a word means: ``project/name`` or a name that is unique; of containers also an id or
+its prefix."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from runtime.api import ContainerKey, ObservedContainer, Phase
 from runtime.errors import Fault
 
+Object = TypeVar("Object")
 _LIVE = (Phase.RUNNING, Phase.RESTARTING)
 
 
@@ -42,6 +45,19 @@ def find(word: str, containers: Sequence[ObservedContainer]) -> ObservedContaine
     if found:
         raise Ambiguous(word, sorted(each.id[:12] for each in found))
     raise NoSuchContainer(word, _nearest(word, containers))
+
+
+def named(word: str, objects: Mapping[str, Object]) -> Object | None:
+    """The object that ``word`` names, out of those by ``project/name``; None without one.
+
+    Raises ``Ambiguous``.
+    """
+    if word in objects:
+        return objects[word]
+    found = [name for name in objects if name.partition("/")[2] == word]
+    if len(found) > 1:
+        raise Ambiguous(word, sorted(found))
+    return objects[found[0]] if found else None
 
 
 def _by_full_name(key: ContainerKey, word: str) -> bool:

@@ -22,6 +22,12 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
     "Look at containers": (
         ("ps", "List containers"),
         ("logs", "Show what a container has written"),
+        ("inspect", "Tell all about containers, networks or volumes, as JSON"),
+        ("port", "Show where the ports of a container are published"),
+    ),
+    "Networks and volumes": (
+        ("network", "List networks, or tell all about them"),
+        ("volume", "List volumes, tell all about them, or remove them"),
     ),
     "Images": (
         ("images", "List the images that are here"),

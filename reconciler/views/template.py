@@ -1,7 +1,8 @@
-r"""``--format`` in Go's template words, as far as Docker's scripts use them on listings.
+r"""``--format`` in Go's template words, as far as Docker's scripts use them.
 
-Understood are text, ``{{.Name}}`` and ``{{.Name.Inner}}``, literals, and the functions ``json
-join upper lower title truncate split println pad`` in calls and pipelines, as in
+Understood are text, ``{{.Name}}`` and ``{{.Name.Inner}}``, literals, ``{{range}}`` (also with
+``$key, $value :=``), ``{{if}}``, ``{{else}}``, ``{{end}}``, and the functions ``json join upper
+lower title truncate split println pad index len eq ne not`` in calls and pipelines, as in
 ``{{.Labels | json}}``; a leading ``table`` prints a header. What is not understood is an error
 that names it, never silently empty.
 
@@ -10,15 +11,41 @@ https://docs.docker.com/engine/cli/formatting/
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from runtime.errors import Fault
 
 _ACTION = re.compile(r"\{\{(-\s)?\s*(.*?)\s*(\s-)?\}\}", re.DOTALL)
-_TOKEN = re.compile(r'\s*("(?:\\.|[^"\\])*"|`[^`]*`|\||-?\d+|\.[\w.]*|\w+|\S)')
+_TOKEN = re.compile(r'\s*("(?:\\.|[^"\\])*"|`[^`]*`|\||-?\d+|[.$][\w.]*|\w+|\S)')
+_BLOCK = re.compile(r"(range|if|else|end)\b\s*(.*)", re.DOTALL)
+_VARIABLES = re.compile(r"(\$\w+)(?:\s*,\s*(\$\w+))?\s*:=\s*(.*)", re.DOTALL)
 
 Values = Mapping[str, object]
-Part = str | tuple[tuple[str, ...], ...]
+Pipeline = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """``{{range}}`` or ``{{if}}``; ``names`` are the variables of a range."""
+
+    kind: str
+    over: Pipeline
+    names: tuple[str, ...]
+    body: "tuple[Part, ...]"
+    otherwise: "tuple[Part, ...]"
+
+
+Part = str | Pipeline | Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What ``.`` and the variables stand for."""
+
+    dot: object
+    variables: Mapping[str, object]
 
 
 class BadTemplate(Fault):
@@ -37,18 +64,31 @@ class Template:
         self.table = text == "table" or text.startswith("table ")
         body = text[len("table ") :] if self.table else text
         # The shell hands over `\t` as two characters; Docker reads them as one.
-        self.parts = list(_parts(body.replace("\\t", "\t").replace("\\n", "\n")))
+        words = _words(body.replace("\\t", "\t").replace("\\n", "\n"))
+        self.parts, closing = _parts(words)
+        if closing:
+            raise BadTemplate(f"`{closing}` closes nothing")
 
     def render(self, values: Values) -> str:
         """The text for one row."""
-        return "".join(p if isinstance(p, str) else _text(_pipeline(p, values)) for p in self.parts)
+        return _render(self.parts, Scope(dot=values, variables={"$": values}))
 
     def header(self, titles: Mapping[str, str]) -> str:
         """The header for ``table``: each field's title where the field stands."""
-        return "".join(p if isinstance(p, str) else _title(p, titles) for p in self.parts)
+        return "".join(
+            "" if isinstance(p, Block) else p if isinstance(p, str) else _title(p, titles)
+            for p in self.parts
+        )
 
 
-def _parts(body: str) -> Iterable[Part]:
+@dataclass(frozen=True, slots=True)
+class _Action:
+    """The inside of ``{{ }}``."""
+
+    text: str
+
+
+def _words(body: str) -> Iterator[str | _Action]:
     """Cut into text and actions; ``{{-`` and ``-}}`` take the white space beside them."""
     at, trim = 0, False
     for match in _ACTION.finditer(body):
@@ -56,7 +96,7 @@ def _parts(body: str) -> Iterable[Part]:
         text = text.lstrip() if trim else text
         yield text.rstrip() if match[1] else text
         if not match[2].startswith("/*"):
-            yield _commands(match[2])
+            yield _Action(match[2])
         at, trim = match.end(), bool(match[3])
     rest = body[at:]
     if "{{" in rest:
@@ -64,7 +104,69 @@ def _parts(body: str) -> Iterable[Part]:
     yield rest.lstrip() if trim else rest
 
 
-def _commands(action: str) -> tuple[tuple[str, ...], ...]:
+def _parts(words: Iterator[str | _Action]) -> tuple[tuple[Part, ...], str]:
+    """Everything up to the word that closes the block, and that word: ``end``, ``else`` or ""."""
+    parts: list[Part] = []
+    for word in words:
+        block = _BLOCK.fullmatch(word.text) if isinstance(word, _Action) else None
+        if block is None:
+            parts.append(word if isinstance(word, str) else _commands(word.text))
+        elif block[1] in ("end", "else"):
+            if block[2]:
+                raise BadTemplate(f"`{block[0]}` is not understood")
+            return tuple(parts), block[1]
+        else:
+            parts.append(_block(block[1], block[2], words))
+    return tuple(parts), ""
+
+
+def _block(kind: str, rest: str, words: Iterator[str | _Action]) -> Block:
+    named = _VARIABLES.fullmatch(rest) if kind == "range" else None
+    names = tuple(name for name in (named[1], named[2]) if name) if named else ()
+    over = _commands(named[3] if named else rest)
+    body, closing = _parts(words)
+    otherwise: tuple[Part, ...] = ()
+    if closing == "else":
+        otherwise, closing = _parts(words)
+    if closing != "end":
+        raise BadTemplate(f"{{{{{kind}}}}} has no {{{{end}}}}")
+    return Block(kind=kind, over=over, names=names, body=body, otherwise=otherwise)
+
+
+def _render(parts: Sequence[Part], scope: Scope) -> str:
+    return "".join(
+        part
+        if isinstance(part, str)
+        else _render_block(part, scope)
+        if isinstance(part, Block)
+        else _text(_pipeline(part, scope))
+        for part in parts
+    )
+
+
+def _render_block(block: Block, scope: Scope) -> str:
+    value = _pipeline(block.over, scope)
+    if not value:
+        return _render(block.otherwise, scope)
+    if block.kind == "if":
+        return _render(block.body, scope)
+    if isinstance(value, Mapping):
+        pairs: list[tuple[object, object]] = sorted(value.items())
+    elif isinstance(value, (list, tuple)):
+        pairs = list(enumerate(value))
+    else:
+        raise BadTemplate(f"{{{{range}}}} cannot go through {_text(value)}")
+    return "".join(_render(block.body, _inner(block, scope, *pair)) for pair in pairs)
+
+
+def _inner(block: Block, scope: Scope, key: object, value: object) -> Scope:
+    """One name is the value, two are key and value, as in Go."""
+    told = (value,) if len(block.names) == 1 else (key, value)
+    named = dict(zip(block.names, told, strict=False))
+    return Scope(dot=value, variables={**scope.variables, **named})
+
+
+def _commands(action: str) -> Pipeline:
     """The commands of a pipeline, each a tuple of words."""
     commands: list[list[str]] = [[]]
     for token in _TOKEN.findall(action):
@@ -86,26 +188,31 @@ def _check(command: Sequence[str], action: str) -> None:
                 f"`{word}` is not understood",
                 f"known functions: {' '.join(sorted(_FUNCTIONS))}; fields begin with a dot",
             )
-        if not (word[0].isalnum() or word[0] in '."`-'):
+        if not (word[0].isalnum() or word[0] in '."`-$'):
             raise BadTemplate(f"`{word}` is not understood in {{{{{action}}}}}")
 
 
-def _pipeline(commands: Sequence[Sequence[str]], values: Values) -> object:
+def _pipeline(commands: Sequence[Sequence[str]], scope: Scope) -> object:
     result: object = None
     for number, (name, *words) in enumerate(commands):
         extra = [result] if number else []
         if name in _FUNCTIONS:
-            result = _call(name, [*(_operand(word, values) for word in words), *extra])
+            result = _call(name, [*(_operand(word, scope) for word in words), *extra])
         elif words or extra:
             raise BadTemplate(f"`{name}` takes no arguments")
         else:
-            result = _operand(name, values)
+            result = _operand(name, scope)
     return result
 
 
-def _operand(word: str, values: Values) -> object:
+def _operand(word: str, scope: Scope) -> object:
     if word.startswith("."):
-        return _field(word, values)
+        return _field(word, scope.dot)
+    if word.startswith("$"):
+        name, _, path = word.partition(".")
+        if name not in scope.variables:
+            raise BadTemplate(f"there is no variable {name}")
+        return _field(f".{path}", scope.variables[name])
     if word.startswith("`"):
         return word[1:-1]
     if word.startswith('"'):
@@ -113,8 +220,7 @@ def _operand(word: str, values: Values) -> object:
     return word == "true" if word in ("true", "false") else int(word)
 
 
-def _field(path: str, values: Values) -> object:
-    found: object = values
+def _field(path: str, found: object) -> object:
     for name in path.strip(".").split(".") if path != "." else ():
         if not isinstance(found, Mapping) or name not in found:
             known = sorted(found) if isinstance(found, Mapping) else []
@@ -129,7 +235,7 @@ def _field(path: str, values: Values) -> object:
 def _call(name: str, arguments: Sequence[object]) -> object:
     try:
         return _FUNCTIONS[name](*arguments)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
         raise BadTemplate(f"{name} cannot take these arguments") from error
 
 
@@ -155,6 +261,12 @@ def _pad(value: object, before: int, after: int) -> str:
     return " " * before + text + " " * after if text else text
 
 
+def _index(value: Any, *keys: object) -> object:
+    for key in keys:
+        value = value[key]
+    return value
+
+
 _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "json": lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
     "join": lambda parts, separator: separator.join(parts),
@@ -165,4 +277,9 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "truncate": lambda text, length: text[:length],
     "println": lambda *values: " ".join(map(_text, values)) + "\n",
     "pad": _pad,
+    "index": _index,
+    "len": len,
+    "eq": lambda one, *others: one in others,
+    "ne": lambda one, other: one != other,
+    "not": lambda value: not value,
 }
