@@ -29,6 +29,14 @@ APPLY_SECONDS = 120.0
 HOSTS = "tuh"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-docs",
+        action="store_true",
+        help="write the tables that tests fill into the documentation (tests/documented.py)",
+    )
+
+
 def pytest_configure() -> None:
     """A shell that starts this in the background ignores SIGINT for it; Ctrl-C is tested."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
