@@ -84,6 +84,7 @@ def _port_wires(row: ServiceRow) -> list[PortWire]:
             protocol=port.protocol,
             address=address,
             container_port=port.container_port,
+            count=port.count,
         )
         for port, host_port in row.ports
     ]

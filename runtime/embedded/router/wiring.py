@@ -4,7 +4,9 @@ A *service* address is what others see, a *generation* address is what one conta
 has; the router's service map leads from the first to the second.
 """
 
-from ipaddress import IPv4Address, IPv4Network
+import itertools
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
 import msgspec
@@ -54,13 +56,26 @@ class ServiceWire(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PortWire(msgspec.Struct, frozen=True, kw_only=True):
-    """A published port: ``host_ip`` None is every address of the host, ``address`` a service."""
+    """A published port, or ``count`` adjacent ones: ``host_ip`` None is every address of the host,
+    ``0.0.0.0`` and ``::`` every one of the family; ``address`` and, with IPv6, ``address6`` are a
+    service's."""
 
     host_ip: str | None
     host_port: int
     protocol: str
     address: IPv4Address
     container_port: int
+    count: int = 1
+    address6: IPv6Address | None = None
+
+    @property
+    def host_ports(self) -> range:
+        return range(self.host_port, self.host_port + self.count)
+
+    @property
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Each port of the host with the container's that it leads to."""
+        return zip(self.host_ports, itertools.count(self.container_port), strict=False)
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
