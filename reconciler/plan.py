@@ -84,12 +84,45 @@ class StartContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     fallback: str = ""
 
 
+class Rollback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a gate that was not passed leads back to: the new generation stops, ``start`` runs
+    again ("": the old one never stopped), ``service`` leads to ``ids`` again ("": it still does).
+    """
+
+    start: str = ""
+    service: str = ""
+    ids: tuple[str, ...] = ()
+
+
 class AwaitReady(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="await-ready"):
-    """``timeout`` in seconds."""
+    """It listens on these ports within ``timeout`` seconds; of a container whose image has a health
+    check, it is healthy within ``healthy_within`` instead. ``alone``: no other one runs
+    meanwhile, and without a health check it need only outlive its start."""
 
     id: str
     ports: tuple[PortSpec, ...]
     timeout: float
+    healthy_within: float
+    alone: bool = False
+    rollback: Rollback | None = None
+
+
+class AwaitHealthy(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="await-healthy"
+):
+    """``timeout`` in seconds."""
+
+    id: str
+    timeout: float
+    rollback: Rollback | None = None
+
+
+class AwaitCompleted(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="await-completed"
+):
+    """It ends, with exit code 0."""
+
+    id: str
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="serve"):
@@ -129,6 +162,8 @@ Action = (
     | CreateContainer
     | StartContainer
     | AwaitReady
+    | AwaitHealthy
+    | AwaitCompleted
     | Serve
     | UpdateContainer
     | Mend
@@ -155,13 +190,15 @@ class Impact(StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One action. ``after`` holds the numbers of the steps that must be done before;
-    ``object`` names what it acts on, ``reasons`` say why, ``places`` are file:line."""
+    """One action. ``after`` holds the numbers of the steps that must be done before, ``ended`` of
+    those that must have come to an end, failed or not; ``object`` names what it acts on,
+    ``reasons`` say why, ``places`` are file:line."""
 
     number: int
     action: Action
     object: str
     after: tuple[int, ...] = ()
+    ended: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
     impact: Impact = Impact.NONE
@@ -175,12 +212,14 @@ class ChangeKind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What becomes of one object, for people; ``object`` as in ``container web``."""
+    """What becomes of one object, for people; ``object`` as in ``container web``. ``in_place``:
+    whatever runs goes on running."""
 
     kind: ChangeKind
     object: str
     reasons: tuple[str, ...] = ()
     impact: Impact = Impact.NONE
+    in_place: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

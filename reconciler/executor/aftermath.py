@@ -1,49 +1,13 @@
-"""What became of containers right after their start.
-
-A step that starts one has succeeded once its program runs. That a program ends at once, as with a
-broken configuration, shows a moment later; without that look it would count as a success.
-"""
+"""What became of containers right after their start: see `survival`."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from reconciler.executor.survival import MOMENT, failure
 from reconciler.executor.walk import Ended, Outcome, State, StepEvent
-from reconciler.plan import StartContainer, Step
-from reconciler.planning.stopped import RUNNING, Fortune, ending, judge
-from runtime.api import ObservedContainer, Phase, RestartPolicy, Runtime
-from runtime.errors import Fault
-
-MOMENT = 0.15  # seconds; who lives longer may still fail, but nobody would wait for that
-
-
-class EndedAtOnce(Fault):
-    """A container ended right after its start."""
-
-    def __init__(self, container: ObservedContainer) -> None:
-        self.name = str(container.key)
-        super().__init__(
-            f"{container.key.name} {_ending(container)} right after its start",
-            hint=f"`trueup logs {container.key}` shows what it wrote",
-        )
-
-
-class KeepsEnding(Fault):
-    """A container ended right after its start, and its restart policy starts it again."""
-
-    def __init__(self, container: ObservedContainer) -> None:
-        self.name, self.restarts = str(container.key), container.restarts
-        ended = "" if container.phase is Phase.RUNNING else f"{ending(container)}; "
-        super().__init__(
-            f"{container.key.name} does not stay up",
-            why=f"{ended}restarts so far: {container.restarts}",
-            hint=f"`trueup logs {container.key}` shows what it wrote",
-        )
-
-
-def _ending(container: ObservedContainer) -> str:
-    """How it ended, as what its name says of itself: ``ended with exit code 3``."""
-    return ending(container).removeprefix("it ")
+from reconciler.plan import AwaitCompleted, AwaitHealthy, AwaitReady, StartContainer, Step
+from runtime.api import ObservedContainer, Phase, Runtime
 
 
 def settle(
@@ -52,10 +16,18 @@ def settle(
     """The outcome with the containers among the failures that did not outlive their start, which
     was not before ``since``, in seconds since the epoch.
 
-    It takes `MOMENT` seconds, and none where nothing was started or nothing runs any more.
+    It takes `MOMENT` seconds, and none where nothing was started or nothing runs any more. Whose
+    failure was seen while it was waited for is not told again.
     """
+    told = {
+        step.action.id
+        for step, _ in outcome.failed
+        if isinstance(step.action, AwaitReady | AwaitHealthy | AwaitCompleted)
+    }
     started = {
-        step.action.id: step for step in outcome.done if isinstance(step.action, StartContainer)
+        step.action.id: step
+        for step in outcome.done
+        if isinstance(step.action, StartContainer) and step.action.id not in told
     }
     if not started or outcome.ended is Ended.INTERRUPTED:
         return outcome
@@ -64,7 +36,7 @@ def settle(
     failed = tuple(
         (started[each.id], fault)
         for each in _look(runtime, started)
-        if (fault := _fault(each, since)) is not None
+        if (fault := failure(each, since)) is not None
     )
     for step, fault in failed:
         tell(StepEvent(step=step, state=State.FAILED, fault=fault))
@@ -75,15 +47,3 @@ def settle(
 
 def _look(runtime: Runtime, started: Mapping[str, Step]) -> list[ObservedContainer]:
     return [each for each in runtime.containers() if each.id in started]
-
-
-def _fault(container: ObservedContainer, since: float) -> Fault | None:
-    """Why it counts as failed; None for what runs, has done its work, or was stopped by hand."""
-    if container.phase in RUNNING:
-        # One that ran already was only told to go on; its restarts are of another time.
-        new = (container.started_at or 0.0) >= since
-        again = container.phase is Phase.RESTARTING or (new and container.restarts)
-        return KeepsEnding(container) if again else None
-    policy = container.applied.restart if container.applied else RestartPolicy()
-    fortune = judge(container, policy, explicit=False).fortune
-    return EndedAtOnce(container) if fortune in (Fortune.FAILED, Fortune.START) else None

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from reconciler.executor import replacement
+from reconciler.executor import gate, replacement
 from reconciler.plan import (
     Action,
     AdoptProject,
+    AwaitCompleted,
+    AwaitHealthy,
     AwaitReady,
     CreateContainer,
     CreateNetwork,
@@ -58,8 +60,10 @@ def perform(
             runtime.create(action.key, action.generation, action.spec)
         case StartContainer():
             replacement.start(action, runtime)
-        case AwaitReady():
-            runtime.await_ready(action.id, action.ports, action.timeout)
+        case AwaitReady() | AwaitHealthy():
+            gate.await_passed(action, project, runtime, report)
+        case AwaitCompleted():
+            runtime.await_completed(action.id, None)
         case Serve():
             runtime.serve(project, action.service, action.ids)
         case UpdateContainer():

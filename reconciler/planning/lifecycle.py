@@ -171,7 +171,12 @@ def _await(fate: Fate, ports: tuple[PortSpec, ...]) -> Draft:
     listed = ", ".join(str(port) for port in sorted({each.container_port for each in ports}))
     return Draft(
         name=("ready", fate.id),
-        action=AwaitReady(id=fate.id, ports=ports, timeout=READY_SECONDS),
+        action=AwaitReady(
+            id=fate.id,
+            ports=ports,
+            timeout=READY_SECONDS,
+            healthy_within=fate.spec.update.healthy_within,
+        ),
         object=label(fate),
         after=frozenset({("start", fate.id)}),
         reasons=(

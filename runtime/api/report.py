@@ -5,17 +5,23 @@ from collections.abc import Callable
 import msgspec
 
 from runtime.api.image import ImageSpec, RegistryAccess
+from runtime.api.network import NetworkSpec
 from runtime.api.observed import ObservedVolume
 from runtime.api.service import PortSpec
+from runtime.api.volume import VolumeSpec
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What the project wants to know beside its own objects: the images it names, the ports
-    that it will publish. Registries are asked only for images whose policy demands it."""
+    that it will publish, the networks and volumes of others that it uses (``external``): those
+    that are there stand among the observed ones by the name that they have here. Registries are
+    asked only for images whose policy demands it."""
 
     project: str
     images: tuple[ImageSpec, ...] = ()
     ports: tuple[tuple[str, PortSpec], ...] = ()
+    networks: tuple[NetworkSpec, ...] = ()
+    volumes: tuple[VolumeSpec, ...] = ()
     registries: tuple[RegistryAccess, ...] = ()
 
 
