@@ -19,7 +19,7 @@ from runtime.api import Defect, DefectKind
 from runtime.embedded.dns import zones
 from runtime.embedded.dns.aardvark import Server
 from runtime.embedded.linux import conntrack, namespaces, rtnetlink
-from runtime.embedded.linux.netlink import Message
+from runtime.embedded.linux.conntrack import Flows
 from runtime.embedded.nft import compare, ruleset
 from runtime.embedded.nft.apply import RulesRefused
 from runtime.embedded.nft.ruleset import Table
@@ -160,7 +160,7 @@ class Network:
             host.nft.apply(ruleset.destroy(self._paths.table))
         forwarding.restore(self._forwarded, self._opened_by_others(host))
         host.routes.request([rtnetlink.delete_link(self._paths.uplink)])
-        host.tracking.request(_forget_ports(wiring.ports))
+        conntrack.forget(host.tracking, _forget_ports(wiring.ports))
         self._holder.release()
         self._fingerprints.unlink(missing_ok=True)
 
@@ -184,13 +184,13 @@ class Network:
             self._settle(after)
         old, new = router_table(before), router_table(after)
         self._write(router, old, new)
-        router.tracking.request(_forget_targets(before, after))
+        conntrack.forget(router.tracking, _forget_targets(before, after))
         if before.ports == after.ports and before.networks == after.networks:
             return
         side = self._side(forwarding.recorded(self._forwarded))
         self._write(host, host_table(before, side), host_table(after, side))
         gone, come = set(before.ports) - set(after.ports), set(after.ports) - set(before.ports)
-        host.tracking.request(_forget_ports(sorted(gone | come, key=str)))
+        conntrack.forget(host.tracking, _forget_ports(sorted(gone | come, key=str)))
 
     def _settle(self, wiring: Wiring) -> None:
         host, router = self._host_doors(), self._router_doors()
@@ -367,21 +367,19 @@ def _without(ports: Sequence[PortWire], failures: dict[Claim, Fault]) -> tuple[P
     )
 
 
-def _forget_targets(before: Wiring, after: Wiring) -> list[Message]:
+def _forget_targets(before: Wiring, after: Wiring) -> list[Flows]:
     """UDP flows to generations that a service no longer leads to."""
     now = {(s.address, target) for s in after.services for target in s.targets}
     gone = {
         target for s in before.services for target in s.targets if (s.address, target) not in now
     }
-    return [conntrack.forget_replies_from(target, _UDP) for target in sorted(gone)]
+    return [conntrack.replies_from(target, _UDP) for target in sorted(gone)]
 
 
-def _forget_ports(ports: Sequence[PortWire]) -> list[Message]:
+def _forget_ports(ports: Sequence[PortWire]) -> list[Flows]:
     """UDP flows to published ports: who sent before a port came owns an untranslated flow."""
     return [
-        conntrack.forget_port(
-            _UDP, port.host_port, IPv4Address(port.host_ip) if port.host_ip else None
-        )
+        conntrack.to_port(_UDP, port.host_port, IPv4Address(port.host_ip) if port.host_ip else None)
         for port in ports
         if port.protocol == "udp"
     ]

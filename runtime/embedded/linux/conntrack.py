@@ -5,75 +5,119 @@ has to go or the client stays with what was.
 """
 
 import errno
-import socket
 import struct
+from collections.abc import Collection, Iterator
 from typing import Literal
 
-from runtime.embedded.linux.netlink import Message, attribute, nested
-from runtime.embedded.linux.rtnetlink import Address
+import msgspec
 
-_IPCTNL_DELETE = 0x102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE
-_ORIGINAL, _REPLY, _FILTER = 1, 2, 25  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER
+from runtime.embedded.linux.netlink import Message, Netlink, attribute, attributes, nested
+from runtime.embedded.linux.rtnetlink import FAMILIES, Address
+
+_GET, _DELETE = 0x101, 0x102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_*
+_ORIGINAL, _REPLY, _ID, _FILTER = 1, 2, 12, 25  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ID ...
 _IP, _PROTO = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
 _PROTO_NUM, _DST_PORT = 1, 3  # CTA_PROTO_*
-# Family, and the kinds of source and destination: CTA_IP_V4_SRC and so on.
-_FAMILIES = {4: (socket.AF_INET, 1, 2), 6: (socket.AF_INET6, 3, 4)}
+_SOURCES, _DESTINATIONS = {4: 1, 6: 3}, {4: 2, 6: 4}  # CTA_IP_*
 # CTA_FILTER_F_*: which fields of the tuple count.
 _F_SRC, _F_DST, _F_PROTO, _F_DST_PORT = 1, 2, 8, 32
+_HEAD = struct.Struct(">BBH")  # family, version, resource: struct nfgenmsg
 
 
-def forget_replies_from(address: Address, protocol: int | None = None) -> Message:
-    """Forget the flows that ``address`` answers."""
-    return _delete(_REPLY, source=address, protocol=protocol)
+class Flows(msgspec.Struct, frozen=True, kw_only=True):
+    """All flows with these values in their ``direction``; None is any value."""
+
+    direction: int
+    version: Literal[4, 6]
+    source: Address | None = None
+    destination: Address | None = None
+    protocol: int | None = None
+    port: int | None = None
 
 
-def forget_calls_from(address: Address) -> Message:
-    """Forget the flows that ``address`` began."""
-    return _delete(_ORIGINAL, source=address)
+def replies_from(address: Address, protocol: int | None = None) -> Flows:
+    """The flows that ``address`` answers."""
+    return Flows(direction=_REPLY, version=address.version, source=address, protocol=protocol)
 
 
-def forget_port(
+def calls_from(address: Address) -> Flows:
+    """The flows that ``address`` began."""
+    return Flows(direction=_ORIGINAL, version=address.version, source=address)
+
+
+def to_port(
     protocol: int, port: int, address: Address | None = None, *, version: Literal[4, 6] = 4
-) -> Message:
-    """Forget the flows to ``port``, at ``address`` or at any of IP ``version``."""
-    return _delete(_ORIGINAL, protocol=protocol, port=port, destination=address, version=version)
+) -> Flows:
+    """The flows to ``port``, at ``address`` or at any of the IP ``version``."""
+    return Flows(
+        direction=_ORIGINAL,
+        version=version if address is None else address.version,
+        destination=address,
+        protocol=protocol,
+        port=port,
+    )
 
 
-def _delete(
-    direction: int,
-    *,
-    source: Address | None = None,
-    destination: Address | None = None,
-    protocol: int | None = None,
-    port: int | None = None,
-    version: int = 4,
-) -> Message:
+def forget(netlink: Netlink, flows: Collection[Flows]) -> None:
+    """Forget them. Takes 0.3 ms, and for IPv6 addresses as long as a list of all flows.
+
+    A filter by IPv6 addresses matches all but the one that was asked for (seen on Linux 6.18:
+    nf_conntrack_netlink.c takes ipv6_addr_cmp for "equal"), so those are found in the list.
+    """
+    listed = [one for one in flows if one.version == 6 and (one.source or one.destination)]
+    messages = [_filtered(one) for one in flows if one not in listed]
+    if listed:
+        messages += _found(netlink, listed)
+    netlink.request(messages)
+
+
+def _filtered(flows: Flows) -> Message:
     """A delete with a tuple and its filter; without either the kernel would flush all."""
-    family, v_source, v_destination = _FAMILIES[
-        next((a.version for a in (source, destination) if a is not None), version)
-    ]
-    flags, addresses, transport = 0, b"", b""
-    if source is not None:
-        flags, addresses = flags | _F_SRC, addresses + attribute(v_source, source.packed)
-    if destination is not None:
-        flags, addresses = flags | _F_DST, addresses + attribute(v_destination, destination.packed)
-    if protocol is not None:
-        flags, transport = flags | _F_PROTO, attribute(_PROTO_NUM, bytes([protocol]))
-    if port is not None:
-        flags, transport = (
-            flags | _F_DST_PORT,
-            transport + attribute(_DST_PORT, struct.pack(">H", port)),
-        )
-    assert flags
+    mask, addresses, transport = 0, b"", b""
+    if flows.source is not None:
+        mask |= _F_SRC
+        addresses += attribute(_SOURCES[flows.version], flows.source.packed)
+    if flows.destination is not None:
+        mask |= _F_DST
+        addresses += attribute(_DESTINATIONS[flows.version], flows.destination.packed)
+    if flows.protocol is not None:
+        mask |= _F_PROTO
+        transport += attribute(_PROTO_NUM, bytes([flows.protocol]))
+    if flows.port is not None:
+        mask |= _F_DST_PORT
+        transport += attribute(_DST_PORT, struct.pack(">H", flows.port))
+    assert mask
     parts = [nested(_IP, addresses)] if addresses else []
     parts += [nested(_PROTO, transport)] if transport else []
-    masks = (flags, 0) if direction == _ORIGINAL else (0, flags)
-    chosen = b"".join(attribute(n + 1, struct.pack("=I", mask)) for n, mask in enumerate(masks))
+    masks = (mask, 0) if flows.direction == _ORIGINAL else (0, mask)
+    chosen = b"".join(attribute(n + 1, struct.pack("=I", each)) for n, each in enumerate(masks))
+    return _delete(flows.version, nested(flows.direction, *parts) + nested(_FILTER, chosen))
+
+
+def _found(netlink: Netlink, wanted: Collection[Flows]) -> Iterator[Message]:
+    """Deletes of single IPv6 flows, by what makes them unique."""
+    for content in netlink.dump(_GET, _HEAD.pack(FAMILIES[6], 0, 0)):
+        found = attributes(content, _HEAD.size)
+        if any(_matches(one, found[one.direction]) for one in wanted):
+            yield _delete(6, nested(_ORIGINAL, found[_ORIGINAL]) + attribute(_ID, found[_ID]))
+
+
+def _matches(flows: Flows, tuple_: bytes) -> bool:
+    parts = attributes(tuple_, 0)
+    ends, transport = attributes(parts[_IP], 0), attributes(parts[_PROTO], 0)
+    pairs = (
+        (flows.source and flows.source.packed, ends[_SOURCES[6]]),
+        (flows.destination and flows.destination.packed, ends[_DESTINATIONS[6]]),
+        (flows.protocol and bytes([flows.protocol]), transport[_PROTO_NUM]),
+        (flows.port and struct.pack(">H", flows.port), transport.get(_DST_PORT)),
+    )
+    return all(wanted is None or wanted == seen for wanted, seen in pairs)
+
+
+def _delete(version: int, chosen: bytes) -> Message:
     return Message(
-        kind=_IPCTNL_DELETE,
-        body=struct.pack(">BBH", family, 0, 0)
-        + nested(direction, *parts)
-        + nested(_FILTER, chosen),
+        kind=_DELETE,
+        body=_HEAD.pack(FAMILIES[version], 0, 0) + chosen,
         doing="forget connections",
         accept=(errno.ENOENT,),
     )

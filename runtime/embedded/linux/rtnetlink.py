@@ -37,12 +37,12 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 18, 28
+IFLA_IFNAME, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD = 3, 18, 20, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x2, 0x200
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
-RT_TABLE_MAIN, RTPROT_STATIC = 254, 4
+RT_TABLE_MAIN, RT_TABLE_LOCAL, RTPROT_STATIC = 254, 255, 4
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTN_UNICAST, RTN_UNREACHABLE = 1, 7
 RTNH_F_ONLINK = 4
@@ -57,16 +57,17 @@ LOOPBACK = 1
 Address = IPv4Address | IPv6Address
 Subnet = IPv4Network | IPv6Network
 Version = Literal[4, 6]
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class LinkSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A link; ``carrier`` says that both ends of a veth are up."""
+    """A link; ``carrier`` says that both ends of a veth are up, ``alias`` is a note on it."""
 
     index: int
     name: str
     up: bool
     carrier: bool
+    alias: str = ""
 
 
 class RouteSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +118,15 @@ def set_up(index: int) -> Message:
         kind=RTM_NEWLINK,
         body=_LINK.pack(0, 0, index, IFF_UP, IFF_UP),
         doing=f"set link {index} up",
+    )
+
+
+def note(index: int, words: str) -> Message:
+    """Keep a note of at most 255 bytes on a link (its alias)."""
+    return Message(
+        kind=RTM_NEWLINK,
+        body=_LINK.pack(0, 0, index, 0, 0) + text(IFLA_IFALIAS, words),
+        doing=f"note on link {index} what it is",
     )
 
 
@@ -172,7 +182,7 @@ def _address(address: Address, prefix: int, index: int) -> bytes:
 
 
 def _family(address: Address | Subnet) -> int:
-    return _FAMILIES[address.version]
+    return FAMILIES[address.version]
 
 
 def add_route(
@@ -257,9 +267,13 @@ def _rule(kind: int, source: Address, table: int, priority: int) -> Message:
 def links(netlink: Netlink) -> Iterator[LinkSeen]:
     for content in netlink.dump(RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0)):
         _, _, index, flags, _ = _LINK.unpack_from(content)
-        name = attributes(content, _LINK.size)[IFLA_IFNAME].rstrip(b"\0").decode()
+        found = attributes(content, _LINK.size)
         yield LinkSeen(
-            index=index, name=name, up=bool(flags & IFF_UP), carrier=bool(flags & IFF_LOWER_UP)
+            index=index,
+            name=found[IFLA_IFNAME].rstrip(b"\0").decode(),
+            up=bool(flags & IFF_UP),
+            carrier=bool(flags & IFF_LOWER_UP),
+            alias=found.get(IFLA_IFALIAS, b"").rstrip(b"\0").decode(errors="replace"),
         )
 
 
@@ -271,7 +285,7 @@ def addresses(
     netlink: Netlink, version: Version = 4
 ) -> Iterator[tuple[int, IPv4Interface | IPv6Interface]]:
     """Link index and address of each address but those that only a link knows."""
-    asked = _ADDRESS.pack(_FAMILIES[version], 0, 0, 0, 0)
+    asked = _ADDRESS.pack(FAMILIES[version], 0, 0, 0, 0)
     for content in netlink.dump(RTM_GETADDR, asked):
         _, prefix, _, scope, index = _ADDRESS.unpack_from(content)
         found = attributes(content, _ADDRESS.size)
@@ -286,21 +300,23 @@ def addresses(
 
 @overload
 def routes(
-    netlink: Netlink, version: Literal[4] = 4, *, table: int = RT_TABLE_MAIN
+    netlink: Netlink, version: Literal[4] = 4, *, table: int | None = RT_TABLE_MAIN
 ) -> Iterator[RouteSeen]: ...
 @overload
 def routes(
-    netlink: Netlink, version: Literal[6], *, table: int = RT_TABLE_MAIN
+    netlink: Netlink, version: Literal[6], *, table: int | None = RT_TABLE_MAIN
 ) -> Iterator[RouteSeen6]: ...
 def routes(
-    netlink: Netlink, version: Version = 4, *, table: int = RT_TABLE_MAIN
+    netlink: Netlink, version: Version = 4, *, table: int | None = RT_TABLE_MAIN
 ) -> Iterator[RouteSeen | RouteSeen6]:
-    """The routes of a table, without those that IPv6 has on every link by itself."""
-    asked = _ROUTE.pack(_FAMILIES[version], 0, 0, 0, 0, 0, 0, 0, 0)
+    """The routes of a table (None: of all but the kernel's own), without those that IPv6 has on
+    every link by itself."""
+    asked = _ROUTE.pack(FAMILIES[version], 0, 0, 0, 0, 0, 0, 0, 0)
     for content in netlink.dump(RTM_GETROUTE, asked):
         prefix, kind = content[1], content[7]
         found = attributes(content, _ROUTE.size)
-        if _number(found.get(RTA_TABLE)) != table:
+        listed = _number(found.get(RTA_TABLE))
+        if listed != table and (table is not None or listed == RT_TABLE_LOCAL):
             continue
         destination = found.get(RTA_DST, b"\0" * (16 if version == 6 else 4))
         gateway = found.get(RTA_GATEWAY)
@@ -324,7 +340,7 @@ def routes(
 
 def rules(netlink: Netlink, version: Version = 4) -> Iterator[RuleSeen]:
     """The rules that send packets of a single source to a table."""
-    asked = _ROUTE.pack(_FAMILIES[version], 0, 0, 0, 0, 0, 0, 0, 0)
+    asked = _ROUTE.pack(FAMILIES[version], 0, 0, 0, 0, 0, 0, 0, 0)
     for content in netlink.dump(RTM_GETRULE, asked):
         found = attributes(content, _ROUTE.size)
         if (source := found.get(FRA_SRC)) and content[2] == 8 * len(source):

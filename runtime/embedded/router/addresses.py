@@ -5,13 +5,16 @@ and keep theirs for life, generations rotate through the upper half so that an a
 used again soon after its container went (conntrack and clients remember it).
 """
 
+import secrets
 from collections.abc import Collection, Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import overload
 
+from runtime.embedded.linux.rtnetlink import Address, Subnet
 from runtime.embedded.router.wiring import Pool
 from runtime.errors import Fault
 
-SUBNET_PREFIX = 23
+SUBNET_PREFIX, SUBNET6_PREFIX = 23, 64
 # The DNS server wants each client's address in its zone file, so their number has a bound.
 GENERATIONS_AT_MOST = 1022
 
@@ -28,9 +31,9 @@ class NoFreePool(Fault):
 
 
 class PoolExhausted(Fault):
-    """No /23 is left for another network."""
+    """No part of the pool is left for another network."""
 
-    def __init__(self, pool: IPv4Network) -> None:
+    def __init__(self, pool: Subnet) -> None:
         self.pool = pool
         super().__init__(
             f"no subnet is left in {pool}",
@@ -42,7 +45,7 @@ class PoolExhausted(Fault):
 class SubnetFull(Fault):
     """A network has no address left for one more service or container."""
 
-    def __init__(self, subnet: IPv4Network, wanted: str) -> None:
+    def __init__(self, subnet: Subnet, wanted: str) -> None:
         self.subnet, self.wanted = subnet, wanted
         super().__init__(
             f"network {subnet} has no free address for another {wanted}",
@@ -80,23 +83,52 @@ def pick_subnet(pool: Pool, taken: Collection[IPv4Network]) -> IPv4Network:
     raise PoolExhausted(pool.pool)
 
 
-def gateway(subnet: IPv4Network) -> IPv4Address:
+def pick_ula() -> IPv6Network:
+    """Return a random /48 for an instance, RFC 4193: nobody else will have it."""
+    return IPv6Network((b"\xfd" + secrets.token_bytes(5) + bytes(10), 48))
+
+
+def pick_subnet6(pool: IPv6Network, taken: Collection[IPv6Network]) -> IPv6Network:
+    """Return the first free /64 of the pool behind the uplink's. Raises ``PoolExhausted``."""
+    first = int(pool.network_address)
+    for number in range(1, 1 << (SUBNET6_PREFIX - pool.prefixlen)):
+        subnet = IPv6Network((first + (number << (128 - SUBNET6_PREFIX)), SUBNET6_PREFIX))
+        if not any(subnet.overlaps(used) for used in taken):
+            return subnet
+    raise PoolExhausted(pool)
+
+
+@overload
+def gateway(subnet: IPv4Network) -> IPv4Address: ...
+@overload
+def gateway(subnet: IPv6Network) -> IPv6Address: ...
+def gateway(subnet: Subnet) -> Address:
     return subnet[1]
 
 
-def pick_service(subnet: IPv4Network, taken: Collection[IPv4Address]) -> IPv4Address:
+@overload
+def pick_service(subnet: IPv4Network, taken: Collection[Address]) -> IPv4Address: ...
+@overload
+def pick_service(subnet: IPv6Network, taken: Collection[Address]) -> IPv6Address: ...
+def pick_service(subnet: Subnet, taken: Collection[Address]) -> Address:
     """Return the lowest free service address. Raises ``SubnetFull``."""
     used = {int(address) for address in taken}
     first = int(subnet.network_address)
     for number in range(first + 2, first + subnet.num_addresses // 2):
         if number not in used:
-            return IPv4Address(number)
+            return subnet[number - first]
     raise SubnetFull(subnet, "service")
 
 
+@overload
 def pick_generation(
-    subnet: IPv4Network, taken: Collection[IPv4Address], last: IPv4Address | None
-) -> IPv4Address:
+    subnet: IPv4Network, taken: Collection[Address], last: Address | None
+) -> IPv4Address: ...
+@overload
+def pick_generation(
+    subnet: IPv6Network, taken: Collection[Address], last: Address | None
+) -> IPv6Address: ...
+def pick_generation(subnet: Subnet, taken: Collection[Address], last: Address | None) -> Address:
     """Return the next free generation address after ``last``, around the upper half. Raises
     ``SubnetFull``."""
     everyone = generations(subnet)
@@ -105,12 +137,15 @@ def pick_generation(
     for offset in range(len(everyone)):
         number = everyone[(start + offset) % len(everyone)]
         if number not in used:
-            return IPv4Address(number)
+            return subnet[number - int(subnet.network_address)]
     raise SubnetFull(subnet, "container")
 
 
-def generations(subnet: IPv4Network) -> range:
-    """All generation addresses, as numbers: the upper half without the broadcast address."""
+def generations(subnet: Subnet) -> range:
+    """All generation addresses, as numbers: of the upper half without IPv4's broadcast address,
+    its end or, with IPv6, its beginning."""
     first, size = int(subnet.network_address), subnet.num_addresses
-    low, high = first + size // 2, first + size - 1
-    return range(max(low, high - GENERATIONS_AT_MOST), high)
+    low = first + size // 2
+    if subnet.version == 6:
+        return range(low, min(low + GENERATIONS_AT_MOST, first + size))
+    return range(max(low, first + size - 1 - GENERATIONS_AT_MOST), first + size - 1)

@@ -11,6 +11,7 @@ from contextlib import closing
 from ipaddress import IPv4Address, IPv4Network
 
 from runtime.embedded.linux import conntrack, namespaces, rtnetlink
+from runtime.embedded.linux.conntrack import Flows
 from runtime.embedded.linux.mounts import bind
 from runtime.embedded.linux.netlink import Message, Netlink
 from runtime.embedded.router.doors import Doors
@@ -99,11 +100,12 @@ def disconnect(router: Doors | None, links: Sequence[Link]) -> None:
     for link in links:
         namespaces.remove(link.namespace)
     if router is not None:
-        router.tracking.request([m for link in links for m in _forget(link.address)])
+        gone = [flows for link in links for flows in _flows(link.address)]
+        conntrack.forget(router.tracking, gone)
 
 
-def _forget(address: IPv4Address) -> tuple[Message, Message]:
-    return conntrack.forget_calls_from(address), conntrack.forget_replies_from(address)
+def _flows(address: IPv4Address) -> tuple[Flows, Flows]:
+    return conntrack.calls_from(address), conntrack.replies_from(address)
 
 
 def causes(router: Doors | None, links: Sequence[Link]) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """Which addresses are taken: by table, and never twice."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
@@ -95,3 +95,55 @@ def test_a_last_address_of_another_subnet_is_no_obstacle() -> None:
     """The subnet was changed since."""
     picked = addresses.pick_generation(IPv4Network("10.90.0.0/28"), [], IPv4Address("10.201.3.7"))
     assert picked in IPv4Network("10.90.0.8/29")
+
+
+# --- IPv6 -----------------------------------------------------------------------------------------
+
+ULA = IPv6Network("fd12:3456:789a::/48")
+
+
+def test_an_instance_has_a_range_of_its_own() -> None:
+    picked = {addresses.pick_ula() for _ in range(20)}
+    assert len(picked) == 20
+    assert all(p.prefixlen == 48 and p.subnet_of(IPv6Network("fd00::/8")) for p in picked)
+
+
+def test_ipv6_subnets_leave_the_uplink_alone_and_end_with_the_pool() -> None:
+    first = addresses.pick_subnet6(ULA, [])
+    assert str(first) == "fd12:3456:789a:1::/64"
+    assert str(addresses.pick_subnet6(ULA, [first])) == "fd12:3456:789a:2::/64"
+    assert str(addresses.gateway(first)) == "fd12:3456:789a:1::1"
+    small = IPv6Network("fd12:3456:789a::/63")
+    with pytest.raises(PoolExhausted):
+        addresses.pick_subnet6(small, [first])
+
+
+@pytest.mark.parametrize(
+    ("subnet", "service", "generations"),
+    [
+        ("fd00::/64", "fd00::2", ("fd00::8000:0:0:0", "fd00::8000:0:0:3fd", 1022)),
+        ("fd00::/124", "fd00::2", ("fd00::8", "fd00::f", 8)),
+    ],
+)
+def test_an_ipv6_subnet_is_split(
+    subnet: str, service: str, generations: tuple[str, str, int]
+) -> None:
+    network = IPv6Network(subnet)
+    everyone = addresses.generations(network)
+    bounds = (str(IPv6Address(everyone[0])), str(IPv6Address(everyone[-1])), len(everyone))
+    assert bounds == generations
+    assert addresses.pick_service(network, []) == IPv6Address(service)
+    first = addresses.pick_generation(network, [], None)
+    assert str(first) == generations[0]
+    assert addresses.pick_generation(network, [first + 1], first) == first + 2
+    assert addresses.pick_generation(network, [], IPv6Address(generations[1])) == first
+
+
+def test_an_ipv6_subnet_can_be_full() -> None:
+    network = IPv6Network("fd00::/126")
+    taken = [addresses.pick_generation(network, [], None)]
+    taken.append(addresses.pick_generation(network, taken, taken[0]))
+    with pytest.raises(SubnetFull, match="another container"):
+        addresses.pick_generation(network, taken, None)
+    with pytest.raises(SubnetFull, match="another service"):
+        addresses.pick_service(network, [])
