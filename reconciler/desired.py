@@ -81,6 +81,8 @@ class Desired:
             project=self.project,
             images=tuple(self.images[name] for name in sorted(self.images)),
             ports=tuple((each.name, port) for each in services for port in each.ports),
+            networks=tuple(n for _, n in sorted(self.networks.items()) if n.external),
+            volumes=tuple(v for _, v in sorted(self.volumes.items()) if v.external),
             registries=self.registries,
         )
 
