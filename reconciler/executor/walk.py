@@ -19,10 +19,19 @@ from typing import Protocol
 
 from reconciler.executor.replacement import close
 from reconciler.executor.steps import perform
-from reconciler.plan import AwaitReady, Plan, PullImage, Step, StopContainer
+from reconciler.plan import (
+    AwaitCompleted,
+    AwaitHealthy,
+    AwaitReady,
+    Plan,
+    PullImage,
+    Step,
+    StopContainer,
+)
 from runtime.api import Progress, RegistryAccess, Runtime
 from runtime.errors import Fault
 
+_WAITING = AwaitReady | AwaitHealthy | AwaitCompleted | PullImage | StopContainer
 WAITERS = 64  # steps that mostly wait (for a network, a port, a grace period) at a time
 
 
@@ -278,22 +287,25 @@ class _Graph:
 
     def __init__(self, steps: Sequence[Step], workers: int) -> None:
         self.steps = {step.number: step for step in steps}
-        self.waits = {step.number: set(step.after) for step in steps}
+        self.waits = {step.number: {*step.after, *step.ended} for step in steps}
         self.followers: dict[int, list[int]] = {number: [] for number in self.steps}
+        self.tolerant: dict[int, list[int]] = {number: [] for number in self.steps}
         for step in steps:
             for before in step.after:
                 self.followers[before].append(step.number)
+            for before in step.ended:
+                self.tolerant[before].append(step.number)
         self.working, self.waiting = _Lane(limit=workers), _Lane(limit=WAITERS)
         self.running = 0
         self.succeeded: list[Step] = []
         self.failed: list[tuple[Step, Fault]] = []
         self.skipped: dict[int, Step] = {}
         for step in steps:
-            if not step.after:
+            if not self.waits[step.number]:
                 self._free(step.number)
 
     def _lane(self, step: Step) -> _Lane:
-        waits = isinstance(step.action, PullImage | AwaitReady | StopContainer)
+        waits = isinstance(step.action, _WAITING)
         return self.waiting if waits else self.working
 
     def _free(self, number: int) -> None:
@@ -320,10 +332,14 @@ class _Graph:
     def done(self, step: Step) -> None:
         self._ended(step)
         self.succeeded.append(step)
-        for number in self.followers[step.number]:
-            self.waits[number].discard(step.number)
-            if not self.waits[number]:
-                self._free(number)
+        self._over(step.number, (*self.followers[step.number], *self.tolerant[step.number]))
+
+    def _over(self, number: int, heirs: Sequence[int]) -> None:
+        """Nobody among ``heirs`` waits for it any more."""
+        for each in heirs:
+            self.waits[each].discard(number)
+            if not self.waits[each]:
+                self._free(each)
 
     def fail(self, step: Step, fault: Fault) -> list[Step]:
         """Note the failure; the steps that can no longer be reached, newly so."""
@@ -337,6 +353,8 @@ class _Graph:
                 self.skipped[number] = self.steps[number]
                 hindered.append(self.steps[number])
                 todo.extend(self.followers[number])
+        for each in (step, *hindered):
+            self._over(each.number, self.tolerant[each.number])
         return sorted(hindered, key=lambda each: each.number)
 
     def outcome(self, ended: Ended, tell: Callable[[StepEvent], None]) -> Outcome:

@@ -1,7 +1,8 @@
 """From drafts of steps, which name their predecessors, to a numbered graph.
 
 Parts of the planner write drafts without knowing which other drafts there will be: a predecessor
-that nobody drafted is nothing to wait for. Numbers follow the order of verbs and names among
+that nobody drafted is nothing to wait for. One that may fail (``ended``) is waited for all the
+same. Numbers follow the order of verbs and names among
 what may be done next, so that the same drafts give the same plan; of the edges only those
 stay that others do not imply.
 """
@@ -22,6 +23,7 @@ _ORDER = (
     "discard",
     "pull",
     "network",
+    "remove volume",
     "volume",
     "register",
     "create",
@@ -31,9 +33,11 @@ _ORDER = (
     "start",
     "ready",
     "serve",
+    "proof",
+    "healthy",
+    "completed",
     "remove",
     "remove network",
-    "remove volume",
     "forget",
 )
 _RANK = {verb: rank for rank, verb in enumerate(_ORDER)}
@@ -41,12 +45,14 @@ _RANK = {verb: rank for rank, verb in enumerate(_ORDER)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A step to be: ``name`` is (verb, what), ``after`` names what must be done before."""
+    """A step to be: ``name`` is (verb, what), ``after`` names what must be done before, ``ended``
+    what must have been tried."""
 
     name: Name
     action: Action
     object: str
     after: frozenset[Name] = frozenset()
+    ended: frozenset[Name] = frozenset()
     reasons: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
     impact: Impact = Impact.NONE
@@ -60,19 +66,27 @@ def number(drafts: Collection[Draft]) -> tuple[Step, ...]:
     named = {draft.name: draft for draft in drafts}
     ordered = _sorted(named)
     numbers = {name: place for place, name in enumerate(ordered, start=1)}
-    edges = _needed([[numbers[n] for n in named[name].after if n in named] for name in ordered])
-    return tuple(
-        _step(named[name], place, after)
-        for (name, place), after in zip(numbers.items(), edges, strict=True)
-    )
+
+    def placed(names: Iterable[Name]) -> list[int]:
+        return [numbers[name] for name in names if name in named]
+
+    steps: list[Step] = []
+    before: list[int] = [0]  # per step a bit set of all that is done before it
+    for name, place in numbers.items():
+        after, done = _needed(placed(named[name].after), 0, before)
+        ended, _ = _needed(placed(named[name].ended), done, before)
+        steps.append(_step(named[name], place, after, ended))
+        before.append(done)
+    return tuple(steps)
 
 
-def _step(draft: Draft, number: int, after: tuple[int, ...]) -> Step:
+def _step(draft: Draft, number: int, after: tuple[int, ...], ended: tuple[int, ...]) -> Step:
     return Step(
         number=number,
         action=draft.action,
         object=draft.object,
         after=after,
+        ended=ended,
         reasons=draft.reasons,
         places=tuple(dict.fromkeys(place for place in draft.places if place)),
         impact=draft.impact,
@@ -81,7 +95,9 @@ def _step(draft: Draft, number: int, after: tuple[int, ...]) -> Step:
 
 def _sorted(named: Mapping[Name, Draft]) -> list[Name]:
     """Topological order; among what is free, by verb and then by object (Kahn, 1962)."""
-    waits = {name: {n for n in draft.after if n in named} for name, draft in named.items()}
+    waits = {
+        name: {n for n in draft.after | draft.ended if n in named} for name, draft in named.items()
+    }
     followers: dict[Name, list[Name]] = {name: [] for name in named}
     for name, before in waits.items():
         for each in before:
@@ -105,17 +121,14 @@ def _sort_key(draft: Draft) -> tuple[int, str, Name]:
     return _RANK[draft.name[0]], draft.object, draft.name
 
 
-def _needed(edges: Sequence[Iterable[int]]) -> list[tuple[int, ...]]:
-    """Without the edges that follow from others. ``edges[i]`` are predecessors of step i + 1."""
-    before: list[int] = [0]  # per step a bit set of all that is done before it
-    kept: list[tuple[int, ...]] = []
-    for direct in edges:
-        needed: list[int] = []
-        reached = 0
-        for each in sorted(direct, reverse=True):  # a later step can imply an earlier, only so
-            if not reached >> each & 1:
-                needed.append(each)
-                reached |= before[each] | 1 << each
-        before.append(reached)
-        kept.append(tuple(sorted(needed)))
-    return kept
+def _needed(
+    direct: Iterable[int], reached: int, before: Sequence[int]
+) -> tuple[tuple[int, ...], int]:
+    """The edges that do not follow from others, and all that is done then. ``reached`` is a bit
+    set of what is done anyway, ``before[i]`` of what is done before step i."""
+    needed: list[int] = []
+    for each in sorted(direct, reverse=True):  # a later step can imply an earlier, only so
+        if not reached >> each & 1:
+            needed.append(each)
+            reached |= before[each] | 1 << each
+    return tuple(sorted(needed)), reached
