@@ -22,10 +22,11 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, or
 
     def __str__(self) -> str:
         host = f"{self.host_ip}:" if self.host_ip else ""
-        return f"{host}{self._published}:{span(self.container_port, self.count)}/{self.protocol}"
+        return f"{host}{self.published}:{span(self.container_port, self.count)}/{self.protocol}"
 
     @property
-    def _published(self) -> str:
+    def published(self) -> str:
+        """The host's side as people write it: ``8080``, ``9000-9010``, "" for any free port."""
         if self.choices is not None:
             return f"{self.choices[0]}-{self.choices[1]}"
         return "" if self.host_port is None else span(self.host_port, self.count)

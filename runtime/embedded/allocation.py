@@ -4,18 +4,22 @@ An address or port that a service has is kept for as long as it is asked for, so
 which resolve once never notice an update, and a port picked once stays.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import TypeVar
 
+import msgspec
 from msgspec import structs
 
-from runtime.api import PortSpec, ServiceSpec
-from runtime.embedded.ledger import NetworkRow, ServiceRow, State
+from runtime.api import Attachment, ContainerKey, NetworkSpec, PortSpec, ServiceSpec
+from runtime.embedded.ledger import ContainerRow, NetworkRow, Place, ServiceRow, State
 from runtime.embedded.router import addresses
 from runtime.embedded.router.wiring import Pool
 from runtime.errors import Fault
 
-FreePort = Callable[[str | None, str], int]
+Address = IPv4Address | IPv6Address
+Subnet = IPv4Network | IPv6Network
+FreePort = Callable[[PortSpec, Sequence[range]], int]
 
 
 class UnknownNetwork(Fault):
@@ -32,7 +36,7 @@ class UnknownNetwork(Fault):
 class SubnetTaken(Fault):
     """A declared subnet overlaps with another one."""
 
-    def __init__(self, subnet: IPv4Network, other: str) -> None:
+    def __init__(self, subnet: Subnet, other: str) -> None:
         self.subnet, self.other = subnet, other
         super().__init__(
             f"subnet {subnet} cannot be used",
@@ -41,74 +45,275 @@ class SubnetTaken(Fault):
         )
 
 
+class AddressTaken(Fault):
+    """A fixed address belongs to somebody else."""
+
+    def __init__(self, address: Address, wanted_by: str, holder: str) -> None:
+        self.address, self.holder = address, holder
+        super().__init__(
+            f"{wanted_by} cannot have the address {address}",
+            why=f"{holder} has it",
+            hint="choose another address, or take that one down",
+        )
+
+
+class AddressOutside(Fault):
+    """A fixed address is none that a container of the network can have."""
+
+    def __init__(self, address: Address, wanted_by: str, subnet: Subnet | None) -> None:
+        self.address = address
+        why = f"it is no address for containers in its network, {subnet}"
+        super().__init__(
+            f"{wanted_by} cannot have the address {address}",
+            why=why if subnet else "its network has no IPv6",
+            hint="choose an address of the network's subnet, or give the network a `subnet:`",
+        )
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses of both families, by network id."""
+
+    v4: dict[int, IPv4Address] = {}
+    v6: dict[int, IPv6Address] = {}
+
+
 def network_of(state: State, project: str, name: str) -> NetworkRow:
-    row = state.networks.get((project, name))
+    row = state.network_of(project, name)
     if row is None:
         raise UnknownNetwork(project, name)
     return row
 
 
 def subnet(
-    state: State, pool: Pool, wanted: str | None, host_routes: Sequence[IPv4Network]
+    state: State, pool: Pool, spec: NetworkSpec, host_routes: Sequence[IPv4Network]
 ) -> IPv4Network:
-    """The subnet of a new network: the one asked for if nobody has it, else a free one."""
-    owners = {row.subnet: f"project {row.spec.project}" for row in state.networks.values()}
-    if wanted is None:
-        return addresses.pick_subnet(pool, tuple(owners))
-    asked = IPv4Network(wanted)
-    for taken, owner in owners.items():
-        if asked.overlaps(taken):
-            raise SubnetTaken(asked, owner)
-    for route in host_routes:
-        if asked.overlaps(route) and not route.overlaps(pool.pool):
-            raise SubnetTaken(asked, f"the host's route to {route}")
+    """The subnet of a network: the one asked for if nobody has it, else the one that it has, else
+    a free one. Raises ``SubnetTaken``."""
+    row = state.networks.get((spec.project, spec.name))
+    asked = None if spec.subnet is None else IPv4Network(spec.subnet)
+    if row is not None and asked in (None, row.subnet):
+        return row.subnet
+    owners = {r.subnet: f"network {r.spec.known_as}" for r in _others(state, spec)}
+    if asked is None:
+        return addresses.pick_subnet(pool, (*owners, *host_routes))
+    routes = {route: f"the host's route to {route}" for route in host_routes}
+    uplink = {IPv4Network((int(pool.uplink_host) & ~3, 30)): "the router's own addresses"}
+    _refuse_overlap(asked, {**owners, **routes, **uplink})
     return asked
 
 
-def service_addresses(state: State, spec: ServiceSpec) -> dict[int, IPv4Address]:
-    """One address per network of the service; what it has it keeps."""
+def subnet6(state: State, pool: Pool, spec: NetworkSpec) -> IPv6Network | None:
+    """The same of IPv6; None for a network without."""
+    if not spec.ipv6 and spec.subnet6 is None:
+        return None
+    row = state.networks.get((spec.project, spec.name))
+    asked = None if spec.subnet6 is None else IPv6Network(spec.subnet6)
+    if row is not None and row.subnet6 is not None and asked in (None, row.subnet6):
+        return row.subnet6
+    owners = {r.subnet6: f"network {r.spec.known_as}" for r in _others(state, spec) if r.subnet6}
+    assert pool.pool6 is not None
+    if asked is None:
+        return addresses.pick_subnet6(pool.pool6, tuple(owners))
+    _refuse_overlap(asked, owners)
+    return asked
+
+
+def _others(state: State, spec: NetworkSpec) -> list[NetworkRow]:
+    own = (spec.project, spec.name)
+    return [row for key, row in state.networks.items() if key != own]
+
+
+def _refuse_overlap(asked: Subnet, taken: Mapping[Subnet, str]) -> None:
+    for other, owner in taken.items():
+        if asked.overlaps(other):
+            raise SubnetTaken(asked, owner)
+
+
+def service_addresses(state: State, spec: ServiceSpec) -> Held:
+    """One address per network of the service and family; what it has it keeps. A fixed one is
+    that of its container. Raises ``AddressTaken``, ``AddressOutside`` and ``SubnetFull``."""
     row = state.services.get((spec.project, spec.name))
-    kept = {} if row is None else row.addresses
-    chosen: dict[int, IPv4Address] = {}
+    fixed_before = set() if row is None else _fixed(state, row.spec)
+    v4: dict[int, IPv4Address] = {}
+    v6: dict[int, IPv6Address] = {}
     for each in spec.networks:
         network = network_of(state, spec.project, each.network)
-        chosen[network.id] = kept.get(network.id) or addresses.pick_service(
-            network.subnet, _addresses_on(state, network.id)
+        taken = _taken(state, network, spec.project, spec.name)
+        kept = {} if row is None or network.id in fixed_before else row.addresses
+        kept6 = {} if row is None or network.id in fixed_before else row.addresses6
+        v4[network.id] = (
+            _fixed4(each, network, spec.name, taken)
+            or _still(kept.get(network.id), network.subnet, taken)
+            or addresses.pick_service(network.subnet, tuple(taken))
         )
-    return chosen
+        if network.subnet6 is not None:
+            v6[network.id] = (
+                _fixed6(each, network, spec.name, taken)
+                or _still(kept6.get(network.id), network.subnet6, taken)
+                or addresses.pick_service(network.subnet6, tuple(taken))
+            )
+        elif each.ipv6_address:
+            raise AddressOutside(IPv6Address(each.ipv6_address), spec.name, None)
+    return Held(v4=v4, v6=v6)
 
 
-def generation_addresses(
-    state: State, project: str, networks: Iterable[str]
-) -> dict[int, IPv4Address]:
-    """Fresh addresses for a generation; one that was just freed is not given out soon."""
-    chosen: dict[int, IPv4Address] = {}
-    for name in networks:
-        network = network_of(state, project, name)
-        chosen[network.id] = addresses.pick_generation(
-            network.subnet, _addresses_on(state, network.id), network.last_address
+def places(
+    state: State,
+    key: ContainerKey,
+    attachments: Sequence[Attachment],
+    kept: Sequence[Place],
+    next_serial: Callable[[], int],
+) -> tuple[Place, ...]:
+    """Where a generation is in each of its networks. What it has (``kept``) it keeps, a new
+    network takes the lowest free interface, and an address that was just freed is not given out
+    soon."""
+    networks = {network_of(state, key.project, each.network).id: each for each in attachments}
+    has = {place.network: place for place in kept if place.network in networks}
+    free = iter(sorted(set(range(len(kept) + len(networks))) - {p.index for p in has.values()}))
+    seated = []
+    for id, each in networks.items():
+        network, place = state.network_by_id(id), has.get(id)
+        index = next(free) if place is None else place.index
+        serial = next_serial() if place is None else place.serial
+        seated.append(_place(state, key, each, network, place, index, serial))
+    return tuple(sorted(seated, key=lambda place: place.index))
+
+
+def _place(
+    state: State,
+    key: ContainerKey,
+    attachment: Attachment,
+    network: NetworkRow,
+    kept: Place | None,
+    index: int,
+    serial: int,
+) -> Place:
+    taken = _taken(state, network, key.project, key.name, key.replica)
+    # Its service's own address is the container's only while it is a fixed one.
+    service = state.services.get((key.project, key.name))
+    own = () if service is None else (service.addresses, service.addresses6)
+    stable = {str(each[network.id]) for each in own if network.id in each}
+    busy = {**taken, **_of_generations(state, network, key)}
+    used = (*busy, *(ip_address(text) for text in stable))
+    old = None if kept is None or str(kept.address) in stable else kept.address
+    old6 = None if kept is None or str(kept.address6) in stable else kept.address6
+    six: IPv6Address | None = None
+    if network.subnet6 is not None:
+        six = (
+            _fixed6(attachment, network, str(key), taken)
+            or _still(old6, network.subnet6, taken)
+            or addresses.pick_generation(network.subnet6, used, network.last_address6)
         )
-    return chosen
-
-
-def _addresses_on(state: State, network: int) -> frozenset[IPv4Address]:
-    held = (
-        *(row.addresses for row in state.services.values()),
-        *(row.addresses for row in state.containers.values()),
+    return Place(
+        network=network.id,
+        index=index,
+        serial=serial,
+        address=_fixed4(attachment, network, str(key), taken)
+        or _still(old, network.subnet, taken)
+        or addresses.pick_generation(network.subnet, used, network.last_address),
+        address6=six,
     )
-    return frozenset(each[network] for each in held if network in each)
+
+
+def _fixed(state: State, spec: ServiceSpec) -> set[int]:
+    """The networks in which a service has a fixed address."""
+    rows = (state.network_of(spec.project, a.network) for a in spec.networks if a.fixed)
+    return {row.id for row in rows if row is not None}
+
+
+def _fixed4(
+    attachment: Attachment, network: NetworkRow, name: str, taken: Mapping[Address, str]
+) -> IPv4Address | None:
+    if attachment.ipv4_address is None:
+        return None
+    address = IPv4Address(attachment.ipv4_address)
+    last = network.subnet.broadcast_address
+    if address not in network.subnet or address in (network.subnet.network_address, last):
+        raise AddressOutside(address, name, network.subnet)
+    _refuse_taken(address, name, taken)
+    return address
+
+
+def _fixed6(
+    attachment: Attachment, network: NetworkRow, name: str, taken: Mapping[Address, str]
+) -> IPv6Address | None:
+    if attachment.ipv6_address is None or network.subnet6 is None:
+        return None
+    address = IPv6Address(attachment.ipv6_address)
+    if address not in network.subnet6 or address == network.subnet6.network_address:
+        raise AddressOutside(address, name, network.subnet6)
+    _refuse_taken(address, name, taken)
+    return address
+
+
+def _refuse_taken(address: Address, name: str, taken: Mapping[Address, str]) -> None:
+    if address in taken:
+        raise AddressTaken(address, name, taken[address])
+
+
+AnyAddress = TypeVar("AnyAddress", IPv4Address, IPv6Address)
+
+
+def _still(
+    kept: AnyAddress | None, subnet: Subnet, taken: Mapping[Address, str]
+) -> AnyAddress | None:
+    """An address that can be kept."""
+    return kept if kept is not None and kept in subnet and kept not in taken else None
+
+
+def _taken(
+    state: State, network: NetworkRow, project: str, name: str, replica: int | None = None
+) -> dict[Address, str]:
+    """Addresses of the network that others have, with names for people: all but those of the
+    service and its generations, or of one replica's generations."""
+    held: dict[Address, str] = {network.gateway: "the gateway"}
+    if network.subnet6 is not None:
+        held[network.subnet6[1]] = "the gateway"
+    for (owner, each), row in state.services.items():
+        if (owner, each) != (project, name):
+            held |= dict.fromkeys(_at(network, row), f"{owner}/{each}")
+    for container in state.containers.values():
+        key = container.key
+        own = (key.project, key.name) == (project, name) and replica in (None, key.replica)
+        if not own:
+            held |= dict.fromkeys(_at(network, container), str(key))
+    return held
+
+
+def _of_generations(state: State, network: NetworkRow, key: ContainerKey) -> dict[Address, str]:
+    """Addresses of the other generations of the same container."""
+    rows = (row for row in state.containers.values() if row.key == key)
+    return {address: str(key) for row in rows for address in _at(network, row)}
+
+
+def _at(network: NetworkRow, row: ServiceRow | ContainerRow) -> Iterator[Address]:
+    if network.id in row.addresses:
+        yield row.addresses[network.id]
+    if network.id in row.addresses6:
+        yield row.addresses6[network.id]
 
 
 def host_ports(
-    state: State, spec: ServiceSpec, free_port: FreePort
+    state: State, spec: ServiceSpec, beside: Sequence[ServiceSpec], free_port: FreePort
 ) -> tuple[tuple[PortSpec, int], ...]:
-    """The host port of each published port: as asked, as it was, or a free one."""
+    """The host port of each published port: as asked, as it was, or a free one that neither is
+    promised nor asked for by the services ``beside`` it."""
     row = state.services.get((spec.project, spec.name))
     kept = {} if row is None else dict(row.ports)
-    return tuple(
-        (port, port.host_port or kept.get(port) or free_port(port.host_ip, port.protocol))
-        for port in spec.ports
-    )
+    found: list[tuple[PortSpec, int]] = []
+    for port in spec.ports:
+        promised = (
+            *(pair for row in state.services.values() for pair in row.ports),
+            *((each, each.host_port) for one in (spec, *beside) for each in one.ports),
+            *found,
+        )
+        numbers = [
+            range(number, number + each.count)
+            for each, number in promised
+            if number and each.protocol == port.protocol
+        ]
+        found.append((port, port.host_port or kept.get(port) or free_port(port, numbers)))
+    return tuple(found)
 
 
 def claimant(state: State, project: str, port: PortSpec) -> str | None:
@@ -118,7 +323,7 @@ def claimant(state: State, project: str, port: PortSpec) -> str | None:
     """
     for (owner, name), row in state.services.items():
         if owner != project and any(
-            host_port == port.host_port and _overlap(other, port) for other, host_port in row.ports
+            _overlap(other, host_port, port) for other, host_port in row.ports
         ):
             return f"{owner}/{name}"
     return None
@@ -141,13 +346,16 @@ def without_ports(
 def _wanted(name: str, held: tuple[PortSpec, int], wanted: Sequence[tuple[str, PortSpec]]) -> bool:
     """Whether another service than ``name`` wants the port that it holds."""
     port, host_port = held
-    return any(
-        other != name and host_port == each.host_port and _overlap(port, each)
-        for other, each in wanted
-    )
+    return any(other != name and _overlap(port, host_port, each) for other, each in wanted)
 
 
-def _overlap(one: PortSpec, other: PortSpec) -> bool:
-    if one.protocol != other.protocol:
+def _overlap(held: PortSpec, host_port: int, wanted: PortSpec) -> bool:
+    """Whether what is held from ``host_port`` on has a port in common with what is wanted."""
+    if wanted.host_port is None or held.protocol != wanted.protocol:
         return False
-    return one.host_ip is None or other.host_ip is None or one.host_ip == other.host_ip
+    if not -held.count < host_port - wanted.host_port < wanted.count:
+        return False
+    one, other = held.host_ip or "", wanted.host_ip or ""
+    if one == other or "" in (one, other):
+        return True
+    return (":" in one) == (":" in other) and bool({one, other} & {"0.0.0.0", "::"})

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from runtime import durable
-from runtime.api import Defect, DefectKind
+from runtime.api import Defect, DefectKind, PortSpec
 from runtime.embedded.dns import zones
 from runtime.embedded.dns.aardvark import Server
 from runtime.embedded.linux import conntrack, namespaces, rtnetlink
@@ -24,9 +24,11 @@ from runtime.embedded.nft import compare, ruleset
 from runtime.embedded.nft.apply import RulesRefused
 from runtime.embedded.nft.ruleset import Table
 from runtime.embedded.paths import Paths
-from runtime.embedded.ports.claims import Claim, Wanted, claims, claims_of, holders
+from runtime.embedded.ports import flows, picking
+from runtime.embedded.ports.claims import Claim, Wanted, claims
 from runtime.embedded.ports.docker import DockerChain
 from runtime.embedded.ports.holder import Holder
+from runtime.embedded.ports.strangers import holders
 from runtime.embedded.ports.table import OPENED, HostSide, host_table
 from runtime.embedded.router import forwarding, links, uplink
 from runtime.embedded.router.doors import Doors
@@ -112,9 +114,9 @@ class Network:
         if renamed:
             self._dns.serve(self._zones(after))
 
-    def connect(self, link: Link) -> None:
-        """Give a container its link; idempotent."""
-        links.connect(self._router_doors(), link)
+    def connect(self, *wanted: Link) -> None:
+        """Give a container these links, all that it shall have; idempotent."""
+        links.connect(self._router_doors(), wanted)
 
     def disconnect(self, gone: Sequence[Link]) -> None:
         """Take containers' namespaces away, the links go with them; idempotent."""
@@ -134,16 +136,13 @@ class Network:
             {name: _defects(DefectKind.LINK, causes) for name, causes in by_container.items()},
         )
 
-    def free_port(self, wiring: Wiring, host_ip: str | None, protocol: str) -> int:
+    def free_port(self, port: PortSpec, promised: Sequence[range]) -> int:
         """A host port that nobody has, checked by binding."""
-        used = {port.host_port for port in wiring.ports if port.protocol == protocol}
-        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-        while True:
-            with socket.socket(socket.AF_INET, kind) as trial:
-                trial.bind((host_ip or "0.0.0.0", 0))
-                port: int = trial.getsockname()[1]
-            if port not in used and not self.holders([(host_ip, port, protocol)]):
-                return port
+        return picking.pick(
+            port,
+            promised,
+            lambda number: bool(self.holders([(port.host_ip, number, port.protocol, 1)])),
+        )
 
     def holders(self, wanted: Sequence[Wanted]) -> dict[Wanted, str]:
         """Who but ourselves has which of the wanted ports."""
@@ -160,7 +159,7 @@ class Network:
             host.nft.apply(ruleset.destroy(self._paths.table))
         forwarding.restore(self._forwarded, self._opened_by_others(host))
         host.routes.request([rtnetlink.delete_link(self._paths.uplink)])
-        conntrack.forget(host.tracking, _forget_ports(wiring.ports))
+        flows.forget(host.tracking, wiring.ports)
         self._holder.release()
         self._fingerprints.unlink(missing_ok=True)
 
@@ -190,7 +189,7 @@ class Network:
         side = self._side(forwarding.recorded(self._forwarded))
         self._write(host, host_table(before, side), host_table(after, side))
         gone, come = set(before.ports) - set(after.ports), set(after.ports) - set(before.ports)
-        conntrack.forget(host.tracking, _forget_ports(sorted(gone | come, key=str)))
+        flows.forget(host.tracking, sorted(gone | come, key=str))
 
     def _settle(self, wiring: Wiring) -> None:
         host, router = self._host_doors(), self._router_doors()
@@ -360,11 +359,7 @@ def _reachable_resolvers() -> list[str]:
 
 
 def _without(ports: Sequence[PortWire], failures: dict[Claim, Fault]) -> tuple[PortWire, ...]:
-    return tuple(
-        port
-        for port in ports
-        if not any(c in failures for c in claims_of(port.host_ip, port.host_port, port.protocol))
-    )
+    return tuple(port for port in ports if not any(claim in failures for claim in claims([port])))
 
 
 def _forget_targets(before: Wiring, after: Wiring) -> list[Flows]:
@@ -374,15 +369,6 @@ def _forget_targets(before: Wiring, after: Wiring) -> list[Flows]:
         target for s in before.services for target in s.targets if (s.address, target) not in now
     }
     return [conntrack.replies_from(target, _UDP) for target in sorted(gone)]
-
-
-def _forget_ports(ports: Sequence[PortWire]) -> list[Flows]:
-    """UDP flows to published ports: who sent before a port came owns an untranslated flow."""
-    return [
-        conntrack.to_port(_UDP, port.host_port, IPv4Address(port.host_ip) if port.host_ip else None)
-        for port in ports
-        if port.protocol == "udp"
-    ]
 
 
 def _names(wiring: Wiring) -> dict[str, str]:

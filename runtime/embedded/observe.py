@@ -96,7 +96,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             if holder is not None:
                 found.append(PortHolder(port=port, holder=holder))
             elif not _reserved(state, query.project, port):
-                strangers[port.host_ip, port.host_port, port.protocol] = port
+                strangers[port.host_ip, port.host_port, port.protocol, port.count] = port
         if strangers:
             for wanted, name in self.network.holders(tuple(strangers)).items():
                 found.append(PortHolder(port=strangers[wanted], holder=name))

@@ -48,7 +48,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             for spec in services:
                 state = writer.state()
                 _refuse_promised(state, spec)
-                ports = allocation.host_ports(state, spec, self._free_port(state))
+                ports = allocation.host_ports(state, spec, services, self.network.free_port)
                 writer.put_service(spec, allocation.service_addresses(state, spec), ports)
 
     def unregister(self, project: str, names: Sequence[str]) -> None:
@@ -94,11 +94,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             self.network.mend(after)
         elif before != after:
             self.network.change(before, after)
-
-    def _free_port(self, state: State) -> allocation.FreePort:
-        wiring = promises.wiring(state)
-        assert wiring is not None  # a service's network was looked up before
-        return lambda host_ip, protocol: self.network.free_port(wiring, host_ip, protocol)
 
     def _pool(self, writer: Writer, state: State) -> Pool:
         """The instance's address pool, picked with its first network."""

@@ -1,21 +1,18 @@
-"""Which sockets keep other programs off our published ports, and who else listens."""
+"""Which sockets keep other programs off our published ports."""
 
 import errno
-import os
 import socket
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 
 import msgspec
 
-from runtime.embedded.ports.table import host_address
+from runtime.embedded.ports.maps import host_address, versions
 from runtime.embedded.router.wiring import PortWire
 from runtime.errors import Fault
 
-Wanted = tuple[str | None, int, str]  # host address (None: all), port, protocol
+LONGEST_RESERVED = 256  # ports of a range; longer ones are published without reservation
 
-_UNSEEN = "a program that holds the port without listening"
-_CLOSING = "a connection that was closed less than a minute ago"
+Wanted = tuple[str | None, int, str, int]  # host address (None: all), port, protocol, how many
 
 
 class PortTaken(Fault):
@@ -61,14 +58,26 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 def claims(ports: Iterable[PortWire]) -> set[Claim]:
     """The sockets for all published ports."""
-    return {c for port in ports for c in claims_of(port.host_ip, port.host_port, port.protocol)}
+    return {
+        claim
+        for port in ports
+        for claim in claims_of(port.host_ip, port.host_port, port.protocol, port.count)
+    }
 
 
-def claims_of(host_ip: str | None, port: int, protocol: str) -> tuple[Claim, ...]:
+def claims_of(host_ip: str | None, port: int, protocol: str, count: int = 1) -> tuple[Claim, ...]:
+    """The sockets for ``count`` adjacent ports; none for a range that is too long for them."""
+    if count > LONGEST_RESERVED:
+        return ()
     if address := host_address(host_ip):
-        return (Claim(address=str(address), port=port, protocol=protocol),)
-    everywhere = ("0.0.0.0", "::")
-    return tuple(Claim(address=one, port=port, protocol=protocol) for one in everywhere)
+        places: tuple[str, ...] = (str(address),)
+    else:
+        places = tuple("0.0.0.0" if version == 4 else "::" for version in versions(host_ip))
+    return tuple(
+        Claim(address=place, port=number, protocol=protocol)
+        for number in range(port, port + count)
+        for place in places
+    )
 
 
 def reserve(claim: Claim) -> socket.socket | None:
@@ -117,94 +126,3 @@ def _take_nothing(made: socket.socket) -> None:
 
     program = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))
     made.setsockopt(socket.SOL_SOCKET, 26, struct.pack("@HxxxxxxQ", 1, ctypes.addressof(program)))
-
-
-def taken(claim: Claim) -> Fault:
-    """The fault for a claim that could not be bound because the address is in use."""
-    wanted = (_spoken(claim), claim.port, claim.protocol)
-    return PortTaken(*wanted, holder=listeners([claim]).get(claim, _UNSEEN))
-
-
-def _spoken(claim: Claim) -> str | None:
-    return None if claim.address in ("0.0.0.0", "::") else claim.address
-
-
-def holders(
-    wanted: Sequence[Wanted], ours: Collection[Claim], own_pid: int | None
-) -> dict[Wanted, str]:
-    """Who else has which of the wanted ports, by trying; ``ours`` are held by our own holder,
-    process ``own_pid``."""
-    busy: dict[Wanted, list[Claim]] = {}
-    for one in wanted:
-        refused = [c for c in claims_of(*one) if c not in ours and not _is_free(c, ours, own_pid)]
-        if refused:
-            busy[one] = refused
-    names = listeners([claim for refused in busy.values() for claim in refused], own_pid)
-    return {
-        one: next((names[claim] for claim in refused if claim in names), _UNSEEN)
-        for one, refused in busy.items()
-    }
-
-
-def _is_free(claim: Claim, ours: Collection[Claim], own_pid: int | None) -> bool:
-    """Whether the claim could be bound, or only our own other claims are in its way."""
-    try:
-        made = reserve(claim)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return True  # for another reason, which the reservation itself will name
-        rivals = [c for c in ours if (c.port, c.protocol) == (claim.port, claim.protocol)]
-        return bool(rivals) and not listeners([claim], own_pid)
-    if made is not None:
-        made.close()
-    return True
-
-
-def listeners(claims: Sequence[Claim], without: int | None = None) -> dict[Claim, str]:
-    """Name the programs whose sockets are in the way, as in ``nginx[812]``, but for process
-    ``without``."""
-    if not claims:
-        return {}
-    inodes = {inode: claim for claim in claims for inode in _in_the_way(claim)}
-    closing = {inodes["0"]: _CLOSING} if "0" in inodes else {}
-    return closing | {inodes[inode]: name for inode, name in _owners(inodes, without)}
-
-
-def _in_the_way(claim: Claim) -> Iterator[str]:
-    """Inodes of sockets bound to the claim's port, "0" for closed connections that wait out
-    their minute, proc_net_tcp(5)."""
-    for table in (claim.protocol, f"{claim.protocol}6"):
-        with suppress(FileNotFoundError), open(f"/proc/thread-self/net/{table}") as file:
-            next(file)
-            for line in file:
-                words = line.split()
-                address, _, port = words[1].rpartition(":")
-                if int(port, 16) == claim.port and _meets(address, claim):
-                    yield words[9]
-
-
-def _meets(bound: str, claim: Claim) -> bool:
-    """Whether an address of /proc/net (hex, little endian words) collides with the claim's."""
-    anywhere = not bound.strip("0")
-    if anywhere or claim.address in ("0.0.0.0", "::"):
-        return True
-    own = socket.inet_pton(socket.AF_INET, claim.address)[::-1].hex().upper()
-    return bound.endswith(own)
-
-
-def _owners(inodes: Mapping[str, Claim], without: int | None) -> Iterator[tuple[str, str]]:
-    """Which process has which of the sockets open; looks at every process."""
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    pids = (pid for pid in os.listdir("/proc") if pid.isdigit() and pid != str(without))
-    for pid in pids:
-        with suppress(OSError):
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    target = os.readlink(f"/proc/{pid}/fd/{fd}")
-                    if target in wanted:
-                        yield wanted[target], f"{_command(pid)}[{pid}]"
-
-
-def _command(pid: str) -> str:
-    with open(f"/proc/{pid}/comm") as file:
-        return file.read().strip()

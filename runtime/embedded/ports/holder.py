@@ -18,7 +18,8 @@ import msgspec
 from runtime import durable, programs
 from runtime.embedded.linux import pidfd
 from runtime.embedded.linux.libc import check, libc
-from runtime.embedded.ports.claims import AddressNotHere, Claim, reserve, taken
+from runtime.embedded.ports.claims import AddressNotHere, Claim, reserve
+from runtime.embedded.ports.strangers import taken
 from runtime.errors import Fault
 
 _PIDFD_GETFD = 438

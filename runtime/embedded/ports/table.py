@@ -5,28 +5,15 @@ is what makes ``route_localnet`` on the uplink safe.
 """
 
 from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Address
 
 import msgspec
 
 from runtime.embedded.nft.ruleset import Chain, Set, Table
-from runtime.embedded.router.wiring import PortWire, Wiring
-from runtime.errors import Fault
+from runtime.embedded.ports.maps import port_sets, translations
+from runtime.embedded.router.wiring import Wiring
 
 LOOPBACK_RESOLVER = "127.0.0.53"
 OPENED = "opened"  # the set of pairs of links that we opened for forwarding
-
-
-class PortAddressUnsupported(Fault):
-    """A port shall be published on something that is not an IPv4 address."""
-
-    def __init__(self, host_ip: str) -> None:
-        self.host_ip = host_ip
-        super().__init__(
-            f"a port cannot be published on {host_ip}",
-            why="only IPv4 addresses of the host can be published on",
-            hint="write an IPv4 address, or none for every address",
-        )
 
 
 class HostSide(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,46 +33,9 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
 def host_table(wiring: Wiring, side: HostSide) -> Table:
     return Table(
         name=side.table,
-        sets=(*_port_sets(wiring.ports), *_subnet_sets(wiring, side)),
+        sets=(*port_sets(wiring.ports), *_subnet_sets(wiring, side)),
         chains=(*_guards(side), *_ports(wiring, side), *_ways_out(wiring, side)),
     )
-
-
-def _port_sets(ports: Sequence[PortWire]) -> tuple[Set, ...]:
-    by_address, everywhere = {}, {}
-    for port in ports:
-        target = f"{port.address} . {port.container_port}"
-        key = f"{port.protocol} . {port.host_port}"
-        if address := host_address(port.host_ip):
-            by_address[f"{address} . {key}"] = target
-        else:
-            everywhere[key] = target
-    return (
-        Set(
-            name="published_at",
-            declaration="type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
-            what="the map of ports published on one address",
-            elements=by_address,
-            is_map=True,
-        ),
-        Set(
-            name="published",
-            declaration="type inet_proto . inet_service : ipv4_addr . inet_service",
-            what="the map of published ports",
-            elements=everywhere,
-            is_map=True,
-        ),
-    )
-
-
-def host_address(host_ip: str | None) -> IPv4Address | None:
-    """The address to publish on, None for all. Raises ``PortAddressUnsupported``."""
-    if host_ip in (None, "", "0.0.0.0"):
-        return None
-    try:
-        return IPv4Address(host_ip)
-    except AddressValueError as error:
-        raise PortAddressUnsupported(str(host_ip)) from error
 
 
 def _subnet_sets(wiring: Wiring, side: HostSide) -> tuple[Set, ...]:
@@ -131,10 +81,7 @@ def _guards(side: HostSide) -> tuple[Chain, ...]:
 
 
 def _ports(wiring: Wiring, side: HostSide) -> tuple[Chain, ...]:
-    translate = (
-        "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published_at",
-        "meta nfproto ipv4 fib daddr type local dnat ip to meta l4proto . th dport map @published",
-    )
+    translate = translations()
     return (
         Chain(
             name="prerouting",

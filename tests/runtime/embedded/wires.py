@@ -1,6 +1,6 @@
 """Wirings for tests, from a few words."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from runtime.embedded.router import addresses
 from runtime.embedded.router.wiring import NetworkWire, Pool, PortWire, ServiceWire, Wiring
@@ -41,6 +41,8 @@ def port(
     container_port: int = 80,
     protocol: str = "tcp",
     host_ip: str | None = None,
+    count: int = 1,
+    address6: str | None = None,
 ) -> PortWire:
     return PortWire(
         host_ip=host_ip,
@@ -48,6 +50,8 @@ def port(
         protocol=protocol,
         address=IPv4Address(address),
         container_port=container_port,
+        count=count,
+        address6=None if address6 is None else IPv6Address(address6),
     )
 
 

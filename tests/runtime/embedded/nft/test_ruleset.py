@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from runtime.embedded.nft import ruleset
 from runtime.embedded.nft.apply import Nft, RulesRefused
 from runtime.embedded.nft.ruleset import Table
-from runtime.embedded.ports.table import HostSide, PortAddressUnsupported, host_table
+from runtime.embedded.ports.table import HostSide, host_table
 from runtime.embedded.router.table import router_table
 from runtime.embedded.router.wiring import ServiceWire, Wiring
 from tests.hosts import Host
@@ -78,10 +78,17 @@ def test_another_fixed_part_replaces_the_table() -> None:
     assert ruleset.change(before, after) == ruleset.replace(after)
 
 
-def test_a_port_on_an_ipv6_address_is_refused() -> None:
-    wiring = replace(SHOP, ports=(port(80, "10.201.2.2", host_ip="::1"),))
-    with pytest.raises(PortAddressUnsupported, match="cannot be published on ::1"):
-        host_table(wiring, SIDE)
+def test_a_range_with_the_same_numbers_is_one_element_and_a_shifted_one_an_element_per_port() -> (
+    None
+):
+    wide = port(10000, "10.201.2.3", 10000, "udp", count=10001)
+    shifted = port(9000, "10.201.2.3", 80, "tcp", host_ip="192.0.2.1", count=2)
+    ranges = replace(SHOP, ports=(*SHOP.ports, wide, shifted))
+    assert ruleset.change(host_table(SHOP, SIDE), host_table(ranges, SIDE)) == (
+        "add element inet trueup-abc published_at"
+        " { 192.0.2.1 . tcp . 9000 : 10.201.2.3 . 80, 192.0.2.1 . tcp . 9001 : 10.201.2.3 . 81 }\n"
+        "add element inet trueup-abc ranges { udp . 10000-20000 : 10.201.2.3 }\n"
+    )
 
 
 @pytest.mark.root

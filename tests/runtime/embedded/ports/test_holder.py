@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded.ports import claims as claims_module
+from runtime.embedded.ports import strangers
 from runtime.embedded.ports.claims import (
     AddressNotHere,
     Claim,
     PortTaken,
     claims,
     claims_of,
-    holders,
 )
 from runtime.embedded.ports.holder import Holder
+from runtime.embedded.ports.strangers import holders
 from tests.eventually import eventually
 from tests.hosts import Host
 from tests.runtime.embedded.lab import processes_with
@@ -25,7 +25,7 @@ from tests.runtime.embedded.wires import port
 
 pytestmark = pytest.mark.root
 
-WEB = {*claims_of(None, 8080, "tcp"), *claims_of("127.0.0.1", 5353, "udp")}
+WEB = {*claims_of(None, 8080, "tcp", 1), *claims_of("127.0.0.1", 5353, "udp", 1)}
 
 
 @pytest.fixture
@@ -125,9 +125,13 @@ def test_what_somebody_else_has_fails_with_its_name(holder: Holder) -> None:
         away = failures[Claim(address="198.51.100.1", port=81, protocol="tcp")]
         assert isinstance(away, AddressNotHere)
         assert holder.claims() == WEB - {Claim(address="0.0.0.0", port=8080, protocol="tcp")}
-        wanted = [(None, 8080, "tcp"), ("192.0.2.1", 8080, "tcp"), ("127.0.0.1", 5353, "udp")]
+        wanted = [
+            (None, 8080, "tcp", 1),
+            ("192.0.2.1", 8080, "tcp", 1),
+            ("127.0.0.1", 5353, "udp", 1),
+        ]
         ours = holder.claims()
-        assert holders(wanted, ours, holder.pid()) == {(None, 8080, "tcp"): name}
+        assert holders(wanted, ours, holder.pid()) == {(None, 8080, "tcp", 1): name}
     finally:
         stranger.kill()
         stranger.wait()
@@ -141,11 +145,11 @@ def test_a_port_held_without_listening_is_taken_too(holder: Holder, tmp_path: Pa
     other = Holder(tmp_path / "other.json")
     try:
         other.hold(WEB)
-        found = holders([(None, 8080, "tcp"), (None, 8081, "tcp")], set(), None)
-        assert list(found) == [(None, 8080, "tcp")]
-        assert found[None, 8080, "tcp"] == claims_module._UNSEEN
-        datagrams = holders([(None, 5353, "udp")], set(), None)
-        assert datagrams == {(None, 5353, "udp"): f"sleep[{other.pid()}]"}
+        found = holders([(None, 8080, "tcp", 1), (None, 8081, "tcp", 1)], set(), None)
+        assert list(found) == [(None, 8080, "tcp", 1)]
+        assert found[None, 8080, "tcp", 1] == strangers._UNSEEN
+        datagrams = holders([(None, 5353, "udp", 1)], set(), None)
+        assert datagrams == {(None, 5353, "udp", 1): f"sleep[{other.pid()}]"}
     finally:
         other.release()
 
