@@ -39,7 +39,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o600, sync: bool = True) -
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(fd, mode)
-            _write_all(fd, content)
+            write_all(fd, content)
             if sync:
                 os.fdatasync(fd)
         finally:
@@ -55,7 +55,8 @@ def write(path: Path, content: bytes, *, mode: int = 0o600, sync: bool = True) -
         raise
 
 
-def _write_all(fd: int, content: bytes) -> None:
+def write_all(fd: int, content: bytes) -> None:
+    """Write all of it, however many calls that takes."""
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]

@@ -20,6 +20,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "LC_ALL": "C.UTF-8",
 }
 
+DEVNULL = subprocess.DEVNULL
+
 # Nor does the caller's umask: the OCI runtime makes mount points that containers' users pass.
 UMASK = 0o022
 
@@ -83,14 +85,15 @@ def spawn(
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
     cwd: str = "/",
-    stdout: int = subprocess.DEVNULL,
-    stderr: int = subprocess.DEVNULL,
+    stdin: int = DEVNULL,
+    stdout: int = DEVNULL,
+    stderr: int = DEVNULL,
     new_session: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start ``argv`` and return at once; the caller owns the process. Raises ``ProgramMissing``."""
     return subprocess.Popen(
         [find(argv[0]), *argv[1:]],
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         pass_fds=tuple(pass_fds),

@@ -78,6 +78,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["versions"],
         ["bundles"],
         ["services", "generation"],
+        ["execution"],
         ["containers"],
         ["observe", "events"],
         ["engine"],

@@ -22,6 +22,8 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
     "Look at containers": (
         ("ps", "List containers"),
         ("logs", "Show what a container has written"),
+        ("exec", "Run a command in a running container"),
+        ("top", "Show the processes of a container"),
         ("inspect", "Tell all about containers, networks or volumes, as JSON"),
         ("port", "Show where the ports of a container are published"),
     ),

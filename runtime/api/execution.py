@@ -5,7 +5,8 @@ import msgspec
 
 class ExecSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to run. ``environment`` comes on top of the container's; ``user`` and ``working_dir``
-    None: the container's own; ``tty``: on a terminal of its own."""
+    None: the container's own; ``tty``: on a terminal of its own; ``privileged``: with every
+    capability; ``detach``: nobody waits for it, it reads and writes /dev/null."""
 
     command: tuple[str, ...]
     environment: dict[str, str] = {}
@@ -13,6 +14,7 @@ class ExecSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     working_dir: str | None = None
     tty: bool = False
     privileged: bool = False
+    detach: bool = False
 
 
 class Stdio(msgspec.Struct, frozen=True, kw_only=True):

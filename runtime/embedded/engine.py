@@ -49,6 +49,7 @@ from runtime.embedded.process.supervise import Supervisor
 from runtime.embedded.volumes import Volumes
 
 if TYPE_CHECKING:
+    from runtime.embedded.execution import Execution
     from runtime.embedded.generation import Generations
     from runtime.embedded.network import Network
     from runtime.embedded.observe import Observer
@@ -127,6 +128,14 @@ class Engine:
             network=self._network,
             layout=self._cgroups,
             host_lock=self._host_lock,
+        )
+
+    @cached_property
+    def _execution(self) -> "Execution":
+        from runtime.embedded import execution
+
+        return execution.Execution(
+            paths=self._paths, supervisor=self._supervisor, layout=self._cgroups
         )
 
     @cached_property
@@ -324,10 +333,10 @@ class Engine:
         raise NotImplementedError
 
     def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:
-        raise NotImplementedError
+        return self._execution.execute(self._row(id), process, stdio)
 
     def processes(self, id: str) -> tuple[ProcessRow, ...]:
-        raise NotImplementedError
+        return self._execution.processes(self._row(id))
 
     def findings(self) -> tuple[Finding, ...]:
         raise NotImplementedError

@@ -164,7 +164,7 @@ def _pid(reply: _Reply, id: str) -> int:
     if reply.data > 0:
         return reply.data
     message = _plain(reply.message)
-    if missing := _NOT_FOUND.search(message):
+    if missing := NOT_FOUND.search(message):
         raise CommandNotFound(missing[1] or missing[2])
     if _NOT_RUNNABLE.search(message):
         raise CommandNotRunnable(message)
@@ -172,7 +172,7 @@ def _pid(reply: _Reply, id: str) -> int:
 
 
 # crun 1.8 and runc 1.1 in their own words.
-_NOT_FOUND = re.compile(
+NOT_FOUND = re.compile(
     r"executable file `([^`]*)` not found"
     r'|exec: "([^"]*)": (?:executable file not found|stat .*: no such file or directory)'
 )

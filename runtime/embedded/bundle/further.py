@@ -1,0 +1,55 @@
+"""The OCI process of a further command in a container, from that of its first one: pure.
+
+Form and meaning: runtime-spec 1.0.2, config.md, "process".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from runtime.api import ExecSpec
+from runtime.embedded.bundle.users import Account
+
+
+def process(
+    first: Mapping[str, Any],
+    spec: ExecSpec,
+    *,
+    owner: Account,
+    account: Account | None,
+    capabilities: Sequence[str] | None,
+    size: tuple[int, int] | None = None,
+) -> bytes:
+    """``first`` is the container's own process and ``owner`` who runs that. ``account`` and
+    ``capabilities`` take the place of its own; ``size`` is the terminal's, rows and columns."""
+    made = {
+        **first,
+        "args": list(spec.command),
+        "env": _environment(first["env"], spec, owner, account),
+        "cwd": spec.working_dir or first["cwd"],
+        "terminal": spec.tty,
+    }
+    if account is not None:
+        groups = list(account.groups)
+        made["user"] = {"uid": account.uid, "gid": account.gid, "additionalGids": groups}
+    if capabilities is not None:
+        given = list(capabilities)
+        made["capabilities"] = {"bounding": given, "effective": given, "permitted": given}
+        made.pop("apparmorProfile", None)
+    if size is not None:
+        made["consoleSize"] = {"height": size[0], "width": size[1]}
+    return msgspec.json.encode(made)
+
+
+def _environment(
+    inherited: Sequence[str], spec: ExecSpec, owner: Account, account: Account | None
+) -> list[str]:
+    """The container's variables; its user's home is replaced by the other user's."""
+    values = dict(entry.partition("=")[::2] for entry in inherited)
+    if spec.tty:
+        values.setdefault("TERM", "xterm")
+    if account is not None and values.get("HOME") == owner.home:
+        values["HOME"] = account.home
+    values |= spec.environment
+    return [f"{name}={value}" for name, value in values.items()]
