@@ -25,6 +25,7 @@ from runtime.api import (
     TmpfsMount,
     VolumeMount,
 )
+from runtime.api.service import span
 from specs.scalars import render_bytes, render_command, render_duration
 
 PAGE = 4096  # the kernel cuts memory limits down to whole pages
@@ -282,10 +283,11 @@ def _word(value: str | PortSpec | Dependency | Attachment) -> str:
 
 def _port(value: PortSpec) -> str:
     """As people write it: ``8080:80``, ``80``, ``53:53/udp``."""
-    host = f"{value.host_ip}:" if value.host_ip else ""
-    published = f"{value.host_port or ''}:" if value.host_port or host else ""
+    address = value.host_ip or ""
+    host = f"[{address}]:" if ":" in address else f"{address}:" if address else ""
+    published = f"{value.published}:" if value.published or host else ""
     suffix = "" if value.protocol == "tcp" else f"/{value.protocol}"
-    return f"{host}{published}{value.container_port}{suffix}"
+    return f"{host}{published}{span(value.container_port, value.count)}{suffix}"
 
 
 def _cut(text: str) -> str:

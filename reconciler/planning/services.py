@@ -140,11 +140,11 @@ def port_reports(
     return tuple(problems), tuple(notes)
 
 
-_Address = tuple[str | None, int | None, str]
+_Address = tuple[str | None, int | None, str, int]
 
 
 def _address(port: PortSpec) -> _Address:
-    return port.host_ip, port.host_port, port.protocol
+    return port.host_ip, port.host_port, port.protocol, port.count
 
 
 def _published(observed: Observed, name: str) -> set[_Address]:
@@ -155,5 +155,5 @@ def _published(observed: Observed, name: str) -> set[_Address]:
 def _held(port: PortSpec, name: str, place: str, holder: str) -> str:
     host = f"{port.host_ip}:" if port.host_ip else ""
     where = f" ({place})" if place else ""
-    wanted = f"port {host}{port.host_port}/{port.protocol} of {name}{where}"
+    wanted = f"port {host}{port.published}/{port.protocol} of {name}{where}"
     return f"{wanted} is held by {holder}; stop it, or publish another port"

@@ -1,16 +1,21 @@
 """Published ports as Docker writes them: ``0.0.0.0:8080->80/tcp``."""
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable
 
 from runtime.api import PublishedPort
+from runtime.api.service import span
 
 
 def ports(published: Iterable[PublishedPort]) -> str:
     """All of them, consecutive ones drawn together as a range, in the order of their numbers."""
-    listed = sorted(published, key=_order)
-    runs = [list(run) for _, run in groupby(enumerate(listed), key=_run)]
-    return ", ".join(_span([port for _, port in run]) for run in runs)
+    runs: list[tuple[PublishedPort, int]] = []  # the first of a run, and how many they are
+    for port in sorted(published, key=_order):
+        if runs and _continues(*runs[-1], port):
+            first, count = runs[-1]
+            runs[-1] = first, count + port.spec.count
+        else:
+            runs.append((port, port.spec.count))
+    return ", ".join(_span(first, count) for first, count in runs)
 
 
 def _order(port: PublishedPort) -> tuple[str, str, int, int]:
@@ -18,15 +23,23 @@ def _order(port: PublishedPort) -> tuple[str, str, int, int]:
     return (spec.protocol, spec.host_ip or "", spec.container_port, port.host_port)
 
 
-def _run(numbered: tuple[int, PublishedPort]) -> tuple[str, str, int, int]:
-    """Equal for neighbours whose two numbers both grow by one."""
-    at, port = numbered
-    return (*_order(port)[:2], port.spec.container_port - at, port.host_port - at)
+def _continues(first: PublishedPort, count: int, port: PublishedPort) -> bool:
+    """Whether the port is the next one on both sides."""
+    places = [(each.spec.protocol, each.spec.host_ip) for each in (first, port)]
+    return (
+        places[0] == places[1]
+        and port.spec.container_port == first.spec.container_port + count
+        and port.host_port == first.host_port + count
+    )
 
 
-def _span(run: Sequence[PublishedPort]) -> str:
-    first, last = run[0], run[-1]
-    outside, inside = str(first.host_port), str(first.spec.container_port)
-    if len(run) > 1:
-        outside, inside = f"{outside}-{last.host_port}", f"{inside}-{last.spec.container_port}"
-    return f"{first.spec.host_ip or '0.0.0.0'}:{outside}->{inside}/{first.spec.protocol}"
+def _span(first: PublishedPort, count: int) -> str:
+    spec = first.spec
+    outside, inside = span(first.host_port, count), span(spec.container_port, count)
+    return f"{host(spec.host_ip)}:{outside}->{inside}/{spec.protocol}"
+
+
+def host(host_ip: str | None) -> str:
+    """The host's address of a port, IPv6 ones in brackets."""
+    address = host_ip or "0.0.0.0"
+    return f"[{address}]" if ":" in address else address

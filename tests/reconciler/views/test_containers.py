@@ -94,6 +94,8 @@ def test_neighbouring_ports_are_drawn_together() -> None:
     assert (
         ports([*some, _port(80, 8080)]) == "0.0.0.0:8080->80/tcp, 0.0.0.0:9100-9102->9000-9002/udp"
     )
+    wide = [_port(9000, 9000, count=11), _port(9011, 9011, count=2), _port(1, 1, host_ip="::")]
+    assert ports(wide) == "0.0.0.0:9000-9012->9000-9012/tcp, [::]:1->1/tcp"
     assert ports([_port(80, 8080), _port(81, 9000)]) == "0.0.0.0:8080->80/tcp, 0.0.0.0:9000->81/tcp"
 
 
