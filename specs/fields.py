@@ -70,7 +70,7 @@ def is_null(value: object) -> bool:
 class Spec(BaseModel):
     """What all models share: immutable, no unknown keys, and what to say of keys that are not ours.
 
-    `internal` fields are filled in by the loader, never by the YAML. `not_yet` keys are the Compose
+    `filled_in` fields are set by the loader, never by the YAML. `not_yet` keys are the Compose
     specification's, `planned` ones our own of later; `renamed` are words that people bring along.
     """
 
@@ -78,7 +78,7 @@ class Spec(BaseModel):
         frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True
     )
     noun: ClassVar[str] = "the project"
-    internal: ClassVar[frozenset[str]] = frozenset()
+    filled_in: ClassVar[frozenset[str]] = frozenset()
     not_yet: ClassVar[frozenset[str]] = frozenset()
     planned: ClassVar[frozenset[str]] = frozenset()
     renamed: ClassVar[Mapping[str, str]] = {}
@@ -97,7 +97,7 @@ class Spec(BaseModel):
     def yaml_keys(cls) -> tuple[str, ...]:
         """The keys that YAML may use, in the order of the fields."""
         named = ((name, cls.model_fields[name]) for name in cls.model_fields)
-        return tuple(_key(name, info) for name, info in named if name not in cls.internal)
+        return tuple(_key(name, info) for name, info in named if name not in cls.filled_in)
 
 
 def _key(name: str, info: FieldInfo) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 
 from specs import scalars
+from specs.fields import is_null
 from specs.nodes import List, Map, Text
 from specs.problems import MOST_PROBLEMS, Problem, nearest_word
 from specs.refusals import refuse, refuse_if_any, refused, unreadable, wrong
@@ -180,6 +181,58 @@ def _other(item: object, expected: str) -> Any:
     return item
 
 
+def list_of(
+    parse: Parse, expected: str, *, alone: bool = False
+) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Reads a list of texts by `parse`; with `alone` one text may stand for a list of one."""
+
+    def read_item(item: object) -> Any:
+        if isinstance(item, str) and not is_null(item):
+            return read_text(item, parse)
+        return refuse([wrong(item, expected)])
+
+    def read(value: object) -> Any:
+        items = [value] if alone and isinstance(value, str) else value
+        return each_of(items, f"a list, of {expected}", read_item)
+
+    choices = [WORDS_SCHEMA, *([WORD_SCHEMA] if alone else [])]
+    return BeforeValidator(read), WithJsonSchema({"anyOf": choices} if alone else WORDS_SCHEMA)
+
+
+def whole(least: int, most: int) -> Parse:
+    """A reader of whole numbers within bounds."""
+
+    def read(text: str) -> int:
+        number = scalars.parse_integer(text)
+        if not least <= number <= most:
+            raise Unreadable(f"a number from {least} to {most}")
+        return number
+
+    return read
+
+
+def count(least: int, most: int) -> tuple[BeforeValidator, WithJsonSchema]:
+    """A field that is a whole number within bounds."""
+    schema = {"type": ["integer", "string"], "minimum": least, "maximum": most}
+    return scalar(whole(least, most), f"a number from {least} to {most}", schema, int)
+
+
+def matching(pattern: str, expected: str) -> Parse:
+    """A reader of texts that match a pattern, and are kept as they are."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise Unreadable(expected)
+        return text
+
+    return read
+
+
+def _nothing(_: object) -> bool:
+    return True
+
+
 Line = Annotated[str, *scalar(line, "text", WORD_SCHEMA)]
 Filled = Annotated[str, *scalar(filled, "text", WORD_SCHEMA)]
 Reference = Annotated[str, *scalar(reference, "an image such as nginx:1.27", _TEXT)]
@@ -221,3 +274,9 @@ Argv = Annotated[
     tuple[str, ...], BeforeValidator(argv), WithJsonSchema({"anyOf": [_TEXT, WORDS_SCHEMA]})
 ]
 Words = Annotated[tuple[str, ...], BeforeValidator(words), WithJsonSchema(WORDS_SCHEMA)]
+Size = Annotated[
+    int,
+    *scalar(scalars.parse_bytes, "a size such as 64m", either("integer", "64m", "1g"), int),
+]
+Ignored = Annotated[bool, BeforeValidator(_nothing), WithJsonSchema({})]
+"""What is taken in any form and has no effect."""

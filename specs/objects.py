@@ -20,7 +20,7 @@ from specs.model.volume import Volume
 from specs.nodes import List, Map, Node, Text, list_like, map_like
 from specs.notations import OBJECT_NAME, OBJECT_RULE, name_of, read_text
 from specs.problems import MOST_PROBLEMS, Problem, quoted
-from specs.refusals import not_yet, refuse, unknown_key
+from specs.refusals import unknown_key
 from specs.translation import Subject
 
 S = TypeVar("S", bound=Spec)
@@ -47,8 +47,8 @@ class Objects:
 def read_objects(root: Map, context: Context, problems: list[Problem]) -> Objects:
     """Read every section; the problems of all of them are added."""
     reader = _Reader(root, context, problems)
-    networks = reader.section("networks", Network, "network", _network_name)
     name = _object_name
+    networks = reader.section("networks", Network, "network", name("a network"))
     return Objects(
         registries=reader.section("registries", Registry, "registry", _registry_name),
         images=reader.section("images", Image, "image", name("an image")),
@@ -66,12 +66,6 @@ def _object_name(what: str) -> Callable[[Text], Any]:
 
 def _registry_name(key: Text) -> Any:
     return read_text(key, name_of("a registry", _REGISTRY, _REGISTRY_RULE))
-
-
-def _network_name(key: Text) -> Any:
-    if key != DEFAULT:
-        refuse([not_yet(key, f"a network other than `{DEFAULT}`")])
-    return key
 
 
 @dataclass(slots=True)
@@ -112,7 +106,7 @@ class _Reader:
 def _internal_keys(spec: type[Spec], node: Node) -> list[Problem]:
     """Fields that only the loader fills in are no keys."""
     keys = node.keys_at if isinstance(node, Map) else {}
-    return [unknown_key(keys[name], spec) for name in keys.keys() & spec.internal]
+    return [unknown_key(keys[name], spec) for name in keys.keys() & spec.filled_in]
 
 
 def _salvage(node: Map, context: Context) -> tuple[Map, Container]:

@@ -7,13 +7,12 @@ place or replaces the container. Draft 2020-12.
 from typing import Any, Final
 
 from specs.fields import Spec
-from specs.model.network import DEFAULT
 from specs.model.project import Project
 from specs.naming import NAME_PATTERN
 from specs.notations import OBJECT_NAME
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_NAMED: Final = ("images", "volumes", "containers")
+_NAMED: Final = ("images", "volumes", "networks", "containers")
 
 Schema = dict[str, Any]
 
@@ -51,10 +50,10 @@ def _specs() -> list[type[Spec]]:
 def _complete(schema: Schema, spec: type[Spec]) -> None:
     """Leave out what only the loader fills in; take `x-` keys and keys without a value."""
     properties = schema["properties"]
-    for name in spec.internal:
+    for name in spec.filled_in:
         properties.pop(name, None)
     schema["properties"] = {name: _nullable(each) for name, each in properties.items()}
-    required = [name for name in schema.get("required", []) if name not in spec.internal]
+    required = [name for name in schema.get("required", []) if name not in spec.filled_in]
     schema["required"] = required
     for name in required:
         schema["properties"][name] = properties[name]
@@ -77,12 +76,10 @@ def _complete_sections(properties: Schema) -> None:
     """Names of objects, `version` for those who come from Compose, and objects without a body."""
     properties["project"] = {**properties["project"], "pattern": f"^{NAME_PATTERN}$"}
     properties["version"] = {"description": "Ignored; Compose files have it."}
-    for section in ("registries", *_NAMED, "networks"):
+    for section in ("registries", *_NAMED):
         choice = properties[section]["anyOf"][0]
         if section in _NAMED:
             choice["propertyNames"] = {"pattern": f"^{OBJECT_NAME}$"}
-        if section == "networks":
-            choice["propertyNames"] = {"const": DEFAULT}
         if section in ("volumes", "networks", "registries"):
             body = choice["additionalProperties"]
             choice["additionalProperties"] = {"anyOf": [body, {"type": "null"}]}

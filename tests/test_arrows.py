@@ -85,6 +85,7 @@ ORDER: dict[str, list[list[str]]] = {
     ],
     "reconciler": [
         ["release", "spec", "lookup", "strays", "credentials"],
+        ["values"],
         ["desired"],
         ["compare"],
         ["plan"],

@@ -10,7 +10,7 @@ from specs.fields import Effect, Spec, about, is_null
 from specs.nodes import Map, Text
 from specs.notations import each_of
 from specs.problems import MOST_PROBLEMS, Problem, nearest_word
-from specs.refusals import not_yet, refuse, refuse_if_any, unknown_word, wrong
+from specs.refusals import refuse, refuse_if_any, unknown_word, wrong
 from specs.scalars import Unreadable, parse_flag
 
 
@@ -18,6 +18,8 @@ class Condition(StrEnum):
     """What must hold of the other container before this one starts."""
 
     STARTED = "service_started"
+    HEALTHY = "service_healthy"
+    COMPLETED = "service_completed_successfully"
 
 
 class Dependency(Spec):
@@ -26,24 +28,31 @@ class Dependency(Spec):
     noun: ClassVar[str] = "a dependency"
 
     condition: Condition = about("What to wait for.", Effect.IN_PLACE, default=Condition.STARTED)
+    required: bool = about("Whether it must be there, and come up.", Effect.IN_PLACE, default=True)
+    restart: bool = about(
+        "Whether a new container of it makes this one start anew.", Effect.IN_PLACE, default=False
+    )
 
 
 _KEYS: Final = ("condition", "required", "restart")
-_SPELLINGS: Final = {"service_started": Condition.STARTED, "started": Condition.STARTED}
-_LATER: Final = {
-    "service_healthy", "healthy", "service_completed_successfully", "completed_successfully",
-    "completed",
-}  # fmt: skip
+_SPELLINGS: Final = {
+    "service_started": Condition.STARTED,
+    "started": Condition.STARTED,
+    "service_healthy": Condition.HEALTHY,
+    "healthy": Condition.HEALTHY,
+    "service_completed_successfully": Condition.COMPLETED,
+    "completed_successfully": Condition.COMPLETED,
+    "completed": Condition.COMPLETED,
+}
+_WORDS: Final = "service_started, service_healthy or service_completed_successfully"
 _EXPECTED: Final = "a list of containers, or a map `{name: {condition: service_started}}`"
-# What the two flags are unless they are given; only these values are carried out.
-_FLAGS: Final = {"required": True, "restart": False}
 
 
 def _read_all(value: object) -> Any:
     if isinstance(value, Map):
         problems = (problem for name in value for problem in _faults(value[name]))
         refuse_if_any(list(islice(problems, MOST_PROBLEMS + 1)))
-        return {str(name): Dependency() for name in value}
+        return {str(name): _dependency(value[name]) for name in value}
     if isinstance(value, dict):
         return value
     names = each_of(value, _EXPECTED, _read_name)
@@ -54,6 +63,16 @@ def _read_name(item: object) -> str:
     if not isinstance(item, str) or is_null(item):
         refuse([wrong(item, "the name of a container")])
     return str(item)
+
+
+def _dependency(value: object) -> Dependency:
+    """One entry of the map, once it is known to be sound."""
+    if isinstance(value, Map):
+        flags = {key: parse_flag(value[key]) for key in _KEYS[1:] if key in value}
+        word = value.get("condition", Condition.STARTED)
+        return Dependency(condition=_SPELLINGS[word], **flags)
+    word = Condition.STARTED if is_null(value) else str(value)
+    return Dependency(condition=_SPELLINGS[word])
 
 
 def _faults(value: object) -> list[Problem]:
@@ -68,29 +87,27 @@ def _faults(value: object) -> list[Problem]:
         unknown_word(k, _KEYS, "a dependency") for k in value.keys_at.values() if k not in _KEYS
     ]
     for key in value.keys() & _KEYS:
-        faults += (
-            _condition_faults(value[key]) if key == "condition" else _flag_faults(key, value[key])
-        )
+        found = value[key]
+        faults += _condition_faults(found) if key == "condition" else _flag_faults(found)
     return faults
 
 
 def _condition_faults(value: object) -> list[Problem]:
     if isinstance(value, Text) and value in _SPELLINGS:
         return []
-    if isinstance(value, Text) and value in _LATER:
-        return [not_yet(value, f"the condition `{value}`", "only `service_started` is so far")]
-    near = nearest_word(value, [*_SPELLINGS, *_LATER]) if isinstance(value, Text) else ""
+    near = nearest_word(value, _SPELLINGS) if isinstance(value, Text) else ""
     hint = f"did you mean `{near}`?" if near else ""
-    return [wrong(value, "service_started", reason="is not a condition", hint=hint)]
+    return [wrong(value, _WORDS, reason="is not a condition", hint=hint)]
 
 
-def _flag_faults(key: str, value: object) -> list[Problem]:
+def _flag_faults(value: object) -> list[Problem]:
     try:
-        if isinstance(value, Text) and parse_flag(value) == _FLAGS[key]:
+        if isinstance(value, Text):
+            parse_flag(value)
             return []
     except Unreadable as error:
         return [wrong(value, error.expected)]
-    return [not_yet(value, f"`{key}: {'false' if _FLAGS[key] else 'true'}` of a dependency")]
+    return [wrong(value, "true or false")]
 
 
 _ENTRY: Final = {

@@ -1,8 +1,9 @@
 """Images: from a registry, from an archive on disk, or from a bare file system."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import ValidationInfo, model_validator
 
@@ -10,7 +11,9 @@ from specs.fields import Effect, Spec, about, context_of
 from specs.model.pairs import Environment
 from specs.model.paths import resolved_node
 from specs.nodes import Text
-from specs.notations import Absolute, Argv, Filled, Reference, User, choice
+from specs.notations import Absolute, Argv, Filled, Reference, User, scalar
+from specs.problems import nearest_word
+from specs.scalars import Unreadable
 
 
 class PullPolicy(StrEnum):
@@ -22,7 +25,46 @@ class PullPolicy(StrEnum):
     NEVER = "never"
 
 
-Pull = Annotated[PullPolicy, *choice(PullPolicy, "a pull policy")]
+_UNSUPPORTED: Final = re.compile(r"build|daily|weekly|every_\w+")
+
+
+def _pull_policy(text: str) -> PullPolicy:
+    """Compose's words; those that look at the clock, or build, have no translation."""
+    known = [each.value for each in PullPolicy]
+    expected = "one of " + ", ".join(known)
+    if text == "if_not_present":
+        return PullPolicy.MISSING
+    if _UNSUPPORTED.fullmatch(text):
+        instead = "" if text == "build" else "`newer` asks the registry at every apply"
+        raise Unreadable(expected, reason="is not carried out yet", hint=instead)
+    if text not in known:
+        near = nearest_word(text, known)
+        raise Unreadable(expected, reason="is not a pull policy", nearest=near)
+    return PullPolicy(text)
+
+
+def _platform(text: str) -> str:
+    """OS/ARCH[/VARIANT]; an architecture alone is one of Linux, by whatever name."""
+    parts = text.lower().split("/")
+    system, machine, *variant = parts if len(parts) > 1 else ["linux", *parts]
+    if len(variant) > 1 or not all(re.fullmatch(r"[a-z0-9_.]+", each) for each in parts):
+        raise Unreadable(_PLATFORM)
+    if system != "linux":
+        raise Unreadable(_PLATFORM, reason="is not a platform of Linux")
+    return "/".join([system, _MACHINES.get(machine, machine), *variant])
+
+
+_PLATFORM: Final = "a platform such as linux/amd64 or linux/arm/v7"
+_MACHINES: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
+_WORDS: Final = ", ".join(PullPolicy)
+
+Pull = Annotated[
+    PullPolicy,
+    *scalar(
+        _pull_policy, f"one of {_WORDS}", {"type": "string", "examples": [*PullPolicy]}, PullPolicy
+    ),
+]
+Platform = Annotated[str, *scalar(_platform, _PLATFORM, {"type": "string"})]
 
 
 class ImageConfig(Spec):
@@ -44,7 +86,6 @@ class Image(Spec):
     """Where an image comes from: exactly one of `from`, `archive`, `rootfs`."""
 
     noun: ClassVar[str] = "an image"
-    planned: ClassVar[frozenset[str]] = frozenset({"platform"})
     not_yet: ClassVar[frozenset[str]] = frozenset({"build"})
     renamed: ClassVar[Mapping[str, str]] = {"image": "from", "file": "archive", "tar": "archive"}
 
@@ -61,6 +102,9 @@ class Image(Spec):
     )
     pull: Pull = about(
         "When to ask the registry again.", Effect.IN_PLACE, default=PullPolicy.MISSING
+    )
+    platform: Platform | None = about(
+        "Platform of an image with several, such as linux/arm64; none: the host's.", default=None
     )
     config: ImageConfig | None = about("Defaults for a `rootfs` image.", default=None)
 
@@ -80,4 +124,6 @@ class Image(Spec):
             raise ValueError("takes exactly one of `from`, `archive` and `rootfs`")
         if self.config is not None and self.rootfs is None:
             raise ValueError("takes `config` only together with `rootfs`")
+        if self.platform is not None and self.from_ is None:
+            raise ValueError("takes `platform` only together with `from`")
         return self

@@ -2,28 +2,32 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Final, NoReturn
+from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeVar
 
-from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic import BeforeValidator, ValidationError, ValidationInfo, WithJsonSchema
 
 from specs.fields import Context, Spec, about, context_of, is_null
+from specs.model.mount_options import (
+    KNOWN,
+    NOT_YET,
+    PROPAGATIONS,
+    RELABEL,
+    BindOptions,
+    VolumeOptions,
+)
 from specs.model.paths import resolved
-from specs.nodes import Map, Text
+from specs.nodes import Map, Text, map_like, text_at
 from specs.notations import OBJECT_NAME, OBJECT_RULE, absolute, each_of, name_of, read_text
 from specs.problems import Problem, nearest_word
 from specs.refusals import not_yet, refuse, refuse_if_any, unknown_word, wrong
 from specs.scalars import Unreadable, parse_flag
+from specs.translation import Subject
 
+S = TypeVar("S", BindOptions, VolumeOptions)
 FORMS: Final = "`NAME:/path`, `./path:/path`, `/path:/path:ro` or `/path`"
-_WITHOUT_EFFECT: Final = {"z", "Z", "cached", "delegated", "consistent"}
-_ACCESS: Final = {"ro", "rw"}
-_OPTIONS: Final = _ACCESS | _WITHOUT_EFFECT
-_OPTIONS_NOT_YET: Final = {
-    "nocopy", "shared", "slave", "private", "rshared", "rslave", "rprivate", "exec", "noexec",
-    "suid", "nosuid", "dev", "nodev", "U", "O", "idmap", "copy", "volume-nocopy",
-}  # fmt: skip
-_LONG_KEYS: Final = ("type", "source", "target", "read_only", "consistency")
-_LONG_NOT_YET: Final = {"bind", "volume", "image", "tmpfs"}
+_LONG_KEYS: Final = ("type", "source", "target", "read_only", "consistency", "bind", "volume")
+_LONG_NOT_YET: Final = {"image", "tmpfs"}
+_NESTED: Final = ("bind", "volume")
 _TYPES: Final = ("volume", "bind", "tmpfs")
 _TYPES_NOT_YET: Final = {"image", "cluster", "npipe"}
 
@@ -36,6 +40,9 @@ class VolumeMount(Spec):
     volume: str = about("Name of the volume.")
     target: str = about("Path in the container.")
     read_only: bool = about("Whether writing is refused.", default=False)
+    subpath: str | None = about("Folder within the volume.", default=None)
+    copy_up: bool = about("Whether a new volume gets what the image has there.", default=True)
+    relabel: str = about("Label for hosts with SELinux: z, Z or none.", default="")
 
 
 class BindMount(Spec):
@@ -46,6 +53,9 @@ class BindMount(Spec):
     source: str = about("Path on the host.")
     target: str = about("Path in the container.")
     read_only: bool = about("Whether writing is refused.", default=False)
+    propagation: str = about("As in mount_namespaces(7).", default="")
+    create_source: bool = about("Whether a missing folder is made.", default=False)
+    relabel: str = about("Label for hosts with SELinux: z, Z or none.", default="")
 
 
 class AnonymousVolume(Spec):
@@ -68,12 +78,32 @@ def _from_text(item: str, context: Context) -> Mount:
     source, target, options = _split(item)
     if not source:
         return AnonymousVolume(target=target)
-    read_only = _read_only(item, options)
+    read_only, relabel = _check_options(item, options), _one_of(options, RELABEL)
     if source.startswith(("/", ".", "~")):
-        path = resolved(source, context)
-        return BindMount(source=path, target=target, read_only=read_only)
+        _refuse_option(item, options, ("nocopy",), "only for volumes")
+        return BindMount(
+            source=resolved(source, context),
+            target=target,
+            read_only=read_only,
+            propagation=_one_of(options, PROPAGATIONS).removesuffix("rprivate"),
+            relabel=relabel,
+        )
     _check_name(item, source)
-    return VolumeMount(volume=source, target=target, read_only=read_only)
+    _refuse_option(item, options, PROPAGATIONS, "only for paths of this host")
+    copy_up = "nocopy" not in options
+    return VolumeMount(
+        volume=source, target=target, read_only=read_only, copy_up=copy_up, relabel=relabel
+    )
+
+
+def _one_of(options: list[str], words: tuple[str, ...]) -> str:
+    """The last of these words among the options, "" when there is none."""
+    return next((each for each in reversed(options) if each in words), "")
+
+
+def _refuse_option(item: str, options: list[str], words: tuple[str, ...], why: str) -> None:
+    if _one_of(options, words):
+        _refuse(item, f"has an option that is {why}", "ro or rw after the second colon")
 
 
 def _split(item: str) -> tuple[str, str, list[str]]:
@@ -110,12 +140,13 @@ def _check_name(item: str, name: str) -> None:
         _refuse(item, "names neither a volume nor a path of this host", hint=hint)
 
 
-def _read_only(item: str, options: list[str]) -> bool:
+def _check_options(item: str, options: list[str]) -> bool:
+    """Whether writing is refused, once all options are known ones."""
     for option in options:
-        if option in _OPTIONS_NOT_YET:
+        if option in NOT_YET:
             refuse([not_yet(item, f"the mount option `{option}`")])
-        if option not in _OPTIONS:
-            near = nearest_word(option, _ACCESS)
+        if option not in KNOWN:
+            near = nearest_word(option, KNOWN)
             _refuse(
                 item,
                 "has an unknown option",
@@ -136,17 +167,46 @@ def _may_show(item: str) -> bool:
 def _from_map(item: dict[str, Any], context: Context) -> Mount:
     """The long form; each type has its own class."""
     kind = type_of(item)
-    texts = long_texts(item, _LONG_KEYS, _LONG_NOT_YET, "a mount")
+    flat = map_like(item, item.keys() - set(_NESTED)) if isinstance(item, Map) else item
+    texts = long_texts(flat, _LONG_KEYS, _LONG_NOT_YET, "a mount")
     source, target = texts.get("source"), _long_target(item, texts)
     read_only = bool(read_text(texts.get("read_only", "false"), parse_flag))
+    bind, volume = _nested(item, "bind", BindOptions), _nested(item, "volume", VolumeOptions)
     if kind == "bind":
         if not source:
             refuse([wrong(item, "a `source`, the path on this host", reason="has no `source`")])
-        return BindMount(source=resolved(source, context), target=target, read_only=read_only)
+        return BindMount(
+            source=resolved(source, context),
+            target=target,
+            read_only=read_only,
+            propagation=bind.propagation,
+            create_source=bind.create_host_path,
+            relabel=bind.selinux,
+        )
     if not source:
         return AnonymousVolume(target=target)
     read_text(source, name_of("a volume", OBJECT_NAME, OBJECT_RULE))
-    return VolumeMount(volume=str(source), target=target, read_only=read_only)
+    return VolumeMount(
+        volume=str(source),
+        target=target,
+        read_only=read_only,
+        subpath=volume.subpath,
+        copy_up=not volume.nocopy,
+    )
+
+
+def _nested(item: dict[str, Any], key: str, spec: type[S]) -> S:
+    """What `bind:` or `volume:` says, each problem at its place."""
+    node = item.get(key)
+    if is_null(node):
+        return spec()
+    if not isinstance(node, Map):
+        refuse([wrong(node, "a map `{key: value}`")])
+    try:
+        return spec.model_validate(node)
+    except ValidationError as error:
+        subject = Subject(spec, f"`{key}`", text_at(key, node.span), node)
+        refuse(subject.problems_of(error))
 
 
 def type_of(item: dict[str, Any]) -> str:
@@ -200,6 +260,8 @@ _LONG_SCHEMA: Final = {
         "target": {"type": "string"},
         "read_only": {"type": ["boolean", "string"]},
         "consistency": {"type": "string"},
+        "bind": {"type": "object"},
+        "volume": {"type": "object"},
         "tmpfs": {"type": "object"},
     },
     "required": ["type", "target"],

@@ -59,7 +59,7 @@ def _unasked(value: object, info: ValidationInfo) -> Any:
     return pairs(value, info, ask=False)
 
 
-_PAIRS_SCHEMA: Final = {
+PAIRS_SCHEMA: Final = {
     "anyOf": [
         {
             "type": "object",
@@ -69,5 +69,5 @@ _PAIRS_SCHEMA: Final = {
     ]
 }
 
-Environment = Annotated[dict[str, str], BeforeValidator(_asked), WithJsonSchema(_PAIRS_SCHEMA)]
-Labels = Annotated[dict[str, str], BeforeValidator(_unasked), WithJsonSchema(_PAIRS_SCHEMA)]
+Environment = Annotated[dict[str, str], BeforeValidator(_asked), WithJsonSchema(PAIRS_SCHEMA)]
+Labels = Annotated[dict[str, str], BeforeValidator(_unasked), WithJsonSchema(PAIRS_SCHEMA)]

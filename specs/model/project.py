@@ -38,7 +38,7 @@ class Project(Spec):
     `files` are the absolute paths of all that was read for it, environment files included.
     """
 
-    internal: ClassVar[frozenset[str]] = frozenset({"directory", "files"})
+    filled_in: ClassVar[frozenset[str]] = frozenset({"directory", "files"})
     not_yet: ClassVar[frozenset[str]] = frozenset({"configs", "include", "models", "secrets"})
     renamed: ClassVar[Mapping[str, str]] = {
         "name": "project", "services": "containers", "container": "containers", "image": "images",

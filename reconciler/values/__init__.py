@@ -1,0 +1,1 @@
+"""Parts of a project's spec as the runtime's values, one module per kind of object."""
