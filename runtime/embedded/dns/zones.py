@@ -1,8 +1,12 @@
 """What the DNS server of a network knows, as the text of one file; pure.
 
 aardvark-dns reads a line of listening addresses and name servers, then one line per name
-holder: id, IPv4 addresses, IPv6 addresses, names. One bad line silences every network, so
-nothing is written that was not checked here. The format was tried on 1.4.
+holder: id, IPv4 addresses, IPv6 addresses, names, name servers. One bad line silences every
+network, so nothing is written that was not checked here. The format was tried on 1.4.
+
+Who asks is known by his address: it leads to an id, the id to all networks in whose files it
+stands, and their names are what he is told. So a container in two networks has a line in both;
+those in a single one share a line that never changes, because a reload loses a question or two.
 """
 
 import re
@@ -11,11 +15,18 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, ip_address
 
 from runtime.embedded.router.addresses import generations
-from runtime.embedded.router.wiring import NetworkWire, ServiceWire, Wiring
+from runtime.embedded.router.wiring import AskerWire, NetworkWire, ServiceWire, Wiring
 from runtime.errors import Fault
 
 # RFC 1123 host names, and the underscore that Compose names carry.
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
+
+
+# Nobody answers there. An internal network's file could not name no server at all: those of the
+# host would be asked. From 1.11 on the file's name says it, and outside names are refused at
+# once; before, they are left unanswered.
+_NOBODY = ("127.0.0.1",)
+_INTERNAL = "%int"
 
 
 class NameNotAllowed(Fault):
@@ -37,30 +48,50 @@ def zones(wiring: Wiring, name_servers: Sequence[str]) -> dict[str, str]:
         if service.network_id in members:
             members[service.network_id].append(service)
     return {
-        f"n{network.id}": _zone(network, members[network.id], name_servers)
+        f"n{network.id}{_INTERNAL if network.internal else ''}": _zone(
+            network, members[network.id], wiring.askers, name_servers
+        )
         for network in wiring.networks
     }
 
 
 def facts(wiring: Wiring) -> set[tuple[object, ...]]:
     """All that the files are made of: equal facts, equal files."""
-    networks = {(n.id, n.gateway, n.subnet) for n in wiring.networks}
-    return networks | {(s.network_id, s.address, s.names) for s in wiring.services}
+    networks = {(n.id, n.gateway, n.subnet, n.internal) for n in wiring.networks}
+    services = {(s.network_id, s.address, s.address6, s.names) for s in wiring.services}
+    return {*networks, *services, *((asker,) for asker in wiring.askers)}
 
 
 def _zone(
-    network: NetworkWire, services: Iterable[ServiceWire], name_servers: Sequence[str]
+    network: NetworkWire,
+    services: Iterable[ServiceWire],
+    askers: Iterable[AskerWire],
+    name_servers: Sequence[str],
 ) -> str:
-    lines = [f"{network.gateway} {','.join(name_servers)}".rstrip()]
+    own = _NOBODY if network.internal else name_servers
+    lines = [f"{network.gateway} {','.join(own)}".rstrip()]
     for service in sorted(services, key=lambda one: int(one.address)):
         names = sorted({_checked(name, service.name) for name in service.names})
         if names:
-            lines.append(f"s{int(service.address):x} {service.address}  {','.join(names)}")
-    clients = ",".join(str(IPv4Address(number)) for number in generations(network.subnet))
+            addresses = f"{service.address} {service.address6 or ''}"
+            lines.append(f"s{int(service.address):x} {addresses} {','.join(names)}")
+    apart = {
+        address: asker for asker in askers for id, address in asker.addresses if id == network.id
+    }
+    lines += [_asker(address, apart[address], name_servers) for address in sorted(apart)]
+    others = (IPv4Address(number) for number in generations(network.subnet))
+    clients = ",".join(str(address) for address in others if address not in apart)
     # Known askers are answered whatever the case of the name. Loopback: our own probes. The id
     # is the network's own, because who has the same id in two networks sees the names of both.
     lines.append(f"clients{network.id} {clients},127.0.0.1  {_stamp(lines)}")
     return "\n".join(lines) + "\n"
+
+
+def _asker(address: IPv4Address, asker: AskerWire, name_servers: Sequence[str]) -> str:
+    """A line has to have a name; nobody asks for this one."""
+    servers = (asker.name_servers or name_servers) if asker.way_out else _NOBODY
+    id = f"c{asker.container}"
+    return f"{id} {address}  _{id} {','.join(servers)}".rstrip()
 
 
 def _checked(name: str, service: str) -> str:
@@ -84,9 +115,24 @@ def gateway(zone: str) -> IPv4Address:
     return IPv4Address(zone.split(maxsplit=1)[0])
 
 
-def resolv_conf(gateway: IPv4Address) -> str:
-    """A container's /etc/resolv.conf, resolv.conf(5)."""
-    return f"nameserver {gateway}\noptions ndots:0\n"
+def resolv_conf(
+    gateway: IPv4Address,
+    *,
+    search: Sequence[str] = (),
+    options: Sequence[str] = (),
+    way_out: bool = True,
+) -> str:
+    """A container's /etc/resolv.conf, resolv.conf(5); ``gateway`` is that of the network by which
+    it leaves. Without a way out it gives up after a second, because nobody answers for names of
+    the outside world."""
+    words = [option for option in options if option]
+    given = {word.partition(":")[0] for word in words}
+    impatient = () if way_out else ("timeout:1", "attempts:1")
+    defaults = [d for d in ("ndots:0", *impatient) if d.partition(":")[0] not in given]
+    lines = [f"nameserver {gateway}", f"options {' '.join([*defaults, *words])}"]
+    if search:
+        lines.insert(1, f"search {' '.join(search)}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def name_servers(text: str) -> list[str]:

@@ -1,12 +1,14 @@
 """The files of the DNS server, whole."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from runtime.embedded.dns import zones
 from runtime.embedded.dns.zones import NameNotAllowed
+from runtime.embedded.router.wiring import AskerWire
 from tests.runtime.embedded.wires import SHOP, network, service
 
 SMALL = replace(
@@ -28,6 +30,38 @@ def test_a_zone_is_the_golden_text() -> None:
             "clients2 10.90.0.4,10.90.0.5,10.90.0.6,127.0.0.1  _6e938104\n"
         )
     }
+
+
+def test_who_is_in_two_networks_has_a_line_in_both() -> None:
+    """And asks servers of his own, or none; the line that the others share is without him."""
+    ids, inner = (2, 3), network(3, subnet="10.91.0.0/29")
+    both = AskerWire(
+        container="ab12",
+        addresses=tuple((id, IPv4Address(f"10.9{id - 2}.0.5")) for id in ids),
+        name_servers=("198.51.100.1", "2001:db8::53"),
+    )
+    secluded = AskerWire(container="cd34", addresses=((3, inner.subnet[3]),), way_out=False)
+    wiring = replace(
+        SMALL,
+        networks=(*SMALL.networks, replace(inner, internal=True)),
+        services=(replace(SMALL.services[1], address6=IPv6Address("fd00::2")),),
+        askers=(both, secluded),
+    )
+    assert zones.zones(wiring, ["192.0.2.53"]) == {
+        "n2": (
+            "10.90.0.1 192.0.2.53\n"
+            "sa5a0002 10.90.0.2 fd00::2 db\n"
+            "cab12 10.90.0.5  _cab12 198.51.100.1,2001:db8::53\n"
+            "clients2 10.90.0.4,10.90.0.6,127.0.0.1  _1580b119\n"
+        ),
+        "n3%int": (
+            "10.91.0.1 127.0.0.1\n"
+            "ccd34 10.91.0.3  _ccd34 127.0.0.1\n"
+            "cab12 10.91.0.5  _cab12 198.51.100.1,2001:db8::53\n"
+            "clients3 10.91.0.4,10.91.0.6,127.0.0.1  _6d1582c5\n"
+        ),
+    }
+    assert zones.facts(wiring) != zones.facts(replace(wiring, askers=()))
 
 
 def test_the_stamp_changes_with_the_names() -> None:
@@ -72,4 +106,25 @@ nameserver 127.0.0.53
 options edns0
 """
     assert zones.name_servers(text) == ["192.0.2.53", "127.0.0.53"]
-    assert zones.resolv_conf(IPv4Address("10.90.0.1")).startswith("nameserver 10.90.0.1\n")
+
+
+RESOLV_CONFS: list[tuple[dict[str, Any], str]] = [
+    ({}, "nameserver 10.90.0.1\noptions ndots:0\n"),
+    (
+        {"search": ("a.example", "b.example")},
+        "nameserver 10.90.0.1\nsearch a.example b.example\noptions ndots:0\n",
+    ),
+    (
+        {"options": ("ndots:5", "rotate")},
+        "nameserver 10.90.0.1\noptions ndots:5 rotate\n",
+    ),
+    (
+        {"way_out": False, "options": ("timeout:3",)},
+        "nameserver 10.90.0.1\noptions ndots:0 attempts:1 timeout:3\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "text"), RESOLV_CONFS)
+def test_a_resolv_conf(asked: dict[str, Any], text: str) -> None:
+    assert zones.resolv_conf(IPv4Address("10.90.0.1"), **asked) == text
