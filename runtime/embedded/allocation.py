@@ -4,14 +4,14 @@ An address or port that a service has is kept for as long as it is asked for, so
 which resolve once never notice an update, and a port picked once stays.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeVar
 
 import msgspec
 from msgspec import structs
 
-from runtime.api import Attachment, ContainerKey, NetworkSpec, PortSpec, ServiceSpec
+from runtime.api import Attachment, ContainerKey, ContainerSpec, NetworkSpec, PortSpec, ServiceSpec
 from runtime.embedded.ledger import ContainerRow, NetworkRow, Place, ServiceRow, State
 from runtime.embedded.router import addresses
 from runtime.embedded.router.wiring import Pool
@@ -42,6 +42,29 @@ class SubnetTaken(Fault):
             f"subnet {subnet} cannot be used",
             why=f"it overlaps with {other}",
             hint="choose another `subnet:`, or leave it out and one is picked",
+        )
+
+
+class ExternalMissing(Fault):
+    """A network that should be another project's is nobody's."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__(
+            f"project {spec.project} cannot use the external network {spec.name}",
+            why=f"no project has a network that is known as {spec.known_as}",
+            hint="apply the project that has it first, or correct its `name:`",
+        )
+
+
+class NetworkInUse(Fault):
+    """A network cannot go while containers of other projects are in it."""
+
+    def __init__(self, network: str, users: Sequence[str]) -> None:
+        self.users = users
+        super().__init__(
+            f"network {network} cannot be removed",
+            why=f"{', '.join(users)} of other projects use it",
+            hint="take those down first, or keep the network",
         )
 
 
@@ -85,7 +108,7 @@ def network_of(state: State, project: str, name: str) -> NetworkRow:
 
 
 def subnet(
-    state: State, pool: Pool, spec: NetworkSpec, host_routes: Sequence[IPv4Network]
+    state: State, pool: Pool, spec: NetworkSpec, host_routes: Mapping[IPv4Network, str]
 ) -> IPv4Network:
     """The subnet of a network: the one asked for if nobody has it, else the one that it has, else
     a free one. Raises ``SubnetTaken``."""
@@ -95,10 +118,13 @@ def subnet(
         return row.subnet
     owners = {r.subnet: f"network {r.spec.known_as}" for r in _others(state, spec)}
     if asked is None:
-        return addresses.pick_subnet(pool, (*owners, *host_routes))
-    routes = {route: f"the host's route to {route}" for route in host_routes}
-    uplink = {IPv4Network((int(pool.uplink_host) & ~3, 30)): "the router's own addresses"}
-    _refuse_overlap(asked, {**owners, **routes, **uplink})
+        # A wider route than the pool leads elsewhere but for what is ours: no subnet would help.
+        inside = (route for route in host_routes if route.subnet_of(pool.pool))
+        return addresses.pick_subnet(pool, (*owners, *inside))
+    _refuse_overlap(asked, owners.items())
+    _refuse_overlap(asked, ((r, f"the host's route to {r}") for r in host_routes))
+    uplink = IPv4Network((int(pool.uplink_host) & ~3, 30))
+    _refuse_overlap(asked, [(uplink, "the router's own addresses")])
     return asked
 
 
@@ -114,7 +140,7 @@ def subnet6(state: State, pool: Pool, spec: NetworkSpec) -> IPv6Network | None:
     assert pool.pool6 is not None
     if asked is None:
         return addresses.pick_subnet6(pool.pool6, tuple(owners))
-    _refuse_overlap(asked, owners)
+    _refuse_overlap(asked, owners.items())
     return asked
 
 
@@ -123,10 +149,22 @@ def _others(state: State, spec: NetworkSpec) -> list[NetworkRow]:
     return [row for key, row in state.networks.items() if key != own]
 
 
-def _refuse_overlap(asked: Subnet, taken: Mapping[Subnet, str]) -> None:
-    for other, owner in taken.items():
+def _refuse_overlap(asked: Subnet, taken: Iterable[tuple[Subnet, str]]) -> None:
+    for other, owner in taken:
         if asked.overlaps(other):
             raise SubnetTaken(asked, owner)
+
+
+def refuse_in_use(state: State, project: str, name: str) -> None:
+    """Raises ``NetworkInUse`` while services or containers of other projects are in a network."""
+    row = state.networks.get((project, name))
+    if row is None:
+        return
+    services = {f"{p}/{n}" for (p, n), s in state.services.items() if row.id in s.addresses}
+    containers = (c for c in state.containers.values() if row.id in c.addresses)
+    users = services | {f"{c.key.project}/{c.key.name}" for c in containers}
+    if others := sorted(user for user in users if not user.startswith(f"{project}/")):
+        raise NetworkInUse(row.spec.known_as, others)
 
 
 def service_addresses(state: State, spec: ServiceSpec) -> Held:
@@ -160,13 +198,15 @@ def service_addresses(state: State, spec: ServiceSpec) -> Held:
 def places(
     state: State,
     key: ContainerKey,
-    attachments: Sequence[Attachment],
+    spec: ContainerSpec,
     kept: Sequence[Place],
     next_serial: Callable[[], int],
 ) -> tuple[Place, ...]:
-    """Where a generation is in each of its networks. What it has (``kept``) it keeps, a new
-    network takes the lowest free interface, and an address that was just freed is not given out
-    soon."""
+    """Where a generation is in each of its networks; nowhere with another network mode.
+
+    What it has (``kept``) it keeps, a new network takes the lowest free interface, and an address
+    that was just freed is not given out soon."""
+    attachments = () if spec.network_mode else spec.networks
     networks = {network_of(state, key.project, each.network).id: each for each in attachments}
     has = {place.network: place for place in kept if place.network in networks}
     free = iter(sorted(set(range(len(kept) + len(networks))) - {p.index for p in has.values()}))

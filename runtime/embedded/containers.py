@@ -12,7 +12,8 @@ from runtime.api import (
     Phase,
     PublishedPort,
 )
-from runtime.embedded import boot, cgroups
+from runtime.embedded import boot, cgroups, limits
+from runtime.embedded.health import record, verdict
 from runtime.embedded.ledger import ContainerRow, ServiceRow, State
 from runtime.embedded.paths import Paths
 from runtime.embedded.process import state as states
@@ -27,12 +28,16 @@ def service(row: ServiceRow, state: State) -> ObservedService:
     """A service as the ledger promises it; what is broken of it is a defect of the host."""
     return ObservedService(
         applied=row.spec,
-        addresses={
-            state.network_by_id(id).spec.name: str(address) for id, address in row.addresses.items()
-        },
+        addresses=_by_name(state, row.spec.project, row.addresses),
+        addresses6=_by_name(state, row.spec.project, row.addresses6),
         ports=tuple(PublishedPort(spec=port, host_port=host_port) for port, host_port in row.ports),
         targets=row.targets,
     )
+
+
+def _by_name(state: State, project: str, values: Mapping[int, object]) -> dict[str, str]:
+    """By what the project calls the networks, in their order."""
+    return {state.network_name(project, id): str(value) for id, value in values.items()}
 
 
 class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +63,10 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
     ) -> ObservedContainer:
         process = self._process(row, booted=booted)
         running = process.phase is Phase.RUNNING
-        limits = cgroups.read_limits(self.layout, self._cgroup(row)) if running else None
+        asked = limits.of(row.spec)
+        own = record.of_image(self.paths.container(row.id))
+        check = verdict.at_work(row.spec.healthcheck, own)
+        watched = running and check is not None
         return ObservedContainer(
             key=row.key,
             id=row.id,
@@ -75,11 +83,15 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
             created_at=row.created,
             started_at=process.started_at,
             finished_at=process.finished_at,
-            addresses={
-                state.network_by_id(id).spec.name: str(address)
-                for id, address in row.addresses.items()
-            },
-            limits=limits,
+            healthcheck=check,
+            health=record.read(self.paths.bundle(row.id), process) if watched else None,
+            addresses=_by_name(state, row.key.project, row.addresses),
+            addresses6=_by_name(state, row.key.project, row.addresses6),
+            interfaces=_by_name(
+                state, row.key.project, {p.network: f"eth{p.index}" for p in row.places}
+            ),
+            shares=row.shares,
+            limits=limits.read(self.layout, self._cgroup(row), asked) if running else None,
             restart=process.policy if process.phase in (Phase.RUNNING, Phase.RESTARTING) else None,
             volumes=row.volumes,
             command=row.command,

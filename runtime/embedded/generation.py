@@ -22,9 +22,10 @@ from runtime.api import (
     VolumeSpec,
     encode,
 )
-from runtime.embedded import allocation, boot, cgroups, faults, promises
+from runtime.embedded import allocation, boot, cgroups, faults, limits, promises
 from runtime.embedded.bundle import command, files
-from runtime.embedded.bundles import Bundles, all_mounts, limits_of, volume_name
+from runtime.embedded.bundles import Bundles, all_mounts, volume_name
+from runtime.embedded.health import record as health
 from runtime.embedded.layers import overlay
 from runtime.embedded.ledger import ContainerRow, State, Writer
 from runtime.embedded.listeners import listening
@@ -75,7 +76,6 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
             id=id,
             key=key,
             generation=generation,
-            serial=writer.next_serial(),
             whole=False,
             spec=spec,
             image=image.id,
@@ -86,9 +86,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
                 if isinstance(mount, AnonymousMount)
             ),
             created=time.time(),
-            addresses=allocation.generation_addresses(
-                state, key.project, [each.network for each in spec.networks]
-            ),
+            places=allocation.places(state, key, spec, (), writer.next_serial),
         )
 
     def make(self, state: State, row: ContainerRow, image: Image) -> None:
@@ -101,6 +99,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
             folder.chmod(mode)  # the upper one's is that of the container's /, whatever our umask
         # The ledger is what counts; this copy is for rebuilding it.
         durable.write(kept / "applied.json", encode(row.spec), sync=False)
+        health.keep_image(kept, image.defaults.healthcheck)
         root = self._mount_root(row, image)
         self.bundles.write(state, row, image, root)
         for mount in all_mounts(row.spec, image):
@@ -145,8 +144,8 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         pid = self.supervisor.state(row.id).pid
         wanted = promises.links(state, row, self.paths, pid)
         with self.host_lock():
-            for link in wanted:
-                self.network.connect(link)
+            if wanted:
+                self.network.connect(*wanted)
 
     # --- running ----------------------------------------------------------------------------
 
@@ -190,15 +189,15 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         What a restart reads (wish, ``config.json``) comes first: whoever is killed later, or
         cannot set a limit, leaves limits that differ, and those are seen.
         """
-        kept, wanted = self.paths.container(row.id), limits_of(row.spec)
+        kept, wanted = self.paths.container(row.id), limits.of(row.spec)
         durable.write(kept / "applied.json", encode(row.spec), sync=False)
         self.supervisor.change(row.id, row.spec.restart)
-        live = cgroups.read_limits(self.layout, self.bundles.cgroup(row))
+        live = limits.read(self.layout, self.bundles.cgroup(row), wanted)
         root = self.paths.bundle(row.id) / "rootfs"
-        if boot.is_mounted(root) and (wanted != limits_of(before) or wanted != live):
+        if boot.is_mounted(root) and (wanted != limits.of(before) or wanted != live):
             self.bundles.write(state, row, self.store.image(row.image), root)
         if self.supervisor.state(row.id).pid is not None:
-            cgroups.write_limits(self.layout, self.bundles.cgroup(row), wanted)
+            limits.write(self.layout, self.bundles.cgroup(row), wanted)
 
     # --- ending -----------------------------------------------------------------------------
 

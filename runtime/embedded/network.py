@@ -20,6 +20,7 @@ from runtime.embedded.dns import zones
 from runtime.embedded.dns.aardvark import Server
 from runtime.embedded.linux import conntrack, namespaces, rtnetlink
 from runtime.embedded.linux.conntrack import Flows
+from runtime.embedded.linux.rtnetlink import Address, Version
 from runtime.embedded.nft import compare, ruleset
 from runtime.embedded.nft.apply import RulesRefused
 from runtime.embedded.nft.ruleset import Table
@@ -29,7 +30,7 @@ from runtime.embedded.ports.claims import Claim, Wanted, claims
 from runtime.embedded.ports.docker import DockerChain
 from runtime.embedded.ports.holder import Holder
 from runtime.embedded.ports.strangers import holders
-from runtime.embedded.ports.table import OPENED, HostSide, host_table
+from runtime.embedded.ports.table import OPENED, OPENED6, HostSide, host_table
 from runtime.embedded.router import forwarding, links, uplink
 from runtime.embedded.router.doors import Doors
 from runtime.embedded.router.isolation import UPLINK
@@ -47,6 +48,20 @@ _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 _SHOWN_CAUSES = 6
 
 
+_OPENED: dict[Version, str] = {4: OPENED, 6: OPENED6}
+
+
+class NoIPv6(Fault):
+    """A network shall have IPv6 on a host without."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"network {network} cannot have IPv6",
+            why="this host's kernel has none (it was started with ipv6.disable=1, or built so)",
+            hint="take `enable_ipv6:` out, or start the host with IPv6",
+        )
+
+
 class Network:
     """The facade that the engine calls; cheap to make."""
 
@@ -59,9 +74,14 @@ class Network:
 
     # --- what the engine asks ---
 
-    def host_networks(self) -> tuple[IPv4Network, ...]:
-        """Where the host's routes lead, but for its default route and ours."""
+    def host_networks(self) -> dict[IPv4Network, str]:
+        """Where the host's routes lead and by which link, but for its default route and ours."""
         return uplink.host_networks(self._host_doors().routes, self._paths.uplink)
+
+    def require_ipv6(self, network: str) -> None:
+        """Raises ``NoIPv6`` where the kernel does not have it."""
+        if not Path("/proc/sys/net/ipv6").exists():
+            raise NoIPv6(network)
 
     def mend(self, wiring: Wiring) -> None:
         """Make everything but the links of containers as ``wiring`` says, from whatever is
@@ -73,17 +93,15 @@ class Network:
         self._paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         uplink.ensure_namespace(self._paths.router)
         host, router = self._host_doors(), self._router_doors()
-        uplink.ensure_router(router)
+        uplink.ensure_router(router, ipv6=bool(wiring.subnets6()))
         failures = self._holder.hold(claims(wiring.ports))
         served = replace(wiring, ports=_without(wiring.ports, failures))
         self._replace(router, router_table(served))
-        opened = forwarding.open_links(
-            host.routes, self._paths.uplink, self._forwarded, self._opened_by_others(host)
-        )
+        self._open_links(host, wiring)
         # The guards stand before the uplink can carry anything.
-        self._replace(host, host_table(served, self._side(opened)))
-        uplink.ensure_uplink(self._paths.uplink, host, router)
-        host.sysctl(self._uplink_sysctls())
+        self._replace(host, host_table(served, self._side()))
+        uplink.ensure_uplink(self._paths.uplink, host, router, ipv6=bool(wiring.subnets6()))
+        host.sysctl(self._uplink_sysctls(wiring))
         uplink.settle(host.routes, host_layout(wiring, self._paths.uplink), own=self._own)
         uplink.settle(router.routes, router_layout(wiring), own=_OWN_IN_ROUTER)
         self._docker().admit()
@@ -101,7 +119,8 @@ class Network:
         renamed = zones.facts(before) != zones.facts(after)
         if renamed:
             zones.zones(after, ())  # a bad name is refused first
-        if not namespaces.exists(self._paths.router):
+        families = bool(before.subnets6()) == bool(after.subnets6())
+        if not (families and namespaces.exists(self._paths.router)):
             self.mend(after)
             return
         if before.ports != after.ports:
@@ -157,7 +176,10 @@ class Network:
         namespaces.remove(self._paths.router)
         with suppress(RulesRefused):
             host.nft.apply(ruleset.destroy(self._paths.table))
-        forwarding.restore(self._forwarded, self._opened_by_others(host))
+        for version, opened in _OPENED.items():
+            forwarding.restore(
+                self._forwarded(version), self._opened_by_others(host, opened), version
+            )
         host.routes.request([rtnetlink.delete_link(self._paths.uplink)])
         flows.forget(host.tracking, wiring.ports)
         self._holder.release()
@@ -186,7 +208,7 @@ class Network:
         conntrack.forget(router.tracking, _forget_targets(before, after))
         if before.ports == after.ports and before.networks == after.networks:
             return
-        side = self._side(forwarding.recorded(self._forwarded))
+        side = self._side()
         self._write(host, host_table(before, side), host_table(after, side))
         gone, come = set(before.ports) - set(after.ports), set(after.ports) - set(before.ports)
         flows.forget(host.tracking, sorted(gone | come, key=str))
@@ -221,7 +243,7 @@ class Network:
         if router is None:
             return ["the router namespace is gone"]
         host = self._host_doors()
-        side = self._side(forwarding.recorded(self._forwarded))
+        side = self._side()
         found = self._uplink_causes(wiring, host, router)
         found += self._table_causes(router, router_table(wiring), "router", _names(wiring))
         found += self._table_causes(host, host_table(wiring, side), "host", _names(wiring))
@@ -246,9 +268,10 @@ class Network:
             routes, _ = uplink.routes_off(doors.routes, layout, own)
             found += [f"the {side} has no address {a} on {name}" for name, a in addresses]
             found += [f"the {side} has no {route}" for route in routes]
-        for name in forwarding.closed_links(host.routes, self._paths.uplink):
-            found.append(f"the host does not forward on {name}")
-        for name, value in self._uplink_sysctls().items():
+        for version in _versions(wiring):
+            for name in forwarding.closed_links(host.routes, self._paths.uplink, version):
+                found.append(f"the host does not forward on {name}")
+        for name, value in self._uplink_sysctls(wiring).items():
             if Path("/proc/sys/net", name).read_text().strip() != value:
                 found.append(f"the sysctl {name.replace('/', '.')} is not {value}")
         return found
@@ -274,9 +297,8 @@ class Network:
 
     # --- what all of these need ---
 
-    @property
-    def _forwarded(self) -> Path:
-        return self._paths.run / "forwarding.json"
+    def _forwarded(self, version: Version) -> Path:
+        return self._paths.run / ("forwarding.json" if version == 4 else "forwarding6.json")
 
     @property
     def _fingerprints(self) -> Path:
@@ -296,9 +318,10 @@ class Network:
             return {}
         return noted
 
-    def _uplink_sysctls(self) -> dict[str, str]:
+    def _uplink_sysctls(self, wiring: Wiring) -> dict[str, str]:
         name = self._paths.uplink
-        return {
+        six = forwarding.uplink_sysctls6(name) if wiring.subnets6() else {}
+        return six | {
             f"ipv4/conf/{name}/route_localnet": "1",
             f"ipv4/conf/{name}/forwarding": "1",
             f"ipv4/conf/{name}/send_redirects": "0",
@@ -308,17 +331,27 @@ class Network:
         paths = self._paths
         return DockerChain(self._host_doors().nft, uplink=paths.uplink, mark=paths.table)
 
-    def _opened_by_others(self, host: Doors) -> set[str]:
+    def _open_links(self, host: Doors, wiring: Wiring) -> None:
+        """The host's links pass packets, those of IPv6 only while a network has it."""
+        for version, opened in _OPENED.items():
+            record, others = self._forwarded(version), self._opened_by_others(host, opened)
+            if version in _versions(wiring):
+                forwarding.open_links(host.routes, self._paths.uplink, record, others, version)
+            elif record.exists():
+                forwarding.restore(record, others, version)
+
+    def _opened_by_others(self, host: Doors, opened: str) -> set[str]:
         """Links for which other instances turned forwarding on."""
         tables = (name for name in host.nft.tables(TABLES) if name != self._paths.table)
-        return {link for table in tables for link in host.nft.first_parts(table, OPENED)}
+        return {link for table in tables for link in host.nft.first_parts(table, opened)}
 
-    def _side(self, opened: Sequence[str]) -> HostSide:
+    def _side(self) -> HostSide:
         resolver = next((a for a in _resolvers() if IPv4Address(a).is_loopback), None)
         return HostSide(
             table=self._paths.table,
             uplink=self._paths.uplink,
-            opened=opened,
+            opened=forwarding.recorded(self._forwarded(4)),
+            opened6=forwarding.recorded(self._forwarded(6), 6),
             resolver=resolver if not _reachable_resolvers() else None,
         )
 
@@ -362,17 +395,26 @@ def _without(ports: Sequence[PortWire], failures: dict[Claim, Fault]) -> tuple[P
     return tuple(port for port in ports if not any(claim in failures for claim in claims([port])))
 
 
+def _versions(wiring: Wiring) -> tuple[Version, ...]:
+    return (4, 6) if wiring.subnets6() else (4,)
+
+
 def _forget_targets(before: Wiring, after: Wiring) -> list[Flows]:
     """UDP flows to generations that a service no longer leads to."""
-    now = {(s.address, target) for s in after.services for target in s.targets}
-    gone = {
-        target for s in before.services for target in s.targets if (s.address, target) not in now
-    }
-    return [conntrack.replies_from(target, _UDP) for target in sorted(gone)]
+    gone = {target for _, target in _aims(before) - _aims(after)}
+    return [conntrack.replies_from(target, _UDP) for target in sorted(gone, key=str)]
+
+
+def _aims(wiring: Wiring) -> set[tuple[Address | None, Address]]:
+    """Service addresses, each with an address that it leads to."""
+    fours = ((s.address, target) for s in wiring.services for target in s.targets)
+    sixes = ((s.address6, target) for s in wiring.services for target in s.targets6)
+    return {*fours, *sixes}
 
 
 def _names(wiring: Wiring) -> dict[str, str]:
-    return {str(service.address): service.name for service in wiring.services}
+    fours = {str(service.address): service.name for service in wiring.services}
+    return fours | {str(s.address6): s.name for s in wiring.services if s.address6}
 
 
 def _defects(kind: DefectKind, causes: Sequence[str]) -> tuple[Defect, ...]:

@@ -9,47 +9,94 @@ from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 
-from runtime.api import NetworkSpec, ServiceSpec
+from runtime.api import ContainerSpec, NetworkSpec, ServiceSpec
 from runtime.embedded import allocation, faults, promises
-from runtime.embedded.ledger import Ledger, State, Writer
+from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
+from runtime.embedded.linux import namespaces
 from runtime.embedded.network import Network
+from runtime.embedded.paths import Paths
 from runtime.embedded.router import addresses
-from runtime.embedded.router.wiring import Pool, Wiring
+from runtime.embedded.router.wiring import Link, Pool, Wiring
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """The networks and services of one instance."""
 
+    paths: Paths
     ledger: Ledger
     network: Network
     host_lock: Callable[[], AbstractContextManager[None]]
 
-    def create_network(self, network: NetworkSpec) -> None:
+    def create_network(self, spec: NetworkSpec) -> tuple[str, ...]:
+        """Make a network, or make the one that is there as ``spec`` says. Returns the ids of the
+        generations whose addresses or ways changed; their links are as they shall be."""
         with self.rewiring() as writer:
-            state = writer.state()
-            pool = self._pool(writer, state)
-            row = state.networks.get((network.project, network.name))
-            subnet = (
-                row.subnet
-                if row is not None
-                else allocation.subnet(state, pool, network.subnet, self.network.host_networks())
-            )
-            writer.put_network(network, subnet, addresses.gateway(subnet))
+            before = writer.state()
+            if spec.external:
+                self._name_external(writer, spec)
+            else:
+                self._put_network(writer, spec)
+            after = writer.state()
+        changed = self._relinked(before, after)
+        with self.host_lock():
+            for links in changed.values():
+                self.network.connect(*links)
+        return tuple(changed)
+
+    def _name_external(self, writer: Writer, spec: NetworkSpec) -> None:
+        if all(row.spec.known_as != spec.known_as for row in writer.state().networks.values()):
+            raise allocation.ExternalMissing(spec)
+        writer.put_external(spec)
+
+    def _put_network(self, writer: Writer, spec: NetworkSpec) -> None:
+        pool = self._pool(writer, spec)
+        state = writer.state()
+        old = state.networks.get((spec.project, spec.name))
+        subnet = allocation.subnet(state, pool, spec, self.network.host_networks())
+        subnet6 = allocation.subnet6(state, pool, spec)
+        writer.put_network(spec, subnet, addresses.gateway(subnet), subnet6)
+        if old is not None and (old.subnet, old.subnet6) != (subnet, subnet6):
+            self._readdress(writer, old.id)
+
+    def _readdress(self, writer: Writer, network: int) -> None:
+        """New addresses for all that is in a network which has another subnet now."""
+        for service in writer.state().services.values():
+            if network in service.addresses:
+                held = allocation.service_addresses(writer.state(), service.spec)
+                writer.put_service(service.spec, held.v4, service.ports, held.v6)
+        for row in writer.state().containers.values():
+            if any(place.network == network for place in row.places):
+                reseat(writer, row, row.spec)
+
+    def _relinked(self, before: State, after: State) -> dict[str, tuple[Link, ...]]:
+        """The links of generations that have them in the kernel and whose links changed."""
+        if before.networks == after.networks:
+            return {}
+        changed = {}
+        for row in after.containers.values():
+            links = promises.links(after, row, self.paths)
+            old = promises.links(before, before.containers[row.id], self.paths)
+            if links and links != old and namespaces.exists(links[0].namespace):
+                changed[row.id] = links
+        return changed
 
     def remove_network(self, project: str, name: str) -> None:
+        """Raises ``NetworkInUse`` while other projects are in it."""
         with self.rewiring() as writer:
+            allocation.refuse_in_use(writer.state(), project, name)
             writer.drop_network(project, name)
 
     def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
         """Raises ``PortPromised``, ``PortTaken`` and ``UnknownNetwork``; then nothing changed."""
         with self.rewiring() as writer:
             for row in allocation.without_ports(writer.state(), project, services):
-                writer.put_service(row.spec, row.addresses, row.ports)
-            for spec in services:
+                writer.put_service(row.spec, row.addresses, row.ports, row.addresses6)
+            for spec in sorted(services, key=_fixed_first):
                 state = writer.state()
                 _refuse_promised(state, spec)
                 ports = allocation.host_ports(state, spec, services, self.network.free_port)
-                writer.put_service(spec, allocation.service_addresses(state, spec), ports)
+                held = allocation.service_addresses(state, spec)
+                writer.put_service(spec, held.v4, ports, held.v6)
 
     def unregister(self, project: str, names: Sequence[str]) -> None:
         with self.rewiring() as writer:
@@ -61,7 +108,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             writer.set_targets(project, service, ids)
 
     def drop_container(self, id: str) -> None:
-        """A service that still leads to it would send clients nowhere: they are refused now."""
+        """A service that still leads to it would send clients nowhere: they are refused now; and
+        DNS need not know it any more."""
         with self.rewiring() as writer:
             writer.drop_container(id)
 
@@ -95,13 +143,31 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         elif before != after:
             self.network.change(before, after)
 
-    def _pool(self, writer: Writer, state: State) -> Pool:
-        """The instance's address pool, picked with its first network."""
+    def _pool(self, writer: Writer, spec: NetworkSpec) -> Pool:
+        """The instance's addresses, picked with its first network, and its first with IPv6."""
+        state = writer.state()
         if state.pool is None:
-            picked = addresses.pick_pool(self.network.host_networks())
+            picked = addresses.pick_pool(tuple(self.network.host_networks()))
             writer.set_pool(picked.pool, picked.shadow)
-            return picked
-        return Pool(pool=state.pool[0], shadow=state.pool[1])
+        if state.ula is None and (spec.ipv6 or spec.subnet6):
+            self.network.require_ipv6(spec.known_as)
+            writer.set_ula(addresses.pick_ula())
+        state = writer.state()
+        assert state.pool is not None
+        return Pool(pool=state.pool[0], shadow=state.pool[1], ula=state.ula)
+
+
+def reseat(writer: Writer, row: ContainerRow, spec: ContainerSpec) -> None:
+    """A generation's place in each network of ``spec``; it keeps what it can."""
+    state = writer.state()
+    wanted = allocation.places(state, row.key, spec, row.places, writer.next_serial)
+    if wanted != row.places:
+        writer.set_places(row.id, wanted)
+
+
+def _fixed_first(spec: ServiceSpec) -> bool:
+    """Who asks for an address of its own gets it before others pick theirs."""
+    return not any(each.fixed for each in spec.networks)
 
 
 def _refuse_promised(state: State, spec: ServiceSpec) -> None:

@@ -9,7 +9,7 @@ processes die of "locked"). ``State`` is a snapshot of all rows, read as one val
 """
 
 from runtime.embedded.ledger.database import DamagedLedger, Ledger, NewerLedger
-from runtime.embedded.ledger.rows import ContainerRow, NetworkRow, ServiceRow, State
+from runtime.embedded.ledger.rows import ContainerRow, NetworkRow, Place, ServiceRow, State
 from runtime.embedded.ledger.writer import Writer
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Ledger",
     "NetworkRow",
     "NewerLedger",
+    "Place",
     "ServiceRow",
     "State",
     "Writer",

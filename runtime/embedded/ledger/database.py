@@ -11,43 +11,11 @@ import msgspec
 from runtime.embedded import at_rest
 from runtime.embedded.ledger.reader import read
 from runtime.embedded.ledger.rows import State
+from runtime.embedded.ledger.schema import SCHEMA, bring_up
 from runtime.embedded.ledger.writer import Writer
 from runtime.errors import DiskFull, Fault
 
-SCHEMA = 1
 _BUSY_SECONDS = 30.0
-
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE projects (name TEXT PRIMARY KEY, spec_path TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE networks (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, name TEXT NOT NULL,
-    spec BLOB NOT NULL, subnet TEXT NOT NULL, gateway TEXT NOT NULL,
-    last_address TEXT, UNIQUE (project, name));
-CREATE TABLE services (
-    project TEXT NOT NULL, name TEXT NOT NULL, spec BLOB NOT NULL,
-    PRIMARY KEY (project, name)) WITHOUT ROWID;
-CREATE TABLE service_addresses (
-    network INTEGER NOT NULL, address TEXT NOT NULL, project TEXT NOT NULL, service TEXT NOT NULL,
-    PRIMARY KEY (network, address)) WITHOUT ROWID;
-CREATE TABLE ports (
-    project TEXT NOT NULL, service TEXT NOT NULL, spec BLOB NOT NULL, host_port INTEGER NOT NULL,
-    PRIMARY KEY (project, service, spec)) WITHOUT ROWID;
-CREATE TABLE containers (
-    id TEXT PRIMARY KEY, project TEXT NOT NULL, name TEXT NOT NULL, replica INTEGER NOT NULL,
-    generation INTEGER NOT NULL, serial INTEGER NOT NULL UNIQUE, whole INTEGER NOT NULL,
-    spec BLOB NOT NULL, image TEXT NOT NULL, command BLOB NOT NULL, volumes BLOB NOT NULL,
-    created REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE addresses (
-    network INTEGER NOT NULL, address TEXT NOT NULL, container TEXT NOT NULL,
-    PRIMARY KEY (network, address)) WITHOUT ROWID;
-CREATE TABLE targets (
-    project TEXT NOT NULL, service TEXT NOT NULL, container TEXT NOT NULL,
-    PRIMARY KEY (project, service, container)) WITHOUT ROWID;
-CREATE TABLE generations (
-    project TEXT NOT NULL, name TEXT NOT NULL, replica INTEGER NOT NULL, last INTEGER NOT NULL,
-    PRIMARY KEY (project, name, replica)) WITHOUT ROWID;
-"""
 
 
 class NewerLedger(Fault):
@@ -160,7 +128,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         if found < SCHEMA:
             path.chmod(0o600)
             connection.execute("PRAGMA journal_mode = WAL")
-            _create_tables(connection)
+            bring_up(connection)
     except BaseException:
         connection.close()
         raise
@@ -200,12 +168,3 @@ def _look(connection: sqlite3.Connection) -> State | None:
     with suppress(*_NOT_AS_WRITTEN):
         return read(connection) if found == SCHEMA else None
     return None
-
-
-def _create_tables(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
-        for statement in _TABLES.split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    connection.execute("COMMIT")

@@ -2,28 +2,34 @@
 
 import sqlite3
 from contextlib import closing
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import msgspec
 
 from runtime.api import ContainerKey, ContainerSpec, NetworkSpec, PortSpec, ServiceSpec
-from runtime.embedded.ledger.rows import ContainerRow, NetworkRow, ServiceRow, State
+from runtime.embedded.ledger.rows import ContainerRow, NetworkRow, Place, ServiceRow, State
 
 _decode_network = msgspec.json.Decoder(NetworkSpec).decode
 _decode_service = msgspec.json.Decoder(ServiceSpec).decode
 _decode_port = msgspec.json.Decoder(PortSpec).decode
 _decode_container = msgspec.json.Decoder(ContainerSpec).decode
 _decode_words = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_shares = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def read(connection: sqlite3.Connection) -> State:
     with closing(connection.cursor()) as cursor:
         rows = cursor.execute
-        pool = next((value for (value,) in rows("SELECT value FROM meta WHERE key = 'pool'")), None)
+        meta = dict(rows("SELECT key, value FROM meta").fetchall())
         return State(
-            pool=None if pool is None else _pools(pool),
+            pool=_pools(meta["pool"]) if "pool" in meta else None,
+            ula=IPv6Network(meta["ula"]) if "ula" in meta else None,
             projects=dict(rows("SELECT name, spec_path FROM projects").fetchall()),
             networks=_read_networks(cursor),
+            externals={
+                (project, name): _decode_network(spec)
+                for project, name, spec in rows("SELECT * FROM externals")
+            },
             services=_read_services(cursor),
             containers=_read_containers(cursor),
             generations={
@@ -39,16 +45,18 @@ def _pools(text: str) -> tuple[IPv4Network, IPv4Network]:
 
 
 def _read_networks(cursor: sqlite3.Cursor) -> dict[tuple[str, str], NetworkRow]:
-    columns = "project, name, id, spec, subnet, gateway, last_address"
+    columns = "project, name, id, spec, subnet, gateway, subnet6, last_address, last_address6"
     return {
         (project, name): NetworkRow(
             id=id,
             spec=_decode_network(spec),
             subnet=IPv4Network(subnet),
             gateway=IPv4Address(gateway),
+            subnet6=IPv6Network(subnet6) if subnet6 else None,
             last_address=IPv4Address(last) if last else None,
+            last_address6=IPv6Address(last6) if last6 else None,
         )
-        for project, name, id, spec, subnet, gateway, last in cursor.execute(
+        for project, name, id, spec, subnet, gateway, subnet6, last, last6 in cursor.execute(
             f"SELECT {columns} FROM networks ORDER BY id"
         )
     }
@@ -56,10 +64,13 @@ def _read_networks(cursor: sqlite3.Cursor) -> dict[tuple[str, str], NetworkRow]:
 
 def _read_services(cursor: sqlite3.Cursor) -> dict[tuple[str, str], ServiceRow]:
     addresses: dict[tuple[str, str], dict[int, IPv4Address]] = {}
-    for network, address, project, service in cursor.execute(
-        "SELECT network, address, project, service FROM service_addresses"
+    addresses6: dict[tuple[str, str], dict[int, IPv6Address]] = {}
+    for project, service, network, address, address6 in cursor.execute(
+        "SELECT project, service, network, address, address6 FROM service_addresses"
     ):
         addresses.setdefault((project, service), {})[network] = IPv4Address(address)
+        if address6:
+            addresses6.setdefault((project, service), {})[network] = IPv6Address(address6)
     ports: dict[tuple[str, str], list[tuple[PortSpec, int]]] = {}
     for project, service, spec, host_port in cursor.execute("SELECT * FROM ports"):
         ports.setdefault((project, service), []).append((_decode_port(spec), host_port))
@@ -73,6 +84,7 @@ def _read_services(cursor: sqlite3.Cursor) -> dict[tuple[str, str], ServiceRow]:
         (project, name): ServiceRow(
             spec=_decode_service(spec),
             addresses=addresses.get((project, name), {}),
+            addresses6=addresses6.get((project, name), {}),
             ports=tuple(ports.get((project, name), ())),
             targets=tuple(targets.get((project, name), ())),
         )
@@ -81,25 +93,42 @@ def _read_services(cursor: sqlite3.Cursor) -> dict[tuple[str, str], ServiceRow]:
 
 
 def _read_containers(cursor: sqlite3.Cursor) -> dict[str, ContainerRow]:
-    addresses: dict[str, dict[int, IPv4Address]] = {}
-    for network, address, container in cursor.execute("SELECT * FROM addresses"):
-        addresses.setdefault(container, {})[network] = IPv4Address(address)
+    places: dict[str, list[Place]] = {}
+    for container, index, network, serial, address, address6 in cursor.execute(
+        "SELECT container, interface, network, serial, address, address6 FROM places"
+        " ORDER BY container, interface"
+    ):
+        places.setdefault(container, []).append(
+            Place(
+                network=network,
+                address=IPv4Address(address),
+                index=index,
+                serial=serial,
+                address6=IPv6Address(address6) if address6 else None,
+            )
+        )
+    columns = (
+        "id, project, name, replica, generation, whole, spec, image, command, volumes, created,"
+        " shares"
+    )
     return {
         id: ContainerRow(
             id=id,
             key=ContainerKey(project=project, name=name, replica=replica),
             generation=generation,
-            serial=serial,
             whole=bool(whole),
             spec=_decode_container(spec),
             image=image,
             command=_decode_words(command),
             volumes=_decode_words(volumes),
             created=created,
-            addresses=addresses.get(id, {}),
+            places=tuple(places.get(id, ())),
+            shares=_decode_shares(shares),
         )
         for (
-            id, project, name, replica, generation, serial, whole,
-            spec, image, command, volumes, created,
-        ) in cursor.execute("SELECT * FROM containers ORDER BY project, name, replica, generation")
+            id, project, name, replica, generation, whole,
+            spec, image, command, volumes, created, shares,
+        ) in cursor.execute(
+            f"SELECT {columns} FROM containers ORDER BY project, name, replica, generation"
+        )
     }  # fmt: skip

@@ -1,15 +1,15 @@
 """The statements that change the ledger."""
 
 import sqlite3
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import structs
 
 from runtime.api import ContainerSpec, NetworkSpec, PortSpec, ServiceSpec, encode
-from runtime.embedded.ledger.rows import ContainerRow, NetworkRow, ServiceRow, State
+from runtime.embedded.ledger.rows import ContainerRow, NetworkRow, Place, ServiceRow, State
 
 
 class Writer:
@@ -30,51 +30,105 @@ class Writer:
         self._put("meta", key="pool", value=f"{pool} {shadow}")
         self._now(pool=(pool, shadow))
 
+    def set_ula(self, ula: IPv6Network) -> None:
+        self._put("meta", key="ula", value=str(ula))
+        self._now(ula=ula)
+
     def put_project(self, name: str, spec_path: str) -> None:
         self._put("projects", name=name, spec_path=spec_path)
         self._now(projects={**self._state.projects, name: spec_path})
 
     def drop_project(self, name: str) -> None:
         self._run("DELETE FROM projects WHERE name = ?", name)
-        self._now(projects=_without(self._state.projects, name))
+        self._run("DELETE FROM externals WHERE project = ?", name)
+        self._now(
+            projects=_without(self._state.projects, name),
+            externals={k: v for k, v in self._state.externals.items() if k[0] != name},
+        )
 
-    def put_network(self, spec: NetworkSpec, subnet: IPv4Network, gateway: IPv4Address) -> None:
+    def put_network(
+        self,
+        spec: NetworkSpec,
+        subnet: IPv4Network,
+        gateway: IPv4Address,
+        subnet6: IPv6Network | None = None,
+    ) -> None:
+        """Where addresses of generations go on is forgotten with the subnet."""
         key = (spec.project, spec.name)
         old = self._state.networks.get(key)
-        if old is not None:
-            self._run("UPDATE networks SET spec = ? WHERE id = ?", encode(spec), old.id)
-            row = structs.replace(old, spec=spec)
-        else:
+        text6 = str(subnet6) if subnet6 else None
+        if old is None:
             made = self._run(
-                "INSERT INTO networks (project, name, spec, subnet, gateway)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO networks (project, name, spec, subnet, gateway, subnet6)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 *key,
                 encode(spec),
                 str(subnet),
                 str(gateway),
+                text6,
             )
             assert made.lastrowid is not None
             row = NetworkRow(
-                id=made.lastrowid, spec=spec, subnet=subnet, gateway=gateway, last_address=None
+                id=made.lastrowid, spec=spec, subnet=subnet, gateway=gateway, subnet6=subnet6
+            )
+        else:
+            last = old.last_address if old.subnet == subnet else None
+            last6 = old.last_address6 if old.subnet6 == subnet6 else None
+            row = structs.replace(
+                old,
+                spec=spec,
+                subnet=subnet,
+                gateway=gateway,
+                subnet6=subnet6,
+                last_address=last,
+                last_address6=last6,
+            )
+            self._run(
+                "UPDATE networks SET spec = ?, subnet = ?, gateway = ?, subnet6 = ?,"
+                " last_address = ?, last_address6 = ? WHERE id = ?",
+                encode(spec),
+                str(subnet),
+                str(gateway),
+                text6,
+                str(last) if last else None,
+                str(last6) if last6 else None,
+                old.id,
             )
         self._now(networks={**self._state.networks, key: row})
 
     def drop_network(self, project: str, name: str) -> None:
-        self._run("DELETE FROM networks WHERE project = ? AND name = ?", project, name)
-        self._now(networks=_without(self._state.networks, (project, name)))
+        """The network, or the project's name for another's."""
+        for table in ("networks", "externals"):
+            self._run(f"DELETE FROM {table} WHERE project = ? AND name = ?", project, name)
+        self._now(
+            networks=_without(self._state.networks, (project, name)),
+            externals=_without(self._state.externals, (project, name)),
+        )
+
+    def put_external(self, spec: NetworkSpec) -> None:
+        self._put("externals", project=spec.project, name=spec.name, spec=encode(spec))
+        key = (spec.project, spec.name)
+        self._now(externals={**self._state.externals, key: spec})
 
     def put_service(
         self,
         spec: ServiceSpec,
         addresses: dict[int, IPv4Address],
         ports: Sequence[tuple[PortSpec, int]],
+        addresses6: Mapping[int, IPv6Address] | None = None,
     ) -> None:
+        sixes = dict(addresses6 or {})
         key = (spec.project, spec.name)
         self._put("services", project=spec.project, name=spec.name, spec=encode(spec))
         self._run("DELETE FROM service_addresses WHERE project = ? AND service = ?", *key)
         for network, address in addresses.items():
+            six = str(sixes[network]) if network in sixes else None
             self._run(
-                "INSERT INTO service_addresses VALUES (?, ?, ?, ?)", network, str(address), *key
+                "INSERT INTO service_addresses VALUES (?, ?, ?, ?, ?)",
+                *key,
+                network,
+                str(address),
+                six,
             )
         self._run("DELETE FROM ports WHERE project = ? AND service = ?", *key)
         for port, host_port in ports:
@@ -82,7 +136,13 @@ class Writer:
         old = self._state.services.get(key)
         targets = () if old is None else old.targets
         self._service(
-            ServiceRow(spec=spec, addresses=addresses, ports=tuple(ports), targets=targets)
+            ServiceRow(
+                spec=spec,
+                addresses=addresses,
+                addresses6=sixes,
+                ports=tuple(ports),
+                targets=targets,
+            )
         )
 
     def drop_service(self, project: str, name: str) -> None:
@@ -109,18 +169,14 @@ class Writer:
             name=row.key.name,
             replica=row.key.replica,
             generation=row.generation,
-            serial=row.serial,
             whole=int(row.whole),
             spec=encode(row.spec),
             image=row.image,
             command=msgspec.json.encode(row.command),
             volumes=msgspec.json.encode(row.volumes),
             created=row.created,
+            shares=msgspec.json.encode(row.shares),
         )
-        self._run("DELETE FROM addresses WHERE container = ?", row.id)
-        for network, address in row.addresses.items():
-            self._run("INSERT INTO addresses VALUES (?, ?, ?)", network, str(address), row.id)
-            self._run("UPDATE networks SET last_address = ? WHERE id = ?", str(address), network)
         last = max(row.generation, self._state.generations.get(row.key, 0))
         self._put(
             "generations",
@@ -132,12 +188,39 @@ class Writer:
         self._now(
             containers=_in_order({**self._state.containers, row.id: row}),
             generations={**self._state.generations, row.key: last},
+        )
+        self.set_places(row.id, row.places)
+
+    def set_places(self, id: str, places: Sequence[Place]) -> None:
+        """The networks that a generation is in from now on. Its addresses are the ones given out
+        last there."""
+        self._run("DELETE FROM places WHERE container = ?", id)
+        for place in places:
+            six = str(place.address6) if place.address6 else None
+            four = str(place.address)
+            self._run(
+                "INSERT INTO places VALUES (?, ?, ?, ?, ?, ?)",
+                id,
+                place.network,
+                place.index,
+                place.serial,
+                four,
+                six,
+            )
+            self._run(
+                "UPDATE networks SET last_address = ?, last_address6 = coalesce(?, last_address6)"
+                " WHERE id = ?",
+                four,
+                six,
+                place.network,
+            )
+        self._container(id, places=tuple(places))
+        given = {place.network: place for place in places}
+        self._now(
             networks={
-                key: structs.replace(network, last_address=row.addresses[network.id])
-                if network.id in row.addresses
-                else network
+                key: _after(network, given[network.id]) if network.id in given else network
                 for key, network in self._state.networks.items()
-            },
+            }
         )
 
     def mark_whole(self, id: str) -> None:
@@ -151,7 +234,7 @@ class Writer:
 
     def drop_container(self, id: str) -> None:
         self._run("DELETE FROM targets WHERE container = ?", id)
-        self._run("DELETE FROM addresses WHERE container = ?", id)
+        self._run("DELETE FROM places WHERE container = ?", id)
         self._run("DELETE FROM containers WHERE id = ?", id)
         self._now(
             containers=_without(self._state.containers, id),
@@ -164,14 +247,21 @@ class Writer:
         )
 
     def restore(self, before: State) -> None:
-        """Put networks and services back to what they were."""
+        """Put networks and services back to what they were, and generations in their networks."""
         for network in self._state.networks.keys() - before.networks.keys():
             self.drop_network(*network)
+        for key in self._state.networks.keys() & before.networks.keys():
+            old = before.networks[key]
+            if self._state.networks[key] != old:
+                self.put_network(old.spec, old.subnet, old.gateway, old.subnet6)
+        for id in self._state.containers.keys() & before.containers.keys():
+            if self._state.containers[id].places != before.containers[id].places:
+                self.set_places(id, before.containers[id].places)
         for service in self._state.services.keys() - before.services.keys():
             self.drop_service(*service)
         for key, row in before.services.items():
             if self._state.services.get(key) != row:
-                self.put_service(row.spec, row.addresses, row.ports)
+                self.put_service(row.spec, row.addresses, row.ports, row.addresses6)
                 self.set_targets(*key, row.targets)
 
     def next_serial(self) -> int:
@@ -211,6 +301,12 @@ Row = TypeVar("Row")
 
 def _without(rows: dict[Key, Row], key: Key) -> dict[Key, Row]:
     return {each: row for each, row in rows.items() if each != key}
+
+
+def _after(network: NetworkRow, given: Place) -> NetworkRow:
+    """The network, after the addresses of ``given`` went out."""
+    six = given.address6 or network.last_address6
+    return structs.replace(network, last_address=given.address, last_address6=six)
 
 
 def _in_order(rows: dict[str, ContainerRow]) -> dict[str, ContainerRow]:

@@ -1,7 +1,7 @@
 """Who may talk to whom inside the router: the filter, as text.
 
-Containers of one network reach each other, the uplink reaches and is reached by all; checked
-after translation, so a service address opens nothing that its target would not.
+Containers of one network reach each other, the uplink reaches and is reached by all but internal
+networks; checked after translation, so a service address opens nothing that its target would not.
 """
 
 from runtime.embedded.nft.ruleset import Chain, Set
@@ -11,25 +11,40 @@ UPLINK = "up0"
 
 
 def isolation_sets(wiring: Wiring) -> tuple[Set, ...]:
-    pairs = {f"{network.subnet} . {network.subnet}": "" for network in wiring.networks}
-    return (
-        Set(
-            name="neighbours",
-            declaration="type ipv4_addr . ipv4_addr; flags interval",
-            what="the set of networks that may talk",
-            elements=dict(sorted(pairs.items())),
-        ),
+    fours = {str(network.subnet): network for network in wiring.networks}
+    sixes = {str(network.subnet6): network for network in wiring.networks if network.subnet6}
+    return tuple(
+        one
+        for suffix, kind, subnets in (("", "ipv4_addr", fours), ("6", "ipv6_addr", sixes))
+        for one in (
+            Set(
+                name=f"neighbours{suffix}",
+                declaration=f"type {kind} . {kind}; flags interval",
+                what="the set of networks that may talk",
+                elements={f"{subnet} . {subnet}": "" for subnet in sorted(subnets)},
+            ),
+            Set(
+                name=f"internal{suffix}",
+                declaration=f"type {kind}; flags interval",
+                what="the set of internal networks",
+                elements={s: "" for s, network in sorted(subnets.items()) if network.internal},
+            ),
+        )
     )
 
 
 def isolation_chains() -> tuple[Chain, ...]:
     """``raw`` stops forged sources; ``input`` lets only the network's own gateway answer, and
-    only DNS; ``forward`` is closed but for neighbours and the uplink."""
+    only DNS; ``forward`` is closed but for neighbours and the uplink. Between the uplink and
+    internal networks it refuses at once."""
     return (
         Chain(
             name="raw",
             hook="filter hook prerouting priority raw; policy accept;",
-            rules=("fib saddr . iif oif missing drop",),
+            rules=(
+                "meta nfproto ipv4 fib saddr . iif oif missing drop",
+                "ip6 saddr != fe80::/10 fib saddr . iif oif missing drop",
+            ),
         ),
         Chain(
             name="forward",
@@ -38,8 +53,13 @@ def isolation_chains() -> tuple[Chain, ...]:
                 "ct state established,related accept",
                 "ct state invalid drop",
                 "ip saddr . ip daddr @neighbours accept",
-                f'meta nfproto ipv4 iifname "{UPLINK}" accept',
-                f'meta nfproto ipv4 oifname "{UPLINK}" accept',
+                "ip6 saddr . ip6 daddr @neighbours6 accept",
+                f'iifname "{UPLINK}" ip daddr @internal reject with icmpx admin-prohibited',
+                f'iifname "{UPLINK}" ip6 daddr @internal6 reject with icmpx admin-prohibited',
+                f'oifname "{UPLINK}" ip saddr @internal reject with icmpx admin-prohibited',
+                f'oifname "{UPLINK}" ip6 saddr @internal6 reject with icmpx admin-prohibited',
+                f'iifname "{UPLINK}" accept',
+                f'oifname "{UPLINK}" accept',
             ),
         ),
         Chain(
@@ -48,12 +68,15 @@ def isolation_chains() -> tuple[Chain, ...]:
             rules=(
                 'iifname "lo" accept',
                 "ct state established,related accept",
-                f'iifname "{UPLINK}" meta l4proto icmp accept',
+                "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+                f'iifname "{UPLINK}" meta l4proto {{ icmp, ipv6-icmp }} accept',
                 f'iifname "{UPLINK}" drop',
                 # Sources are true (raw), so this leads to the gateway of the own network only.
                 # Not by `fib daddr . iif`: of an address on several links the kernel sees one.
                 "ip saddr . ip daddr @neighbours meta l4proto icmp accept",
+                "ip6 saddr . ip6 daddr @neighbours6 meta l4proto ipv6-icmp accept",
                 "ip saddr . ip daddr @neighbours meta l4proto { tcp, udp } th dport 53 accept",
+                "ip6 saddr . ip6 daddr @neighbours6 meta l4proto { tcp, udp } th dport 53 accept",
             ),
         ),
     )

@@ -6,11 +6,13 @@ Everything is read first and only what differs is written, so a second call writ
 import errno
 import os
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
+from itertools import chain
 from pathlib import Path
 
 from runtime.embedded.linux import namespaces, rtnetlink
 from runtime.embedded.linux.netlink import Message, Netlink
+from runtime.embedded.linux.rtnetlink import Address, RouteSeen, RouteSeen6
 from runtime.embedded.router.doors import Doors
 from runtime.embedded.router.isolation import UPLINK
 from runtime.embedded.router.layout import Layout, Route
@@ -25,18 +27,32 @@ _ROUTER_SYSCTLS = {
     # Forged sources are stopped by the table (`fib saddr . iif`), for all links alike.
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
+}
+_WITHOUT_IPV6 = {
     "ipv6/conf/all/disable_ipv6": "1",
     "ipv6/conf/default/disable_ipv6": "1",
 }
+# Links that are there already follow "all", new ones "default".
+_WITH_IPV6 = {
+    f"ipv6/conf/{which}/{name}": value
+    for which in ("all", "default")
+    for name, value in (
+        ("disable_ipv6", "0"),
+        ("forwarding", "1"),
+        ("accept_ra", "0"),
+        ("accept_dad", "0"),
+        ("accept_redirects", "0"),
+    )
+}
 
 
-def ensure_router(router: Doors) -> None:
+def ensure_router(router: Doors, *, ipv6: bool) -> None:
     """Make the router namespace answer as a router; its links come later."""
-    router.sysctl(_without_ipv6(_ROUTER_SYSCTLS))
+    router.sysctl(_ROUTER_SYSCTLS | _where_known(_WITH_IPV6 if ipv6 else _WITHOUT_IPV6))
     router.routes.request([rtnetlink.set_up(rtnetlink.LOOPBACK)])
 
 
-def ensure_uplink(name: str, host: Doors, router: Doors) -> None:
+def ensure_uplink(name: str, host: Doors, router: Doors, *, ipv6: bool) -> None:
     """Join host and router by a veth: ``name`` here, ``up0`` there, both up."""
     here = {link.name: link for link in rtnetlink.links(host.routes)}
     there = {link.name: link for link in rtnetlink.links(router.routes)}
@@ -51,9 +67,20 @@ def ensure_uplink(name: str, host: Doors, router: Doors) -> None:
         finally:
             os.close(fd)
         here = {link.name: link for link in rtnetlink.links(host.routes)}
-    host.sysctl(_without_ipv6({f"ipv6/conf/{name}/disable_ipv6": "1"}))
+    host.sysctl(_where_known(sysctls6(name, ipv6=ipv6)))
     router.routes.request([rtnetlink.set_up(_UPLINK_INDEX)])
     host.routes.request([rtnetlink.set_up(here[name].index)])
+
+
+def sysctls6(name: str, *, ipv6: bool) -> dict[str, str]:
+    """The IPv6 side of the host's end of the uplink."""
+    if not ipv6:
+        return {f"ipv6/conf/{name}/disable_ipv6": "1"}
+    return {
+        f"ipv6/conf/{name}/accept_ra": "0",
+        f"ipv6/conf/{name}/accept_dad": "0",
+        f"ipv6/conf/{name}/disable_ipv6": "0",
+    }
 
 
 def settle(netlink: Netlink, layout: Layout, *, own: tuple[str, ...]) -> None:
@@ -66,8 +93,10 @@ def settle(netlink: Netlink, layout: Layout, *, own: tuple[str, ...]) -> None:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), link)
     messages = []
     missing, surplus = addresses_off(netlink, layout, own)
-    messages += [rtnetlink.add_address(a, 32, indexes[link]) for link, a in missing]
-    messages += [rtnetlink.delete_address(a, 32, indexes[link]) for link, a in surplus]
+    for link, a in missing:
+        messages.append(rtnetlink.add_address(a, a.max_prefixlen, indexes[link]))
+    for link, a in surplus:
+        messages.append(rtnetlink.delete_address(a, a.max_prefixlen, indexes[link]))
     lacking, unwanted = routes_off(netlink, layout, own)
     messages += [_add(route, indexes) for route in lacking]
     messages += [_delete(route, indexes) for route in unwanted]
@@ -82,12 +111,16 @@ def _links(layout: Layout) -> set[str]:
 
 def addresses_off(
     netlink: Netlink, layout: Layout, own: tuple[str, ...]
-) -> tuple[list[tuple[str, IPv4Address]], list[tuple[str, IPv4Address]]]:
+) -> tuple[list[tuple[str, Address]], list[tuple[str, Address]]]:
     """Addresses that are missing, and those that are too many."""
     names = {link.index: link.name for link in rtnetlink.links(netlink)}
-    seen = {(names.get(index, ""), a.ip) for index, a in rtnetlink.addresses(netlink)}
+    seen: set[tuple[str, Address]] = {
+        *((names.get(index, ""), a.ip) for index, a in rtnetlink.addresses(netlink)),
+        *((names.get(index, ""), a.ip) for index, a in rtnetlink.addresses(netlink, 6)),
+    }
     surplus = {(link, a) for link, a in seen - layout.addresses if link in own}
-    return sorted(layout.addresses - seen), sorted(s for s in surplus if not s[1].is_loopback)
+    surplus -= {(link, a) for link, a in surplus if a.is_loopback}
+    return sorted(layout.addresses - seen, key=str), sorted(surplus, key=str)
 
 
 def routes_off(
@@ -102,16 +135,26 @@ def routes_off(
 
 
 def _routes(netlink: Netlink, names: dict[int, str]) -> Iterator[Route]:
-    for seen in rtnetlink.routes(netlink):
+    both: Iterator[RouteSeen | RouteSeen6] = chain(
+        rtnetlink.routes(netlink), rtnetlink.routes(netlink, 6)
+    )
+    for seen in both:
         link = "" if seen.kind == rtnetlink.RTN_UNREACHABLE else names.get(seen.link, "?")
         yield Route(destination=seen.destination, link=link, via=seen.gateway)
 
 
-def host_networks(netlink: Netlink, uplink: str) -> tuple[IPv4Network, ...]:
-    """Where the host's routes lead, but for the default one and ours."""
+def host_networks(netlink: Netlink, uplink: str) -> dict[IPv4Network, str]:
+    """Where the host's routes lead, whatever their table, and by which link; without default
+    routes and ours. A link's own subnet counts though nothing is routed there."""
     names = {link.index: link.name for link in rtnetlink.links(netlink)}
-    routes = [r for r in _routes(netlink, names) if r.link != uplink]
-    return tuple(sorted({r.destination for r in routes if r.destination.prefixlen}))
+    found = {r.destination: names.get(r.link, "") for r in rtnetlink.routes(netlink, table=None)}
+    for index, address in rtnetlink.addresses(netlink):
+        found.setdefault(address.network, names.get(index, ""))
+    return {
+        network: link
+        for network, link in sorted(found.items())
+        if network.prefixlen and link != uplink and not network.is_loopback
+    }
 
 
 def _add(route: Route, indexes: dict[str, int]) -> Message:
@@ -131,8 +174,6 @@ def ensure_namespace(namespace: Path) -> None:
     namespaces.create(namespace)
 
 
-def _without_ipv6(values: dict[str, str]) -> dict[str, str]:
-    """Leave out the sysctls of a protocol that the kernel does not have."""
-    if os.path.exists("/proc/sys/net/ipv6"):
-        return values
-    return {name: value for name, value in values.items() if not name.startswith("ipv6")}
+def _where_known(values: dict[str, str]) -> dict[str, str]:
+    """Nothing where the kernel does not have the protocol."""
+    return values if os.path.exists("/proc/sys/net/ipv6") else {}

@@ -1,6 +1,6 @@
 """The snapshot that a writer keeps is what the tables say, whatever was written."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ from runtime.api import (
     ServiceSpec,
     container_id,
 )
-from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
+from runtime.embedded.ledger import ContainerRow, Ledger, Place, State, Writer
 
 NAMES = st.sampled_from(["web", "app", "db"])
 PROJECTS = st.sampled_from(["shop", "blog"])
@@ -24,6 +24,7 @@ NUMBERS = st.integers(1, 3)
 VERBS = (
     *("network", "drop_network", "service", "drop_service", "targets", "pool"),
     *("container", "drop_container", "whole", "spec", "project", "drop_project"),
+    *("external", "ula", "places"),
 )
 
 
@@ -41,15 +42,27 @@ def container(writer: Writer, project: str, name: str, generation: int) -> None:
             id=container_id(key, generation),
             key=key,
             generation=generation,
-            serial=writer.next_serial(),
             whole=False,
             spec=ContainerSpec(image="busybox"),
             image="sha256:1",
             command=("httpd",),
             volumes=(),
             created=1.5,
-            addresses={network.id: address(project, name, generation) + 128} if network else {},
+            places=(_place(writer, network.id, address(project, name, generation)),)
+            if network
+            else (),
+            shares={"db": "abc"} if generation == 2 else {},
         )
+    )
+
+
+def _place(writer: Writer, network: int, one: IPv4Address) -> Place:
+    return Place(
+        network=network,
+        address=one + 128,
+        address6=IPv6Address(int(one)) if int(one) % 2 else None,
+        index=0,
+        serial=writer.next_serial(),
     )
 
 
@@ -57,12 +70,14 @@ def service(writer: Writer, project: str, name: str, number: int) -> None:
     spec = ServiceSpec(project=project, name=name, ports=(PortSpec(container_port=number),))
     network = next(iter(writer.state().networks.values()), None)
     held = {network.id: address(project, name, number)} if network else {}
-    writer.put_service(spec, held, [(spec.ports[0], 8000 + number)])
+    sixes = {id: IPv6Address(int(one)) for id, one in held.items() if number == 2}
+    writer.put_service(spec, held, [(spec.ports[0], 8000 + number)], sixes)
 
 
 def network(writer: Writer, project: str, name: str, number: int) -> None:
     subnet = IPv4Network(f"10.201.{2 * number}.0/23")
-    writer.put_network(NetworkSpec(project=project, name=name), subnet, subnet[1])
+    subnet6 = IPv6Network(f"fd00:{number}::/64") if number > 1 else None
+    writer.put_network(NetworkSpec(project=project, name=name), subnet, subnet[1], subnet6)
 
 
 @st.composite
@@ -102,6 +117,13 @@ def perform(writer: Writer, verb: str, project: str, name: str, one: int, two: i
             writer.put_project(project, f"/{name}")
         case "drop_project":
             writer.drop_project(project)
+        case "external":
+            writer.put_external(NetworkSpec(project=project, name=name, external=True))
+        case "ula":
+            writer.set_ula(IPv6Network(f"fd00:{one}::/48"))
+        case "places":
+            if id in writer.state().containers:
+                writer.set_places(id, [_place(writer, two, address(project, name, one))])
         case "pool":
             writer.set_pool(IPv4Network("10.201.0.0/16"), IPv4Network("10.251.0.0/16"))
 
@@ -181,5 +203,22 @@ def test_services_and_networks_are_put_back(tmp_path: Path) -> None:
         service(writer, "shop", "app", 3)
     with ledger.writing() as writer:
         writer.restore(before)
+    assert ledger.state() == before
+    ledger.close()
+
+
+def test_what_an_interrupted_rewiring_changed_is_put_back(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    with ledger.writing() as writer:
+        network(writer, "shop", "default", 1)
+        container(writer, "shop", "web", 1)
+    before = ledger.state()
+    with ledger.writing() as writer:
+        network(writer, "shop", "default", 3)
+        for row in before.containers.values():
+            writer.set_places(row.id, ())
+    with ledger.writing() as writer:
+        writer.restore(before)
+    agrees(ledger, tmp_path / "ledger.db")
     assert ledger.state() == before
     ledger.close()
