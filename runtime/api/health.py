@@ -25,6 +25,16 @@ class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def disabled(self) -> bool:
         return self.test == ("NONE",)
 
+    def wait(self, health: "Health", started_at: float, now: float) -> float:
+        """Seconds from ``now`` to the next check, 0 when it is due; times since the epoch. The
+        first comes an interval after the start, each further one an interval after the last."""
+        last = started_at if health.checked_at is None else health.checked_at
+        starting = health.status is HealthStatus.STARTING
+        early = starting and last - started_at < self.start_period
+        interval = self.start_interval if early else self.interval
+        # A clock that was set back must not put the check off.
+        return min(max(0.0, last + interval - now), interval)
+
 
 class HealthStatus(StrEnum):
     STARTING = "starting"

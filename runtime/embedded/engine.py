@@ -51,6 +51,7 @@ from runtime.embedded.volumes import Volumes
 if TYPE_CHECKING:
     from runtime.embedded.execution import Execution
     from runtime.embedded.generation import Generations
+    from runtime.embedded.health.checks import Checks
     from runtime.embedded.network import Network
     from runtime.embedded.observe import Observer
     from runtime.embedded.services import Services
@@ -112,7 +113,10 @@ class Engine:
         from runtime.embedded import services
 
         return services.Services(
-            ledger=self._ledger, network=self._network, host_lock=self._host_lock_of_starters
+            paths=self._paths,
+            ledger=self._ledger,
+            network=self._network,
+            host_lock=self._host_lock_of_starters,
         )
 
     @cached_property
@@ -136,6 +140,17 @@ class Engine:
 
         return execution.Execution(
             paths=self._paths, supervisor=self._supervisor, layout=self._cgroups
+        )
+
+    @cached_property
+    def _checks(self) -> "Checks":
+        from runtime.embedded.health import checks
+
+        return checks.Checks(
+            paths=self._paths,
+            supervisor=self._supervisor,
+            execution=self._execution,
+            layout=self._cgroups,
         )
 
     @cached_property
@@ -268,7 +283,7 @@ class Engine:
         if row is not None and row.whole:
             return
         image = self._generations.image(spec, str(key))
-        with self._writing() as writer:
+        with self._services.rewiring() as writer:
             row = self._generations.row(writer, id, key, generation, spec, image)
             writer.put_container(row)
         self._generations.make(self._ledger.known(), row, image)
@@ -289,7 +304,7 @@ class Engine:
 
     def update(self, id: str, spec: ContainerSpec) -> None:
         self._begin()
-        with self._writing() as writer:
+        with self._services.rewiring() as writer:
             row = self._row(id)
             writer.set_spec(id, spec)
         self._generations.update(self._ledger.state(), self._row(id), row.spec)
@@ -311,11 +326,7 @@ class Engine:
             return
         self._begin()
         self._generations.remove(row, self._ledger.known())
-        if any(id in service.targets for service in self._ledger.known().services.values()):
-            self._services.drop_container(id)
-            return
-        with self._writing() as writer:
-            writer.drop_container(id)
+        self._services.drop_container(id)
 
     def networks(self) -> tuple[ObservedNetwork, ...]:
         raise NotImplementedError
@@ -324,13 +335,13 @@ class Engine:
         raise NotImplementedError
 
     def await_healthy(self, id: str, timeout: float, report: Report) -> None:
-        raise NotImplementedError
+        self._checks.await_healthy(self._row(id), timeout, report)
 
     def await_completed(self, id: str, timeout: float | None) -> None:
-        raise NotImplementedError
+        self._checks.await_completed(self._row(id), timeout)
 
     def probe(self, id: str) -> Health | None:
-        raise NotImplementedError
+        return self._checks.probe(self._row(id))
 
     def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:
         return self._execution.execute(self._row(id), process, stdio)

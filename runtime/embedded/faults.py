@@ -1,5 +1,6 @@
 """What can go wrong with an engine's objects, in words."""
 
+from runtime.api import Health
 from runtime.errors import Fault
 
 
@@ -30,6 +31,16 @@ class BindSourceMissing(Fault):
             f"{container} cannot be started",
             why=f"{source}, which it mounts, does not exist",
             hint="create it, or correct `volumes:`; folders of the host are never made silently",
+        )
+
+
+class OomScoreTooLow(Fault):
+    def __init__(self, container: str, score: int) -> None:
+        self.container, self.score = container, score
+        super().__init__(
+            f"{container} cannot have the oom_score_adj {score}",
+            why="to go below one's own takes CAP_SYS_RESOURCE, which this process lacks",
+            hint="set it to 0 or more",
         )
 
 
@@ -67,4 +78,77 @@ class NotReady(Fault):
             f"{container} is not ready",
             why=f"nothing listens on {ports} after {seconds:.0f} s",
             hint=f"trueup logs {container}; the old one goes on serving",
+        )
+
+
+class NoHealthcheck(Fault):
+    """Somebody waits for the health of a container that nothing is asked of."""
+
+    def __init__(self, container: str) -> None:
+        self.container = container
+        super().__init__(
+            f"{container} cannot become healthy",
+            why="neither the spec nor the image has a health check",
+            hint="give it a `healthcheck`, or write `condition: service_started`",
+        )
+
+
+class Unhealthy(Fault):
+    """The health check of a container failed too often in a row."""
+
+    def __init__(self, container: str, health: Health) -> None:
+        self.container, self.health = container, health
+        streak = health.failing_streak
+        times = "its health check failed" if streak == 1 else f"{streak} checks failed in a row"
+        super().__init__(
+            f"{container} is unhealthy",
+            why=f"{times}; the last one {_last_check(health)}",
+            hint=f"trueup logs {container}",
+        )
+
+
+class NotHealthy(Fault):
+    """A container was not healthy in time."""
+
+    def __init__(self, container: str, health: Health, seconds: float) -> None:
+        self.container, self.health = container, health
+        asked = f"the last check {_last_check(health)}" if health.checked_at else "no check was due"
+        super().__init__(
+            f"{container} is not healthy after {seconds:g} s",
+            why=asked,
+            hint=f"trueup logs {container}; `interval` and `start_interval` say how often it is "
+            "asked",
+        )
+
+
+def _last_check(health: Health) -> str:
+    """``ended with exit code 1, saying:`` and its last lines."""
+    late = health.exit_code == -1
+    ended = "did not end in time" if late else f"ended with exit code {health.exit_code}"
+    lines = health.output.strip().splitlines()[-5:]
+    return "\n  ".join([f"{ended}, saying:", *lines]) if lines else ended
+
+
+class NotCompleted(Fault):
+    """A container whose success is waited for ended otherwise."""
+
+    def __init__(self, container: str, code: int | None) -> None:
+        self.container, self.code = container, code
+        ended = "for a reason unknown" if code is None else f"with exit code {code}"
+        super().__init__(
+            f"{container} did not complete",
+            why=f"it ended {ended}",
+            hint=f"trueup logs {container}",
+        )
+
+
+class StillRunning(Fault):
+    """A container whose end is waited for did not end in time."""
+
+    def __init__(self, container: str, seconds: float) -> None:
+        self.container = container
+        super().__init__(
+            f"{container} did not complete",
+            why=f"it still runs after {seconds:g} s",
+            hint=f"trueup logs {container}",
         )

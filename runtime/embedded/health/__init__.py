@@ -1,0 +1,1 @@
+"""Health checks: what is asked of a container, what came of it, and who waits for it."""
