@@ -57,13 +57,13 @@ class ExternalMissing(Fault):
 
 
 class NetworkInUse(Fault):
-    """A network cannot go while containers of other projects are in it."""
+    """A network cannot go while somebody is in it."""
 
     def __init__(self, network: str, users: Sequence[str]) -> None:
         self.users = users
         super().__init__(
             f"network {network} cannot be removed",
-            why=f"{', '.join(users)} of other projects use it",
+            why=f"{', '.join(users)} {'are' if len(users) > 1 else 'is'} in it",
             hint="take those down first, or keep the network",
         )
 
@@ -156,15 +156,15 @@ def _refuse_overlap(asked: Subnet, taken: Iterable[tuple[Subnet, str]]) -> None:
 
 
 def refuse_in_use(state: State, project: str, name: str) -> None:
-    """Raises ``NetworkInUse`` while services or containers of other projects are in a network."""
+    """Raises ``NetworkInUse`` while services or containers, of other projects too, are in it."""
     row = state.networks.get((project, name))
     if row is None:
         return
     services = {f"{p}/{n}" for (p, n), s in state.services.items() if row.id in s.addresses}
     containers = (c for c in state.containers.values() if row.id in c.addresses)
     users = services | {f"{c.key.project}/{c.key.name}" for c in containers}
-    if others := sorted(user for user in users if not user.startswith(f"{project}/")):
-        raise NetworkInUse(row.spec.known_as, others)
+    if users:
+        raise NetworkInUse(row.spec.known_as, sorted(users))
 
 
 def service_addresses(state: State, spec: ServiceSpec) -> Held:

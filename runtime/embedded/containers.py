@@ -8,13 +8,14 @@ from runtime.api import (
     Defect,
     DefectKind,
     ObservedContainer,
+    ObservedNetwork,
     ObservedService,
     Phase,
     PublishedPort,
 )
 from runtime.embedded import boot, cgroups, limits
 from runtime.embedded.health import record, verdict
-from runtime.embedded.ledger import ContainerRow, ServiceRow, State
+from runtime.embedded.ledger import ContainerRow, NetworkRow, ServiceRow, State
 from runtime.embedded.paths import Paths
 from runtime.embedded.process import state as states
 from runtime.embedded.process.intent import Want
@@ -22,6 +23,17 @@ from runtime.embedded.process.state import ProcessState
 from runtime.embedded.process.supervise import Supervisor
 
 Broken = Mapping[str, tuple[Defect, ...]]
+
+
+def network(row: NetworkRow) -> ObservedNetwork:
+    six = row.subnet6
+    return ObservedNetwork(
+        applied=row.spec,
+        subnet=str(row.subnet),
+        gateway=str(row.gateway),
+        subnet6=str(six) if six else "",
+        gateway6=str(six[1]) if six else "",
+    )
 
 
 def service(row: ServiceRow, state: State) -> ObservedService:

@@ -3,6 +3,8 @@
 What a row promises and the kernel does not keep becomes a ``Defect`` with its cause in words.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from runtime.api import (
@@ -19,8 +21,8 @@ from runtime.api import (
     RegistryAccess,
 )
 from runtime.embedded import allocation, boot, promises
-from runtime.embedded.containers import Broken, ContainerObserver, service
-from runtime.embedded.ledger import State
+from runtime.embedded.containers import Broken, ContainerObserver, network, service
+from runtime.embedded.ledger import ServiceRow, State
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.images import ImageStore
@@ -45,11 +47,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             spec_path=state.projects.get(project, ""),
             images=self._images(query.images, query.registries),
             volumes={spec.name: ObservedVolume(applied=spec) for spec in self.volumes.of(project)},
-            networks={
-                name: ObservedNetwork(applied=row.spec, subnet=str(row.subnet))
-                for (owner, name), row in state.networks.items()
-                if owner == project
-            },
+            networks=_networks(state, project),
             services={
                 name: service(row, state)
                 for (owner, name), row in state.services.items()
@@ -61,14 +59,32 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             },
             port_holders=self._port_holders(state, query),
             defects=host,
+            warnings=self._warnings(state, project),
         )
+
+    def _warnings(self, state: State, project: str) -> tuple[str, ...]:
+        """What will not work as the spec says, and no repair of ours would help."""
+        return (*_unpublished(state, project), *self._overlaps(state, project))
+
+    def _overlaps(self, state: State, project: str) -> Iterator[str]:
+        """Routes that came to the host after our subnets were picked."""
+        rows = [state.network_of(project, name) for name in _network_names(state, project)]
+        routes = self.network.host_networks() if rows else {}
+        for row in rows:
+            for route, link in routes.items():
+                if row is not None and route.overlaps(row.subnet):
+                    yield (
+                        f"the host's route to {route} ({link or 'nowhere'}) overlaps with network"
+                        f" {row.spec.name}, {row.subnet}: one of both is not reached; give the"
+                        " network another `subnet:`"
+                    )
 
     # --- beside the containers --------------------------------------------------------------
 
     def _defects(self, state: State, project: str) -> tuple[tuple[Defect, ...], Broken]:
         """Of the host, if the project has a network; and of its running containers' links."""
         wiring = promises.wiring(state)
-        if wiring is None or not any(owner == project for owner, _ in state.networks):
+        if wiring is None or not _network_names(state, project):
             return (), {}
         if not boot.is_current(self.paths):
             return (Defect(kind=DefectKind.HOST, cause="the machine was started anew"),), {}
@@ -101,6 +117,27 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             for wanted, name in self.network.holders(tuple(strangers)).items():
                 found.append(PortHolder(port=strangers[wanted], holder=name))
         return tuple(found)
+
+
+def _networks(state: State, project: str) -> dict[str, ObservedNetwork]:
+    """By the project's own names; those of others included that it uses."""
+    names = _network_names(state, project)
+    rows = ((name, state.network_of(project, name)) for name in names)
+    return {name: network(row) for name, row in rows if row is not None}
+
+
+def _network_names(state: State, project: str) -> list[str]:
+    return [name for owner, name in (*state.networks, *state.externals) if owner == project]
+
+
+def _unpublished(state: State, project: str) -> Iterator[str]:
+    for (owner, name), row in state.services.items():
+        if owner == project and row.ports and row.addresses and not _leads_out(row, state):
+            yield f"no port of {name} is published: all of its networks are internal"
+
+
+def _leads_out(row: ServiceRow, state: State) -> bool:
+    return promises.way_out(state, row.spec.project, row.spec.networks) is not None
 
 
 def _reserved(state: State, project: str, port: PortSpec) -> bool:

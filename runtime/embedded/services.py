@@ -16,7 +16,7 @@ from runtime.embedded.linux import namespaces
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.router import addresses
-from runtime.embedded.router.wiring import Link, Pool, Wiring
+from runtime.embedded.router.wiring import Pool, Wiring
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +28,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     host_lock: Callable[[], AbstractContextManager[None]]
 
     def create_network(self, spec: NetworkSpec) -> tuple[str, ...]:
-        """Make a network, or make the one that is there as ``spec`` says. Returns the ids of the
-        generations whose addresses or ways changed; their links are as they shall be."""
+        """Make a network, or make the one that is there as ``spec`` says. Returns the ids of
+        generations with links in the kernel that are not as they shall be any more."""
         with self.rewiring() as writer:
             before = writer.state()
             if spec.external:
@@ -37,11 +37,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             else:
                 self._put_network(writer, spec)
             after = writer.state()
-        changed = self._relinked(before, after)
-        with self.host_lock():
-            for links in changed.values():
-                self.network.connect(*links)
-        return tuple(changed)
+        return tuple(self._relinked(before, after))
 
     def _name_external(self, writer: Writer, spec: NetworkSpec) -> None:
         if all(row.spec.known_as != spec.known_as for row in writer.state().networks.values()):
@@ -66,22 +62,26 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
                 writer.put_service(service.spec, held.v4, service.ports, held.v6)
         for row in writer.state().containers.values():
             if any(place.network == network for place in row.places):
-                reseat(writer, row, row.spec)
+                self.reseat(writer, row, row.spec)
 
-    def _relinked(self, before: State, after: State) -> dict[str, tuple[Link, ...]]:
-        """The links of generations that have them in the kernel and whose links changed."""
+    def reseat(self, writer: Writer, row: ContainerRow, spec: ContainerSpec) -> None:
+        """A generation's place in each network of ``spec``; it keeps what it can."""
+        state = writer.state()
+        wanted = allocation.places(state, row.key, spec, row.places, writer.next_serial)
+        if wanted != row.places:
+            writer.set_places(row.id, wanted)
+
+    def _relinked(self, before: State, after: State) -> Iterator[str]:
         if before.networks == after.networks:
-            return {}
-        changed = {}
+            return
         for row in after.containers.values():
             links = promises.links(after, row, self.paths)
             old = promises.links(before, before.containers[row.id], self.paths)
             if links and links != old and namespaces.exists(links[0].namespace):
-                changed[row.id] = links
-        return changed
+                yield row.id
 
     def remove_network(self, project: str, name: str) -> None:
-        """Raises ``NetworkInUse`` while other projects are in it."""
+        """Raises ``NetworkInUse`` while somebody is in it."""
         with self.rewiring() as writer:
             allocation.refuse_in_use(writer.state(), project, name)
             writer.drop_network(project, name)
@@ -155,14 +155,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         state = writer.state()
         assert state.pool is not None
         return Pool(pool=state.pool[0], shadow=state.pool[1], ula=state.ula)
-
-
-def reseat(writer: Writer, row: ContainerRow, spec: ContainerSpec) -> None:
-    """A generation's place in each network of ``spec``; it keeps what it can."""
-    state = writer.state()
-    wanted = allocation.places(state, row.key, spec, row.places, writer.next_serial)
-    if wanted != row.places:
-        writer.set_places(row.id, wanted)
 
 
 def _fixed_first(spec: ServiceSpec) -> bool:
