@@ -1,5 +1,6 @@
 """A table read back from the kernel, and what is wrong with it in words."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from runtime.embedded.nft import compare, ruleset
 from runtime.embedded.nft.apply import Nft
-from runtime.embedded.nft.ruleset import Table
+from runtime.embedded.nft.ruleset import Set, Table
 from runtime.embedded.ports.table import HostSide, host_table
 from runtime.embedded.router.table import router_table
 from tests.hosts import Host
@@ -44,6 +45,41 @@ def test_what_was_written_is_read_back(name: str, host: Host) -> None:
             nft.close()
     assert compare.differences(table, first, NAMES) == []
     assert again == first, "handles, which count up, must not show"
+
+
+IPV6 = {
+    "type ipv6_addr : ipv6_addr": {"fd00::2": "fd00::8000:0:0:0"},
+    "typeof ip6 daddr . numgen inc mod 840 : ip6 daddr; flags interval": {
+        "fd00::2 . 0-419": "fd00::8000:0:0:1",
+        "fd00::2 . 420-839": "fd00::8000:0:0:2",
+    },
+    "type ipv6_addr . ipv6_addr; flags interval": {
+        "fd00:0:0:1::/64 . fd00:0:0:1::/64": "",
+        "fd00::/120 . fd00::/120": "",
+    },
+    "type ipv6_addr; flags interval": {"fd00::/49": "", "fd01::/48": "", "2001:db8::5": ""},
+    "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service": {
+        "2001:db8::1 . tcp . 80": "fd00::2 . 80",
+    },
+    "type inet_proto . inet_service : ipv6_addr; flags interval": {
+        "udp . 10000-20000": "fd00::2",
+        "tcp . 5": "fd00::3",
+    },
+}
+
+
+@pytest.mark.root
+def test_ipv6_is_read_back_as_python_writes_it(host: Host) -> None:
+    sets = (
+        Set(name=f"s{n}", declaration=d, what="x", elements=e, is_map=" : " in d)
+        for n, (d, e) in enumerate(IPV6.items())
+    )
+    table = Table(name="trueup-six", sets=tuple(sets), chains=())
+    with host.inside(), closing(Nft()) as nft:
+        nft.apply(ruleset.replace(table))
+        seen = compare.read(nft.listing(table.name) or "")
+        nft.apply(ruleset.destroy(table.name))
+    assert compare.differences(table, seen, {}) == []
 
 
 def _table(table: Table, name: str, elements: dict[str, str]) -> Table:
