@@ -460,7 +460,7 @@ class FakeRuntime:
     def await_completed(self, id: str, timeout: float | None) -> None:
         raise NotImplementedError
 
-    def probe(self, id: str) -> Health | None:
+    def probe(self, id: str, *, due: bool = False) -> Health | None:
         raise NotImplementedError
 
     def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:

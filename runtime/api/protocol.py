@@ -105,9 +105,10 @@ class Runtime(Protocol):
         """Wait for its end; raises unless it ends with exit code 0."""
         ...
 
-    def probe(self, id: str) -> Health | None:
+    def probe(self, id: str, *, due: bool = False) -> Health | None:
         """Ask its health check once and keep what came of it; None without one, and when it does
-        not run."""
+        not run. With ``due`` nothing is asked before its time: others may have asked meanwhile.
+        """
         ...
 
     def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:

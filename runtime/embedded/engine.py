@@ -39,8 +39,8 @@ from runtime.api import (
     VolumeUse,
     container_id,
 )
-from runtime.embedded import boot, cgroups, faults, hostfacts
-from runtime.embedded.containers import ContainerObserver, service
+from runtime.embedded import boot, cgroups, faults, hostfacts, limits
+from runtime.embedded.containers import ContainerObserver, network, service
 from runtime.embedded.events import Changes
 from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
 from runtime.embedded.paths import Paths
@@ -64,7 +64,7 @@ class Engine:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._ledger = Ledger(paths.ledger)
-        self._volumes = Volumes(paths.volumes)
+        self._volumes = Volumes(paths.volumes, paths.run / "volumes")
         self._threads = threading.Lock()
         self._starters = threading.Lock()
         self._mutex = durable.Mutex(paths.host_lock)
@@ -121,13 +121,15 @@ class Engine:
 
     @cached_property
     def _generations(self) -> "Generations":
-        from runtime.embedded import bundles, generation
+        from runtime.embedded import bundles, generation, mounting
+
+        mounts = mounting.Mounts(paths=self._paths, volumes=self._volumes)
 
         return generation.Generations(
             paths=self._paths,
             store=self._store,
             volumes=self._volumes,
-            bundles=bundles.Bundles(paths=self._paths, volumes=self._volumes, layout=self._cgroups),
+            bundles=bundles.Bundles(paths=self._paths, mounts=mounts, layout=self._cgroups),
             supervisor=self._supervisor,
             network=self._network,
             layout=self._cgroups,
@@ -251,7 +253,8 @@ class Engine:
         return self._store.ensure(image, registries, report).id
 
     def create_network(self, network: NetworkSpec) -> None:
-        self._services.create_network(network)
+        for id in self._services.create_network(network):
+            self._generations.connect(self._ledger.state(), self._row(id))
 
     def remove_network(self, project: str, name: str) -> None:
         self._services.remove_network(project, name)
@@ -304,17 +307,19 @@ class Engine:
 
     def update(self, id: str, spec: ContainerSpec) -> None:
         self._begin()
+        limits.check(limits.of(spec))
         with self._services.rewiring() as writer:
             row = self._row(id)
             writer.set_spec(id, spec)
-        self._generations.update(self._ledger.state(), self._row(id), row.spec)
+            self._services.reseat(writer, row, spec)
+        self._generations.update(self._ledger.state(), self._row(id))
 
     def mend(self, id: str | None) -> None:
         self._begin()
         if id is None:
             self._services.mend()
         else:
-            self._generations.connect(self._ledger.state(), self._row(id))
+            self._generations.mend(self._ledger.state(), self._row(id))
 
     def stop(self, id: str, *, by_hand: bool = False) -> None:
         self._begin()  # what an earlier boot left may name processes of others by now
@@ -329,10 +334,10 @@ class Engine:
         self._services.drop_container(id)
 
     def networks(self) -> tuple[ObservedNetwork, ...]:
-        raise NotImplementedError
+        return tuple(network(row) for row in self._ledger.state().networks.values())
 
     def volumes(self) -> tuple[VolumeUse, ...]:
-        raise NotImplementedError
+        return self._volumes.uses()
 
     def await_healthy(self, id: str, timeout: float, report: Report) -> None:
         self._checks.await_healthy(self._row(id), timeout, report)
@@ -340,8 +345,8 @@ class Engine:
     def await_completed(self, id: str, timeout: float | None) -> None:
         self._checks.await_completed(self._row(id), timeout)
 
-    def probe(self, id: str) -> Health | None:
-        return self._checks.probe(self._row(id))
+    def probe(self, id: str, *, due: bool = False) -> Health | None:
+        return self._checks.probe(self._row(id), due=due)
 
     def execute(self, id: str, process: ExecSpec, stdio: Stdio) -> int:
         return self._execution.execute(self._row(id), process, stdio)

@@ -34,9 +34,10 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
         own = record.of_image(self.paths.container(row.id))
         return verdict.at_work(row.spec.healthcheck, own)
 
-    def probe(self, row: ContainerRow) -> Health | None:
-        """Ask once; whoever else asks meanwhile is waited for, and its result is ours. None
-        without a check, and when it does not run or has ended meanwhile."""
+    def probe(self, row: ContainerRow, *, due: bool = False) -> Health | None:
+        """Ask once, or only when that is ``due``; whoever else asks meanwhile is waited for, and
+        its result is ours. None without a check, and when it does not run or has ended meanwhile.
+        """
         check, process = self.at_work(row), self.supervisor.state(row.id)
         if check is None or process.phase is not Phase.RUNNING:
             return None
@@ -45,7 +46,7 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
             before = record.read(bundle, process)
             with durable.lock(bundle / "checking", what=f"the health check of {row.key}"):
                 now = record.read(bundle, process)
-                if now.checked_at != before.checked_at:
+                if now.checked_at != before.checked_at or (due and _is_early(check, process, now)):
                     return now
                 return self._asked(row, check, process, now)
         except FileNotFoundError:  # the bundle: it was removed
@@ -100,7 +101,7 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
             return Health(), _BACK
         health = record.read(self.paths.bundle(row.id), process)
         if check.wait(health, process.started_at, time.time()) <= 0:
-            health = self.probe(row) or Health()
+            health = self.probe(row, due=True) or Health()
         return health, check.wait(health, process.started_at, time.time())
 
     def await_completed(self, row: ContainerRow, timeout: float | None) -> None:
@@ -126,6 +127,10 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
             time.sleep(min(seconds, _BACK))
         else:
             identity.wait(last.init, seconds)
+
+
+def _is_early(check: Healthcheck, process: ProcessState, health: Health) -> bool:
+    return check.wait(health, process.started_at or 0.0, time.time()) > 0
 
 
 def _tell(row: ContainerRow, check: Healthcheck, health: Health, report: Report) -> None:

@@ -38,7 +38,7 @@ class Patient:
         )
         spec = ContainerSpec(image="busybox", healthcheck=check, restart=restart)
         key = ContainerKey(project=PROJECT, name="web")
-        self.row = cast(ContainerRow, SimpleNamespace(id=box.id, key=key, spec=spec))
+        self.row = cast("ContainerRow", SimpleNamespace(id=box.id, key=key, spec=spec))
         self.pid = box.launch(restart).pid
 
 
