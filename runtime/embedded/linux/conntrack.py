@@ -1,4 +1,5 @@
-"""Forget connections that the kernel remembers: filtered deletion, ctnetlink (Linux 5.8).
+"""Forget connections that the kernel remembers: filtered deletion, ctnetlink (Linux 6.8), or one
+by one from the list of all.
 
 A UDP flow keeps its translation for as long as packets come; after a map changed, the entry
 has to go or the client stays with what was.
@@ -63,12 +64,20 @@ def forget(netlink: Netlink, flows: Collection[Flows]) -> None:
 
     A filter by IPv6 addresses matches all but the one that was asked for (seen on Linux 6.18:
     nf_conntrack_netlink.c takes ipv6_addr_cmp for "equal"), so those are found in the list.
+    Before Linux 6.8 all are: a delete took its tuple for that of one flow and missed the rest
+    of it (EINVAL).
     """
     listed = [one for one in flows if one.version == 6 and (one.source or one.destination)]
-    messages = [_filtered(one) for one in flows if one not in listed]
-    if listed:
-        messages += _found(netlink, listed)
-    netlink.request(messages)
+    filtered = [one for one in flows if one not in listed]
+    try:
+        netlink.request([_filtered(one) for one in filtered])
+    except OSError as failure:
+        if failure.errno != errno.EINVAL:
+            raise
+        listed += filtered
+    for version in sorted({one.version for one in listed}):
+        wanted = [one for one in listed if one.version == version]
+        netlink.request(list(_found(netlink, version, wanted)))
 
 
 def _filtered(flows: Flows) -> Message:
@@ -94,20 +103,22 @@ def _filtered(flows: Flows) -> Message:
     return _delete(flows.version, nested(flows.direction, *parts) + nested(_FILTER, chosen))
 
 
-def _found(netlink: Netlink, wanted: Collection[Flows]) -> Iterator[Message]:
-    """Deletes of single IPv6 flows, by what makes them unique."""
-    for content in netlink.dump(_GET, _HEAD.pack(FAMILIES[6], 0, 0)):
+def _found(
+    netlink: Netlink, version: Literal[4, 6], wanted: Collection[Flows]
+) -> Iterator[Message]:
+    """Deletes of single flows of an IP ``version``, by what makes them unique."""
+    for content in netlink.dump(_GET, _HEAD.pack(FAMILIES[version], 0, 0)):
         found = attributes(content, _HEAD.size)
         if any(_matches(one, found[one.direction]) for one in wanted):
-            yield _delete(6, nested(_ORIGINAL, found[_ORIGINAL]) + attribute(_ID, found[_ID]))
+            yield _delete(version, nested(_ORIGINAL, found[_ORIGINAL]) + attribute(_ID, found[_ID]))
 
 
 def _matches(flows: Flows, tuple_: bytes) -> bool:
     parts = attributes(tuple_, 0)
     ends, transport = attributes(parts[_IP], 0), attributes(parts[_PROTO], 0)
     pairs = (
-        (flows.source and flows.source.packed, ends[_SOURCES[6]]),
-        (flows.destination and flows.destination.packed, ends[_DESTINATIONS[6]]),
+        (flows.source and flows.source.packed, ends[_SOURCES[flows.version]]),
+        (flows.destination and flows.destination.packed, ends[_DESTINATIONS[flows.version]]),
         (flows.protocol and bytes([flows.protocol]), transport[_PROTO_NUM]),
         (flows.port and struct.pack(">H", flows.port), transport.get(_DST_PORT)),
     )
