@@ -13,20 +13,23 @@ from runtime.embedded.ports.maps import port_sets, translations
 from runtime.embedded.router.wiring import Wiring
 
 LOOPBACK_RESOLVER = "127.0.0.53"
-OPENED = "opened"  # the set of pairs of links that we opened for forwarding
+# The sets of pairs of links that we opened for forwarding.
+OPENED, OPENED6 = "opened", "opened6"
 
 
 class HostSide(msgspec.Struct, frozen=True, kw_only=True):
     """What the host's table needs to know beside the wiring.
 
-    ``opened`` are the links for which we turned forwarding on: the host did not pass packets
-    between them before, so it shall not do so now. ``resolver`` is a name server of the host
-    that listens on loopback only, and that containers therefore reach by translation.
+    ``opened`` are the links for which we turned forwarding on, ``opened6`` those for IPv6: the
+    host did not pass packets between them before, so it shall not do so now. ``resolver`` is a
+    name server of the host that listens on loopback only, and that containers therefore reach by
+    translation.
     """
 
     table: str
     uplink: str
     opened: Sequence[str] = ()
+    opened6: Sequence[str] = ()
     resolver: str | None = None
 
 
@@ -39,7 +42,9 @@ def host_table(wiring: Wiring, side: HostSide) -> Table:
 
 
 def _subnet_sets(wiring: Wiring, side: HostSide) -> tuple[Set, ...]:
+    pool6 = wiring.pool.pool6
     subnets = (wiring.pool.pool, *wiring.foreign_subnets())
+    subnets6 = (*(() if pool6 is None else (pool6,)), *wiring.foreign_subnets6())
     return (
         Set(
             name="inside",
@@ -48,11 +53,22 @@ def _subnet_sets(wiring: Wiring, side: HostSide) -> tuple[Set, ...]:
             elements={str(subnet): "" for subnet in subnets},
         ),
         Set(
-            name=OPENED,
-            declaration="type ifname . ifname",
-            what="the set of links that forward because of us",
-            elements={f'"{a}" . "{b}"': "" for a in side.opened for b in side.opened},
+            name="inside6",
+            declaration="type ipv6_addr; flags interval",
+            what="the set of containers' IPv6 subnets",
+            elements={str(subnet): "" for subnet in subnets6},
         ),
+        _opened(OPENED, "links that forward", side.opened),
+        _opened(OPENED6, "links that forward IPv6", side.opened6),
+    )
+
+
+def _opened(name: str, which: str, links: Sequence[str]) -> Set:
+    return Set(
+        name=name,
+        declaration="type ifname . ifname",
+        what=f"the set of {which} because of us",
+        elements={f'"{a}" . "{b}"': "" for a in links for b in links},
     )
 
 
@@ -70,7 +86,8 @@ def _guards(side: HostSide) -> tuple[Chain, ...]:
             name="forward",
             hook="filter hook forward priority filter; policy accept;",
             rules=(
-                "meta nfproto ipv4 iifname . oifname @opened drop",
+                f"meta nfproto ipv4 iifname . oifname @{OPENED} drop",
+                f"meta nfproto ipv6 iifname . oifname @{OPENED6} drop",
                 f'oifname != "{side.uplink}" accept',
                 "ct state established,related accept",
                 "ct status dnat accept",
@@ -116,6 +133,7 @@ def _ways_out(wiring: Wiring, side: HostSide) -> tuple[Chain, ...]:
             f'oifname "{uplink}" ip saddr {pool.uplink_host} accept',
             f'oifname "{uplink}" snat ip prefix to ip saddr map {shadow}',
             "ip saddr @inside masquerade",
+            *_ways_out6(wiring, side),
         ),
     )
     if side.resolver is None:
@@ -127,3 +145,15 @@ def _ways_out(wiring: Wiring, side: HostSide) -> tuple[Chain, ...]:
         rules=(f'iifname "{uplink}" ip daddr {side.resolver} snat ip to 127.0.0.1',),
     )
     return (leaving, asking)
+
+
+def _ways_out6(wiring: Wiring, side: HostSide) -> tuple[str, ...]:
+    """The same of IPv6, which has no loopback sources here."""
+    pool, uplink = wiring.pool, side.uplink
+    if pool.ula is None:
+        return ()
+    return (
+        f'oifname "{uplink}" ip6 saddr {pool.uplink_host6} accept',
+        f'oifname "{uplink}" snat ip6 prefix to ip6 saddr map {{ {pool.pool6} : {pool.shadow6} }}',
+        "ip6 saddr @inside6 masquerade",
+    )
