@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.credentials import accesses
-from reconciler.values.container import container_spec, replicas
+from reconciler.values.container import container_spec
 from reconciler.values.images import image_names, images
 from reconciler.values.names import Names
 from reconciler.values.networks import full_name, networks, service
@@ -119,7 +119,7 @@ def _replicas(
     project: str, name: str, container: "Container", names: Names
 ) -> Iterator[tuple[ContainerKey, ContainerSpec]]:
     spec = container_spec(container, names)
-    for replica in range(1, replicas(container) + 1):
+    for replica in range(1, container.count + 1):
         yield ContainerKey(project=project, name=name, replica=replica), spec
 
 

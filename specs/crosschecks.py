@@ -8,22 +8,33 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Final
 
+from specs.coherence import Coherence
 from specs.model.container import Container
+from specs.model.dependency import Condition
 from specs.model.mount import VolumeMount
+from specs.model.network import Network
 from specs.model.port import Port, clashes, read_ports
 from specs.model.tmpfs import is_tmpfs
+from specs.neighbours import Neighbours, keys_by_name, needs, place_of
 from specs.nodes import List, Map, Node, nearest_place
 from specs.problems import MOST_PROBLEMS, Problem, nearest_word, problem_at, quoted
 
 _LONGEST_CHAIN: Final = 12
 
 
-def crosscheck(root: Map, containers: Mapping[str, Container]) -> list[Problem]:
+def crosscheck(
+    root: Map, containers: Mapping[str, Container], networks: Mapping[str, Network]
+) -> list[Problem]:
     """All problems between the objects of a project."""
-    checks = _Checks(root, containers)
+    keys = keys_by_name(containers)
+    checks = _Checks(root, containers, keys)
+    coherences = (Coherence(root, name, each).problems() for name, each in containers.items())
     found = chain(
         checks.unknown_volumes(),
         checks.unknown_dependencies(),
+        checks.unhealthy_dependencies(),
+        Neighbours(root, containers, networks, keys).problems(),
+        chain.from_iterable(coherences),
         checks.circles(),
         checks.targets_taken(),
         checks.ports_taken(),
@@ -44,6 +55,7 @@ class _Use:
 class _Checks:
     root: Map
     containers: Mapping[str, Container]
+    keys: Mapping[str, str]
     items: dict[tuple[str, str], list[Node]] = field(default_factory=dict)
 
     def unknown_volumes(self) -> Iterator[Problem]:
@@ -63,14 +75,25 @@ class _Checks:
                     near = nearest_word(other, declared.keys() - {name})
                     yield problem_at(self._dependency_place(name, other), text, nearest=near)
 
+    def unhealthy_dependencies(self) -> Iterator[Problem]:
+        """Waits for the health of what is never asked for it; an image may have a check."""
+        for name, container in self.containers.items():
+            for other, dependency in container.depends_on.items():
+                check = self.containers[other].healthcheck if other in self.containers else None
+                if dependency.condition is Condition.HEALTHY and check and check.disabled:
+                    text = f"container {quoted(name)}: {quoted(other)} has no health check"
+                    hint = f"its `healthcheck` is disabled; wait for `{Condition.STARTED}`"
+                    yield problem_at(self._dependency_place(name, other), text, hint=hint)
+
     def circles(self) -> Iterator[Problem]:
-        """Each circle of `depends_on` once, told from the container that is met first."""
+        """Each circle of who needs whom once, told from the container that is met first."""
         done: set[str] = set()
         for start in self.containers:
-            for circle in _circles_from(start, self.containers, done):
+            for circle in _circles_from(start, self.containers, self.keys, done):
                 text = "containers wait for each other: " + _chain(circle)
-                place = self._dependency_place(circle[0], circle[1])
-                yield problem_at(place, text, hint="take one of these out of its `depends_on`")
+                field = needs(self.containers[circle[0]], self.keys)[circle[1]]
+                place = place_of(self.root, circle[0], field, circle[1])
+                yield problem_at(place, text, hint=f"take one of these out of its `{field}`")
 
     def targets_taken(self) -> Iterator[Problem]:
         for name, container in self.containers.items():
@@ -124,10 +147,7 @@ class _Checks:
         return nearest_place(self.root, ("containers", *key))
 
     def _dependency_place(self, name: str, other: str) -> Node | None:
-        node = self.root["containers"][name]["depends_on"]
-        if isinstance(node, List):
-            return next((item for item in node if item == other), None)
-        return nearest_place(node, (other,))
+        return place_of(self.root, name, "depends_on", other)
 
 
 def _chain(circle: list[str]) -> str:
@@ -162,7 +182,7 @@ def _unknown_volume(place: Node | None, name: str, volume: str, declared: Any) -
 
 
 def _circles_from(
-    start: str, containers: Mapping[str, Container], done: set[str]
+    start: str, containers: Mapping[str, Container], keys: Mapping[str, str], done: set[str]
 ) -> Iterator[list[str]]:
     """Depth first, without recursion; an edge back onto the way that led here closes a circle."""
     way: list[str] = []
@@ -177,4 +197,4 @@ def _circles_from(
             yield [*way[way.index(name) :], name]
         elif name not in done and name in containers:
             way.append(name)
-            left.append(iter(containers[name].depends_on))
+            left.append(iter(needs(containers[name], keys)))

@@ -9,6 +9,7 @@ empty or vanished spec is broken, never a project without containers.
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 from specs import document
 from specs.crosschecks import crosscheck, items_of
@@ -20,14 +21,16 @@ from specs.interpolate import Interpolation
 from specs.masking import hide_secrets
 from specs.merge import SECTIONS, merge
 from specs.model.container import Container
-from specs.model.mount import BindMount
+from specs.model.mount import BindMount, Mount
 from specs.model.project import Project
+from specs.model.security import UNCONFINED
 from specs.naming import NAME_PATTERN, NAME_RULE, all_files, default_name, main_file
-from specs.nodes import List, Map, Node, map_at, map_like
+from specs.nodes import List, Map, Node, map_at, map_like, nearest_place
 from specs.notations import name_of
 from specs.objects import Objects, read_objects
 from specs.problems import MOST_PROBLEMS, Problem, SpecErrors, in_order, problem_at, quoted
 from specs.refusals import unreadable, wrong
+from specs.remarks import remarks
 from specs.scalars import Unreadable
 from specs.source import Source, Span
 
@@ -133,9 +136,10 @@ class _Loading:
 
     def _check_together(self, root: Map, objects: Objects, main: str) -> None:
         whole, containers = _with_salvaged(root, objects)
-        self.problems += crosscheck(whole, containers)
+        self.problems += crosscheck(whole, containers, objects.networks)
         self.problems += _missing_files(root, objects)
         self.warnings += _missing_sources(root, objects)
+        self.warnings += remarks(root, objects.containers, objects.networks)
         if not any(root.get(section) for section in SECTIONS) and not self.problems:
             hint = "to remove everything run `trueup down`"
             text = "nothing is declared here, so the spec is taken as broken"
@@ -202,19 +206,33 @@ def _with_salvaged(root: Map, objects: Objects) -> tuple[Map, dict[str, Containe
 
 
 def _missing_files(root: Map, objects: Objects) -> Iterator[Problem]:
-    """Archives and root file systems that are not there."""
+    """Archives, root file systems and profiles of system calls that are not there."""
     for name, image in objects.images.items():
         for key, path in (("archive", image.archive), ("rootfs", image.rootfs)):
             if path is not None and not os.path.isfile(path):
                 text = f"image {quoted(name)}: there is no file {quoted(path)}"
                 yield problem_at(root["images"][name][key], text)
+    for name, container in objects.containers.items():
+        path = container.security_opt.seccomp
+        if path is not None and path != UNCONFINED and not os.path.isfile(path):
+            text = f"container {quoted(name)}: there is no file {quoted(path)}"
+            place = nearest_place(root, ("containers", name, "security_opt"))
+            yield problem_at(place, text)
+
+
+def _is_missing(mount: Mount) -> TypeGuard[BindMount]:
+    return (
+        isinstance(mount, BindMount)
+        and not mount.create_source
+        and not os.path.exists(mount.source)
+    )
 
 
 def _missing_sources(root: Map, objects: Objects) -> Iterator[Problem]:
     """Paths of the host that nothing is at: a mistake, unless made before `apply`."""
     for name, container in objects.containers.items():
         for item, mount in zip(items_of(root, name, "volumes"), container.volumes, strict=True):
-            if isinstance(mount, BindMount) and not os.path.exists(mount.source):
+            if _is_missing(mount):
                 text = f"container {quoted(name)}: there is no {quoted(mount.source)} on this host"
                 hint = "make it before `apply`; unlike Docker, trueup makes no folder in its place"
                 yield problem_at(item, text, hint=hint)

@@ -6,7 +6,7 @@ once. What a variable holds is never repeated: it may be a password.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -16,6 +16,8 @@ from specs.nodes import List, Map, Text
 from specs.problems import Placed, Problem, nearest_word, problem_at, quoted
 from specs.scalars import Unreadable
 from specs.source import without_secrets
+
+_MOST_SHOWN: Final = 30  # a longer list of keys is not read
 
 
 def refuse(problems: Iterable[Problem]) -> NoReturn:
@@ -112,6 +114,7 @@ def unknown_word(key: Text, known: Iterable[str], noun: str, meant: str = "") ->
     """A key that is not among the known ones, with the nearest of them or all of them."""
     words = tuple(known)
     near = meant or nearest_word(key, words)
-    expected = "" if near else "one of " + ", ".join(words)
+    expected = "" if near or len(words) > _MOST_SHOWN else "one of " + ", ".join(words)
+    hint = "" if near or expected else "`trueup schema --format markdown` shows all keys"
     text = f"{quoted(key)} is not a key of {noun}"
-    return problem_at(key, text, nearest=near, expected=expected)
+    return problem_at(key, text, nearest=near, expected=expected, hint=hint)

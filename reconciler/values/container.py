@@ -33,13 +33,6 @@ _PERIOD = 100_000  # the kernel's own, in microseconds
 _NO_CHECK = ("NONE",)
 
 
-def replicas(container: "Container") -> int:
-    """How many there shall be of it."""
-    deployed = container.deploy.replicas if container.deploy else None
-    counts = (container.replicas, container.scale, deployed)
-    return next((count for count in counts if count is not None), 1)
-
-
 def container_spec(container: "Container", names: "Names") -> ContainerSpec:
     """What each replica shall be."""
     image = str(container.image)

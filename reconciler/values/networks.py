@@ -74,6 +74,8 @@ def service(project: str, name: str, container: "Container", names: "Names") -> 
             protocol=each.protocol.value,
             host_ip=text(each.host_ip),
             host_port=each.host_port,
+            count=each.count,
+            choices=each.choices,
         )
         for each in (() if container.network_mode else container.ports)
     )

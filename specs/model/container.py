@@ -236,6 +236,13 @@ class Container(Spec):
     def _take_tmpfs(cls, value: Any) -> Any:
         return take_tmpfs(value) if isinstance(value, dict) else value
 
+    @property
+    def count(self) -> int:
+        """How many there shall be of it, whichever field says so."""
+        deployed = self.deploy.replicas if self.deploy else None
+        said = (self.replicas, self.scale, deployed)
+        return next((each for each in said if each is not None), 1)
+
     def with_environment(self, environment: dict[str, str], secret: frozenset[str]) -> Self:
         """The same container with its environment files read in."""
         return self.model_copy(update={"environment": environment, "secret_environment": secret})
