@@ -129,6 +129,9 @@ def _connect(path: Path) -> sqlite3.Connection:
             path.chmod(0o600)
             connection.execute("PRAGMA journal_mode = WAL")
             bring_up(connection)
+    except _NOT_AS_WRITTEN as error:
+        connection.close()
+        raise _unreadable(path, error) from error
     except BaseException:
         connection.close()
         raise
@@ -159,7 +162,11 @@ def _read(connection: sqlite3.Connection, path: Path) -> State:
     try:
         return read(connection)
     except _NOT_AS_WRITTEN as error:
-        raise DamagedLedger(path, f"a row is not what was written: {error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DamagedLedger:
+    return DamagedLedger(path, f"a row is not what was written: {error}")
 
 
 def _look(connection: sqlite3.Connection) -> State | None:

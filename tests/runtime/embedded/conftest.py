@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts import make_host
+from tests.runtime.embedded.estate import Estate, make_estate
 from tests.runtime.embedded.lab import Lab, make_lab
 
 
@@ -14,4 +15,11 @@ from tests.runtime.embedded.lab import Lab, make_lab
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """The test runs inside the lab's host; nothing that it does to rules touches others."""
     with make_host(f"tul{os.getpid()}") as host, make_lab(host, tmp_path / "i") as made:
+        yield made
+
+
+@pytest.fixture
+def estate(lab: Lab) -> Iterator[Estate]:
+    """The same with a ledger that the network follows."""
+    with make_estate(lab) as made:
         yield made
