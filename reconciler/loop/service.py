@@ -21,13 +21,14 @@ from reconciler.plan import Impact, Plan
 from reconciler.records.writer_lock import watch_lock
 from reconciler.views.outcome import words
 from reconciler.views.plan import summary
-from runtime.api import Runtime
+from runtime.api import Health, HealthStatus, ObservedContainer, Runtime
 from runtime.errors import Fault
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from reconciler.executor.walk import StepEvent
+    from reconciler.loop.health import HealthChecks
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -50,6 +51,7 @@ class Service:
         self._wakes = Wakes()
         self._passing = False
         self._broken = ""
+        self._health: HealthChecks | None = None
         self._notes: frozenset[str] = frozenset()
 
     @property
@@ -67,6 +69,7 @@ class Service:
             stack.callback(self._files.close)
             changes = RuntimeChanges(self._runtime, self._changed, self._source_failed)
             stack.callback(changes.close)
+            stack.callback(self._end_health)
             self._wakes.ask(self.project, "start")
             run(
                 self._wakes,
@@ -121,9 +124,54 @@ class Service:
         self._tell_spec("" if refused is None else str(refused))
         self._files.watch(self._spec.folders)
         aim = Spec(desired=self._spec.desired, explicit=False)
-        finished = make_true(aim, self._runtime, self._records, _Onlooker(self._log, causes))
+        try:
+            finished = make_true(aim, self._runtime, self._records, _Onlooker(self._log, causes))
+        finally:
+            self._follow_health()
         self._tell_notes((*self._spec.warnings, *finished.plan.notes))
         return finished.outcome is None or finished.outcome.succeeded
+
+    # --- health -----------------------------------------------------------------------------
+
+    def _follow_health(self) -> None:
+        """Have those containers asked that run now and have a check."""
+        asked = [
+            each
+            for each in self._runtime.containers()
+            if each.key.project == self.project and each.health is not None
+        ]
+        if self._health is None and asked:
+            from reconciler.loop import health
+
+            self._health = health.HealthChecks(
+                self._runtime, self._health_changed, self._check_failed
+            )
+        if self._health is not None:
+            self._health.follow(asked)
+
+    def _health_changed(
+        self, container: ObservedContainer, before: HealthStatus, now: Health
+    ) -> None:
+        tell = self._log.warning if now.status is HealthStatus.UNHEALTHY else self._log.info
+        said = now.output.strip().splitlines()[-1:]
+        tell(
+            "health",
+            container=str(container.key),
+            status=now.status,
+            before=before,
+            code=now.exit_code,
+            said="".join(said) if now.exit_code else "",
+        )
+        self._wakes.ask(self.project, "health")
+
+    def _check_failed(self, container: ObservedContainer, error: Exception) -> None:
+        self._log.warning("check failed", container=str(container.key), error=str(error))
+
+    def _end_health(self) -> None:
+        if self._health is not None:
+            self._health.close()
+
+    # --- what is told -----------------------------------------------------------------------
 
     def _tell_spec(self, broken: str) -> None:
         """Log what is amiss once, not at every pass, and once that it is over."""
