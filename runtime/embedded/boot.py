@@ -138,6 +138,11 @@ def is_mounted(path: Path) -> bool:
         return False
 
 
+def is_bound(path: Path) -> bool:
+    """Whether something is mounted at ``path``, of the same file system or not."""
+    return bool(mounts.below(path)) and path.exists()
+
+
 def note_bundle(paths: Paths, id: str) -> None:
     """A container's bundle is complete; noted in its kept part, which outlives the bundle."""
     durable.write(_noted_bundle(paths, id), current().encode(), sync=False)

@@ -16,14 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.api import Limits
 from runtime.embedded.linux import mounts, pidfd
 from runtime.errors import Fault
-
-CPU_PERIOD = 100_000  # microseconds, the kernel's default
-SWAP_FACTOR = 2  # as much swap as memory, as with Docker; OCI and v1 count both together
-_SWAP_V1, _SWAP_V2 = "memory.memsw.limit_in_bytes", "memory.swap.max"
-_V1_UNLIMITED = 1 << 62  # bytes; the kernel shows 2**63 rounded down to a page
 
 # Where it matters whose group a monitor is in: systemd and a login session kill by these, and
 # its memory shall count for us. One move costs 4 ms per v1 hierarchy, so not in all of them.
@@ -39,18 +33,6 @@ class Stuck(Fault):
             f"processes {', '.join(map(str, pids))} do not end",
             why="they were killed and still sleep in the kernel",
             hint="see `ps -o pid,stat,wchan`; usually a file system or a disk does not answer",
-        )
-
-
-class MemoryInUse(Fault):
-    """A new memory limit lies below what the container uses and cannot give back."""
-
-    def __init__(self, limit: int, used: int) -> None:
-        self.limit, self.used = limit, used
-        super().__init__(
-            f"the memory limit cannot be lowered to {limit} bytes",
-            why=f"the container uses {used} bytes",
-            hint="choose a higher mem_limit, or restart the container with the new one",
         )
 
 
@@ -151,128 +133,8 @@ def path_for(parent: str, project: str, id: str) -> str:
     return f"{parent}/{project}/{id}"
 
 
-# --- limits ---------------------------------------------------------------------------------
-
-
-def read_limits(where: Layout, path: str) -> Limits | None:
-    """The limits in force, 0.1 ms; None when the group is gone."""
-    try:
-        if where.kind is Kind.V2:
-            return _limits_v2(where.hierarchies[0].root / path)
-        return _limits_v1(where, path)
-    except FileNotFoundError:
-        return None
-
-
-def write_limits(where: Layout, path: str, limits: Limits) -> None:
-    """Set all three limits in place; a container that does not run has no group and is left.
-
-    Raises ``MemoryInUse`` before anything is changed, ``NoController`` for a limit that nobody
-    keeps.
-    """
-    now = read_limits(where, path)
-    if now is None:
-        return
-    if now.mem_limit != limits.mem_limit:
-        _write_memory(where, path, limits.mem_limit)
-    if now.pids_limit != limits.pids_limit:
-        most = "max" if limits.pids_limit is None else str(limits.pids_limit)
-        _put(where.folder("pids", path) / "pids.max", most)
-    if now.cpus != limits.cpus:
-        _write_cpus(where, path, limits.cpus)
-
-
-def counts_swap(where: Layout) -> bool:
-    """Whether this kernel can bound swap: CONFIG_MEMCG_SWAP, and not swapaccount=0."""
-    try:
-        root = where.folder("memory", "")
-    except NoController:
-        return False
-    if where.kind is Kind.V2:  # a limit is never in the root's own folder
-        return any(root.glob(f"*/{_SWAP_V2}"))
-    return (root / _SWAP_V1).exists()
-
-
-def _limits_v1(where: Layout, path: str) -> Limits:
-    memory = int(_get(where.folder("memory", path) / "memory.limit_in_bytes"))
-    quota = int(_get(where.folder("cpu", path) / "cpu.cfs_quota_us"))
-    period = int(_get(where.folder("cpu", path) / "cpu.cfs_period_us"))
-    return Limits(
-        mem_limit=None if memory >= _V1_UNLIMITED else memory,
-        cpus=None if quota < 0 else quota / period,
-        pids_limit=_number(_get(where.folder("pids", path) / "pids.max")),
-    )
-
-
-def _limits_v2(folder: Path) -> Limits:
-    quota, period = _get(folder / "cpu.max").split()
-    return Limits(
-        mem_limit=_number(_get(folder / "memory.max")),
-        cpus=None if quota == "max" else int(quota) / int(period),
-        pids_limit=_number(_get(folder / "pids.max")),
-    )
-
-
-def _write_memory(where: Layout, path: str, limit: int | None) -> None:
-    folder = where.folder("memory", path)
-    if where.kind is Kind.V2:
-        # A v2 kernel kills instead of refusing: look first at what it could not take back.
-        if limit is not None and (used := _unreclaimable(folder)) > limit:
-            raise MemoryInUse(limit, used)
-        for name in ("memory.max", _SWAP_V2):
-            if (folder / name).exists():
-                _put(folder / name, "max" if limit is None else str(limit))
-        return
-    try:
-        _write_memory_v1(folder, limit)
-    except OSError as error:
-        if error.errno != errno.EBUSY or limit is None:
-            raise
-        raise MemoryInUse(limit, int(_get(folder / "memory.usage_in_bytes"))) from error
-
-
-def _write_memory_v1(folder: Path, limit: int | None) -> None:
-    """Memory, and memory with swap together, which the kernel never lets be the smaller one."""
-    before = _get(folder / "memory.limit_in_bytes")
-    grows = limit is None or limit > int(before)
-    memory = [("memory.limit_in_bytes", "-1" if limit is None else str(limit))]
-    swap = [(_SWAP_V1, "-1" if limit is None else str(SWAP_FACTOR * limit))]
-    if not (folder / _SWAP_V1).exists():
-        swap = []
-    try:
-        for name, value in (*swap, *memory) if grows else (*memory, *swap):
-            _put(folder / name, value)
-    except OSError:
-        if not grows:
-            _put(folder / "memory.limit_in_bytes", before)
-        raise
-
-
-def _unreclaimable(folder: Path) -> int:
-    stat = dict(line.split() for line in _get(folder / "memory.stat").splitlines())
-    return int(_get(folder / "memory.current")) - int(stat.get("file", 0))
-
-
-def _write_cpus(where: Layout, path: str, cpus: float | None) -> None:
-    folder = where.folder("cpu", path)
-    quota = None if cpus is None else round(cpus * CPU_PERIOD)
-    if where.kind is Kind.V2:
-        _put(folder / "cpu.max", f"{'max' if quota is None else quota} {CPU_PERIOD}")
-        return
-    _put(folder / "cpu.cfs_period_us", str(CPU_PERIOD))
-    _put(folder / "cpu.cfs_quota_us", "-1" if quota is None else str(quota))
-
-
-def _number(text: str) -> int | None:
-    return None if text == "max" else int(text)
-
-
-def _get(path: Path) -> str:
-    with open(path) as file:
-        return file.read().strip()
-
-
-def _put(path: Path, text: str) -> None:
+def put(path: Path, text: str) -> None:
+    """Write a file of a control group, which takes one write(2)."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
@@ -316,7 +178,7 @@ def thaw(where: Layout, path: str) -> None:
     """Let a frozen group go on: no signal arrives in a frozen process."""
     names = ("cgroup.freeze", "0") if where.kind is Kind.V2 else ("freezer.state", "THAWED")
     with suppress(OSError, NoController):
-        _put(where.folder("freezer", path) / names[0], names[1])
+        put(where.folder("freezer", path) / names[0], names[1])
 
 
 def remove(where: Layout, path: str, timeout: float = 2.0) -> None:
@@ -341,7 +203,7 @@ def remove_empty(where: Layout, path: str) -> None:
 def _pids(folder: Path) -> Iterator[int]:
     for place, _, _ in os.walk(folder):
         with suppress(FileNotFoundError, OSError):
-            yield from map(int, _get(Path(place) / "cgroup.procs").split())
+            yield from map(int, (Path(place) / "cgroup.procs").read_text().split())
 
 
 def _kill_member(where: Layout, path: str, pid: int) -> None:
@@ -383,13 +245,13 @@ def monitors(where: Layout, parent: str) -> Iterator[None]:
     origins = [_origin(h) for h in _monitor_hierarchies(where)]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-        _put(folder / "cgroup.procs", "0")
+        put(folder / "cgroup.procs", "0")
     try:
         yield
     finally:
         for origin in origins:
             with suppress(OSError):
-                _put(origin / "cgroup.procs", "0")
+                put(origin / "cgroup.procs", "0")
 
 
 def _monitor_hierarchies(where: Layout) -> list[Hierarchy]:

@@ -13,7 +13,7 @@ from runtime.api import (
     Phase,
     PublishedPort,
 )
-from runtime.embedded import boot, cgroups, limits
+from runtime.embedded import applied, boot, cgroups, limits
 from runtime.embedded.health import record, verdict
 from runtime.embedded.ledger import ContainerRow, NetworkRow, ServiceRow, State
 from runtime.embedded.paths import Paths
@@ -133,7 +133,12 @@ class ContainerObserver(msgspec.Struct, frozen=True, kw_only=True):
             return (Defect(kind=DefectKind.BUNDLE, cause=missing),)
         if process.phase is not Phase.RUNNING:
             return ()
-        return (*links, *_of_process(row.key.name, process))
+        return (*links, *self._unfinished(row), *_of_process(row.key.name, process))
+
+    def _unfinished(self, row: ContainerRow) -> Iterator[Defect]:
+        if applied.is_behind(self.paths, row):
+            cause = f"an update of {row.key.name} was begun and not finished"
+            yield Defect(kind=DefectKind.LINK, cause=cause)
 
     def _missing_files(self, row: ContainerRow) -> str:
         """Which of its files are gone, "" when all are there."""

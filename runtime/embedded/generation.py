@@ -7,28 +7,39 @@ the first, ``start`` the second; after a reboot ``start`` alone is enough.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import msgspec
 
-from runtime import durable, programs
+from runtime import programs
 from runtime.api import (
     AnonymousMount,
     ContainerKey,
     ContainerSpec,
     PortSpec,
-    VolumeMount,
     VolumeSpec,
-    encode,
 )
-from runtime.embedded import allocation, boot, cgroups, faults, limits, promises
+from runtime.embedded import (
+    allocation,
+    applied,
+    boot,
+    cgroups,
+    etc_files,
+    faults,
+    limits,
+    promises,
+    sharing,
+)
 from runtime.embedded.bundle import command, files
-from runtime.embedded.bundles import Bundles, all_mounts, volume_name
+from runtime.embedded.bundles import Bundles
 from runtime.embedded.health import record as health
 from runtime.embedded.layers import overlay
 from runtime.embedded.ledger import ContainerRow, State, Writer
+from runtime.embedded.linux import namespaces, rtnetlink
+from runtime.embedded.linux.netlink import Netlink
 from runtime.embedded.listeners import listening
+from runtime.embedded.mounting import all_mounts, seeded
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.supervise import Supervisor
@@ -37,6 +48,7 @@ from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.volumes import Volumes, anonymous_name
 
 _POLL = 0.02  # seconds
+_LOOPBACK = 1  # its index in every namespace
 
 
 class Generations(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +98,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
                 if isinstance(mount, AnonymousMount)
             ),
             created=time.time(),
+            shares=sharing.joined(state, key, spec),
             places=allocation.places(state, key, spec, (), writer.next_serial),
         )
 
@@ -97,18 +110,14 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         for folder, mode in ((kept, 0o700), (kept / "upper", 0o755), (kept / "work", 0o700)):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode)  # the upper one's is that of the container's /, whatever our umask
-        # The ledger is what counts; this copy is for rebuilding it.
-        durable.write(kept / "applied.json", encode(row.spec), sync=False)
+        applied.note(self.paths, row)
         health.keep_image(kept, image.defaults.healthcheck)
         root = self._mount_root(row, image)
         self.bundles.write(state, row, image, root)
-        for mount in all_mounts(row.spec, image):
-            if isinstance(mount, AnonymousMount):
-                name = anonymous_name(row.key, mount.target)
-                self.volumes.create(VolumeSpec(project=row.key.project, name=name))
-            if isinstance(mount, AnonymousMount | VolumeMount):
-                name = volume_name(row.key, mount)
-                self.volumes.seed(row.key.project, name, root, mount.target)
+        for name in row.volumes:
+            self.volumes.create(VolumeSpec(project=row.key.project, name=name))
+        for name, target in seeded(row.spec, image, row.key):
+            self.volumes.seed(row.key.project, name, root, target)
 
     def _mount_root(self, row: ContainerRow, image: Image) -> Path:
         root = self.paths.bundle(row.id) / "rootfs"
@@ -133,19 +142,36 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         if boot.has_lost_bundle(self.paths, row.id):
             self.supervisor.discard(row.id, self.bundles.cgroup(row))  # what works on the lost one
         root = self._mount_root(row, image)
-        if not (self.paths.bundle(row.id) / "config.json").exists():  # after a reboot
+        # After a reboot there is none, after an update that was not finished it is an old one.
+        there = (self.paths.bundle(row.id) / "config.json").exists()
+        if not there or applied.is_behind(self.paths, row):
             self.bundles.write(state, row, image, root)
+            applied.note(self.paths, row)
+        else:
+            self.bundles.mounts.prepare(row)
         boot.note_bundle(self.paths, row.id)
         self.connect(state, row)
-        self.supervisor.launch(row.id, self.bundles.cgroup(row), row.spec.restart)
+        manner = self.bundles.manner(state, row)
+        self.supervisor.launch(row.id, self.bundles.cgroup(row), row.spec.restart, manner)
+
+    def mend(self, state: State, row: ContainerRow) -> None:
+        """Finish an update that was begun, restore what is broken of its links and names."""
+        if applied.is_behind(self.paths, row):
+            self.update(state, row)
+        else:
+            self.connect(state, row)
 
     def connect(self, state: State, row: ContainerRow) -> None:
-        """Its namespace and links as the ledger says; the process is not touched."""
+        """Its namespace, links and name files as the ledger says; the process is not touched."""
         pid = self.supervisor.state(row.id).pid
         wanted = promises.links(state, row, self.paths, pid)
         with self.host_lock():
             if wanted:
                 self.network.connect(*wanted)
+        if row.spec.network_mode == "none" or not (wanted or row.spec.network_mode):
+            _isolate(self.paths.namespace(row.id))
+        if self.paths.bundle(row.id).is_dir():
+            etc_files.write(state, row, self.paths)
 
     # --- running ----------------------------------------------------------------------------
 
@@ -183,21 +209,23 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         pid = self.supervisor.state(id).pid
         return frozenset() if pid is None else listening(pid)
 
-    def update(self, state: State, row: ContainerRow, before: ContainerSpec) -> None:
-        """Make the fields that change in place as ``row`` says; ``before`` is what was applied.
+    def update(self, state: State, row: ContainerRow) -> None:
+        """Make the fields that change in place as ``row`` says; repeating it is harmless.
 
-        What a restart reads (wish, ``config.json``) comes first: whoever is killed later, or
-        cannot set a limit, leaves limits that differ, and those are seen.
+        What a restart reads (wish, ``config.json``) comes first, what was applied is noted last:
+        whoever is killed between leaves an update that is seen to be unfinished.
         """
-        kept, wanted = self.paths.container(row.id), limits.of(row.spec)
-        durable.write(kept / "applied.json", encode(row.spec), sync=False)
-        self.supervisor.change(row.id, row.spec.restart)
-        live = limits.read(self.layout, self.bundles.cgroup(row), wanted)
+        wanted, group = limits.of(row.spec), self.bundles.cgroup(row)
+        self.supervisor.change(row.id, row.spec.restart, row.spec.logging)
         root = self.paths.bundle(row.id) / "rootfs"
-        if boot.is_mounted(root) and (wanted != limits.of(before) or wanted != live):
+        before, live = applied.last(self.paths, row), limits.read(self.layout, group, wanted)
+        limited = before is not None and limits.of(before) == wanted == live
+        if boot.is_mounted(root) and not limited:
             self.bundles.write(state, row, self.store.image(row.image), root)
         if self.supervisor.state(row.id).pid is not None:
-            limits.write(self.layout, self.bundles.cgroup(row), wanted)
+            limits.write(self.layout, group, wanted)
+            self.connect(state, row)
+        applied.note(self.paths, row)
 
     # --- ending -----------------------------------------------------------------------------
 
@@ -225,6 +253,16 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         self.supervisor.discard(row.id, self.bundles.cgroup(row))
         with self.host_lock():
             self.network.disconnect(promises.links(state, row, self.paths))
+        namespaces.remove(self.paths.namespace(row.id))  # also one that has no links
         overlay.unmount(bundle / "rootfs")
         boot.remove_tree(bundle)
         boot.remove_tree(self.paths.container(row.id))
+
+
+def _isolate(namespace: Path) -> None:
+    """A network namespace with nothing but its loopback."""
+    if namespaces.exists(namespace):
+        return
+    namespaces.create(namespace)
+    with closing(Netlink.within(namespace)) as netlink:
+        netlink.request([rtnetlink.set_up(_LOOPBACK)])

@@ -5,7 +5,6 @@ Cheap facts only; versions of programs, which cost a start each, are in ``versio
 
 import os
 import re
-import resource
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ import msgspec
 
 from runtime import programs
 from runtime.embedded import cgroups
-from runtime.embedded.bundle import capabilities
+from runtime.embedded.bundle import capabilities, ulimits
 from runtime.errors import Fault, ProgramMissing
 
 # Names another OCI runtime, by path or as PATH knows it.
@@ -63,10 +62,7 @@ def read() -> HostFacts:
         kernel=system.release,
         layout=cgroups.detect(),
         capabilities=capabilities.from_mask(_bounding_set()),
-        hard_limits={
-            "NOFILE": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-            "NPROC": resource.getrlimit(resource.RLIMIT_NPROC)[1],
-        },
+        hard_limits=ulimits.hard_limits(),
         oom_score_adj=int(Path("/proc/self/oom_score_adj").read_text()),
     )
 

@@ -14,7 +14,6 @@ from runtime.api import (
     Observed,
     ObservedImage,
     ObservedNetwork,
-    ObservedVolume,
     PortHolder,
     PortSpec,
     Query,
@@ -46,7 +45,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             project=project,
             spec_path=state.projects.get(project, ""),
             images=self._images(query.images, query.registries),
-            volumes={spec.name: ObservedVolume(applied=spec) for spec in self.volumes.of(project)},
+            volumes={each.applied.name: each for each in self.volumes.of(project)},
             networks=_networks(state, project),
             services={
                 name: service(row, state)

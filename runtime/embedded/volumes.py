@@ -5,6 +5,10 @@
     volumes/.locks/                        whose record or content is being made
     volumes/.gone/<unique>/                removed, but not all deleted yet
 
+A volume that says where its data is (``driver_opts``) has no ``data``: a folder of the host is
+used where it is, a tmpfs is mounted below ``run`` and lives as long as the boot. Of an external
+one there is the record only, which leads to the volume of another project.
+
 Anonymous volumes are named after the container and the path that they are mounted on, so that
 every generation of it finds them again.
 """
@@ -12,6 +16,7 @@ every generation of it finds them again.
 import hashlib
 import os
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -19,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from runtime import durable
-from runtime.api import ContainerKey, VolumeSpec, encode
+from runtime.api import ContainerKey, ObservedVolume, VolumeSpec, VolumeUse, encode
 from runtime.embedded.linux import files, mounts
 from runtime.errors import Fault
 
@@ -36,25 +41,101 @@ class MountedInVolume(Fault):
         )
 
 
+class NoSuchVolume(Fault):
+    """An external volume, or one that a container names, does not exist."""
+
+    def __init__(self, volume: str) -> None:
+        self.volume = volume
+        super().__init__(
+            f"there is no volume {volume}",
+            why="no project on this machine has one that it calls so",
+            hint="apply the project that it belongs to first, or correct the name",
+        )
+
+
+class UnsupportedDriver(Fault):
+    """``driver_opts`` ask for what is not carried out here."""
+
+    def __init__(self, volume: str, cause: str) -> None:
+        self.volume = volume
+        super().__init__(
+            f"volume {volume} cannot be made",
+            why=cause,
+            hint="carried out are type none with o=bind and a folder as device, and type tmpfs; "
+            "mount anything else on the host and bind that folder",
+        )
+
+
 class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``seeded``: the image's content was copied in, or there was data; it is never done twice."""
+    """``seeded``: the image's content was copied in, or there was data; it is never done twice.
+    ``created`` in seconds since the epoch."""
 
     spec: VolumeSpec
     seeded: bool = False
+    created: float = 0.0
 
 
 class Volumes:
-    """The volumes below ``root``. Every call may be repeated."""
+    """The volumes below ``root``; ``run`` is for what lives as long as the boot. Every call may be
+    repeated."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, run: Path) -> None:
         self._root = root
+        self._run = run
 
     def data(self, project: str, name: str) -> Path:
-        """The folder that containers mount."""
-        return self._root / project / name / "data"
+        """The folder that containers mount; that of a tmpfs is mounted only after ``prepare``."""
+        spec = self._meant(project, name)
+        if spec is None or not spec.driver_opts:
+            owner, own = (project, name) if spec is None else (spec.project, spec.name)
+            return self._root / owner / own / "data"
+        if spec.driver_opts.get("type") == "tmpfs":
+            return self._run / spec.project / spec.name
+        return Path(spec.driver_opts["device"])
+
+    def is_read_only(self, project: str, name: str) -> bool:
+        """Whether the volume itself says so, for whoever mounts it."""
+        spec = self._meant(project, name)
+        return spec is not None and "ro" in _words(spec)
+
+    def prepare(self, project: str, name: str) -> None:
+        """Its data can be mounted after this. Raises ``NoSuchVolume``, ``UnsupportedDriver``."""
+        spec = self._meant(project, name)
+        if spec is None:
+            raise NoSuchVolume(f"{project}_{name}")
+        if spec.driver_opts.get("type") == "tmpfs":
+            with self._changing(spec.project, spec.name):
+                _mount_tmpfs(self.data(spec.project, spec.name), spec)
+        elif spec.driver_opts:
+            _check_driver(spec)
+
+    def _meant(self, project: str, name: str) -> VolumeSpec | None:
+        """Its own definition, of an external one its owner's; None when it is not there."""
+        record = self.record(project, name)
+        if record is None or not record.spec.external:
+            return None if record is None else record.spec
+        return self._known_as(record.spec.known_as)
+
+    def _known_as(self, full_name: str) -> VolumeSpec | None:
+        everyone = (spec for project in self.projects() for spec in self._recorded(project))
+        owned = (spec for spec in everyone if not spec.external)
+        return next((spec for spec in owned if spec.known_as == full_name), None)
+
+    def projects(self) -> list[str]:
+        """Those that have volumes."""
+        if not self._root.exists():
+            return []
+        names = (entry.name for entry in os.scandir(self._root) if entry.is_dir())
+        return sorted(name for name in names if not name.startswith("."))
 
     def create(self, spec: VolumeSpec) -> None:
-        """Make the volume; data that is there is kept, owner and mode are set as asked."""
+        """Make the volume; data that is there is kept, owner and mode are set as asked. Of an
+        external one it is checked that its owner has it. Raises ``NoSuchVolume`` and
+        ``UnsupportedDriver``."""
+        if spec.external and self._known_as(spec.known_as) is None:
+            raise NoSuchVolume(spec.known_as)
+        if spec.driver_opts:
+            _check_driver(spec)
         with suppress(OSError, durable.Locked):  # it can wait for the next time
             self._delete_gone(timeout=0)
         with self._changing(spec.project, spec.name):
@@ -67,14 +148,13 @@ class Volumes:
             folder.mkdir(parents=True, exist_ok=True)
         for parent in (self._root, folder.parent, folder):
             parent.chmod(0o700)
-        _make_data(data)
-        if spec.owner is not None:
-            os.chown(data, *spec.owner)
-        if spec.mode is not None:
-            data.chmod(spec.mode)
-        record = self.record(spec.project, spec.name)
-        seeded = record is not None and record.seeded
-        self._write(VolumeRecord(spec=spec, seeded=seeded))
+        if not spec.external and not spec.driver_opts:
+            _make_data(data)
+            _dress(data, spec)
+        record = self.record(spec.project, spec.name) or VolumeRecord(
+            spec=spec, created=time.time()
+        )
+        self._write(msgspec.structs.replace(record, spec=spec))
 
     def record(self, project: str, name: str) -> VolumeRecord | None:
         """What is written beside the data; None when there is no such volume."""
@@ -87,14 +167,19 @@ class Volumes:
     def seed(self, project: str, name: str, rootfs: Path, target: str) -> None:
         """Copy in what the image (mounted at ``rootfs``) has at ``target``, if the volume is new
         and without data, as with Docker. Containers that share it wait for the first: after
-        this call the folder is the one that stays."""
+        this call the folder is the one that stays. What lies elsewhere (``driver_opts``) is left
+        as it is."""
+        spec = self._meant(project, name)
+        if spec is None or spec.driver_opts:
+            return
+        project, name = spec.project, spec.name
         if not self._is_unseeded(project, name):
             return
         with self._changing(project, name):
             record = self.record(project, name)
             if record is not None and not record.seeded:
                 self._fill(record.spec, rootfs, target)
-                self._write(VolumeRecord(spec=record.spec, seeded=True))
+                self._write(msgspec.structs.replace(record, seeded=True))
 
     def _is_unseeded(self, project: str, name: str) -> bool:
         record = self.record(project, name)
@@ -128,6 +213,7 @@ class Volumes:
         leaves it untouched, or gone but for the space on disk. Raises ``MountedInVolume``."""
         folder = self._root / project / name
         with self._changing(project, name):
+            _unmount_tmpfs(self._run / project / name)
             if points := mounts.below(folder):
                 raise MountedInVolume(f"{project}/{name}", points[0])
             self._set_aside(folder)
@@ -152,8 +238,27 @@ class Volumes:
             for name in sorted(os.listdir(gone)):
                 files.remove(gone / name)
 
-    def of(self, project: str) -> Iterator[VolumeSpec]:
-        """The project's volumes, by name."""
+    def of(self, project: str) -> Iterator[ObservedVolume]:
+        """The project's volumes, by name; an external one that its owner has no more is none."""
+        for spec in self._recorded(project):
+            if self._meant(project, spec.name) is not None:
+                record = self.record(project, spec.name)
+                yield ObservedVolume(
+                    applied=spec,
+                    path=str(self.data(project, spec.name)),
+                    created=0.0 if record is None else record.created,
+                )
+
+    def uses(self) -> tuple[VolumeUse, ...]:
+        """The volumes of all projects, but for those that are another's."""
+        return tuple(
+            VolumeUse(project=project, volume=volume, owner=anonymous_owner(volume.applied.name))
+            for project in self.projects()
+            for volume in self.of(project)
+            if not volume.applied.external
+        )
+
+    def _recorded(self, project: str) -> Iterator[VolumeSpec]:
         try:
             names = sorted(entry.name for entry in os.scandir(self._root / project))
         except FileNotFoundError:
@@ -178,6 +283,65 @@ def _make_data(data: Path) -> None:
     fresh.mkdir(exist_ok=True)
     fresh.chmod(0o755)
     fresh.rename(data)
+
+
+def _dress(data: Path, spec: VolumeSpec) -> None:
+    if spec.owner is not None:
+        os.chown(data, *spec.owner)
+    if spec.mode is not None:
+        data.chmod(spec.mode)
+
+
+# --- volumes that say where their data is ---------------------------------------------------
+
+_BIND_WORDS = {"bind", "rbind", "rw", "ro"}
+
+
+def _words(spec: VolumeSpec) -> list[str]:
+    """Options as mount(8) has them after -o."""
+    return [word for word in spec.driver_opts.get("o", "").split(",") if word]
+
+
+def _check_driver(spec: VolumeSpec) -> None:
+    """Raises ``UnsupportedDriver``."""
+    if cause := _objection(spec):
+        raise UnsupportedDriver(spec.known_as, cause)
+
+
+def _objection(spec: VolumeSpec) -> str:
+    options, words = spec.driver_opts, _words(spec)
+    kind, device = options.get("type", "none"), options.get("device", "")
+    if unknown := sorted(options.keys() - {"type", "o", "device"}):
+        return f"driver_opts has {unknown[0]}, which nobody reads"
+    if kind == "tmpfs":
+        return ""
+    if kind not in ("none", "bind") or not {"bind", "rbind"} & {*words, kind}:
+        return f"its type is {kind} with the options {','.join(words) or 'none'}"
+    if strange := [word for word in words if word not in _BIND_WORDS]:
+        return f"the option {strange[0]} is not carried out for a folder of the host"
+    if not device.startswith("/") or not Path(device).is_dir():
+        return f"{device or 'its device'} is no folder of the host"
+    return ""
+
+
+def _mount_tmpfs(place: Path, spec: VolumeSpec) -> None:
+    if place.is_mount():
+        return
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    options = ",".join(word for word in _words(spec) if word not in ("rw", "ro"))
+    mounts.mount("tmpfs", str(place), "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, options)
+    _dress(place, spec)
+
+
+def _unmount_tmpfs(place: Path) -> None:
+    if place.is_mount():
+        mounts.unmount(str(place))
+
+
+def anonymous_owner(name: str) -> str:
+    """The container that a volume with this name belongs to, "" for a named one."""
+    container, tilde, _ = name.partition("~")
+    return container.removesuffix(".1") if tilde else ""
 
 
 def anonymous_name(key: ContainerKey, target: str) -> str:

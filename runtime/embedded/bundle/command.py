@@ -68,6 +68,8 @@ def environment(
 ) -> tuple[str, ...]:
     """Defaults, then the image's variables, then the spec's; the later wins."""
     values = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname, "HOME": home}
+    if spec.tty:
+        values["TERM"] = "xterm"
     for entry in image.env:
         name, _, value = entry.partition("=")
         values[name] = value

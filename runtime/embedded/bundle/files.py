@@ -27,9 +27,13 @@ def hosts(hostname: str, addresses: Sequence[str], others: Iterable[tuple[str, s
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",
         *(f"{address}\t{hostname}" for address in addresses),
-        *(f"{address}\t{name}" for address, name in others),
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines) + host_lines(others)
+
+
+def host_lines(others: Iterable[tuple[str, str]]) -> str:
+    """Lines of hosts(5) for pairs of address and name."""
+    return "".join(f"{address}\t{name}\n" for address, name in others)
 
 
 def hostname_file(hostname: str) -> str:

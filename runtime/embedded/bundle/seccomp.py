@@ -49,7 +49,9 @@ class BrokenSeccompProfile(Fault):
         super().__init__(
             f"{path} is not a seccomp profile",
             why=cause,
-            hint="apt-get install --reinstall golang-github-containers-common",
+            hint="apt-get install --reinstall golang-github-containers-common"
+            if path in PLACES
+            else "it must be a JSON document of the form that Docker takes (`--security-opt`)",
         )
 
 
@@ -67,8 +69,15 @@ def load(places: tuple[Path, ...] = PLACES) -> Profile:
     path = find(places)
     if path is None:
         raise NoSeccompProfile(places)
+    return read(path)
+
+
+def read(path: Path) -> Profile:
+    """A profile of one's own. Raises ``BrokenSeccompProfile``."""
     try:
         profile = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise BrokenSeccompProfile(path, str(error.strerror)) from error
     except msgspec.DecodeError as error:
         raise BrokenSeccompProfile(path, str(error)) from error
     if not isinstance(profile, dict) or "defaultAction" not in profile:

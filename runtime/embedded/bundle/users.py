@@ -7,7 +7,7 @@ foreign: they are read inside the image's root only, plain files of a bounded si
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -62,17 +62,17 @@ class _Group(msgspec.Struct, frozen=True):
     members: frozenset[str]
 
 
-def account(rootfs: Path, user: str) -> Account:
-    """Look ``user`` up in the image below ``rootfs``. Raises ``UnknownUser`` and
-    ``UnreadableAccounts``."""
+def account(rootfs: Path, user: str, more: Sequence[str] = ()) -> Account:
+    """Look ``user``, and groups that it is in besides (``more``), up in the image below
+    ``rootfs``. Raises ``UnknownUser`` and ``UnreadableAccounts``."""
     root = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return resolve(user, _text(root, "etc/passwd"), _text(root, "etc/group"))
+        return resolve(user, _text(root, "etc/passwd"), _text(root, "etc/group"), more)
     finally:
         os.close(root)
 
 
-def resolve(user: str, passwd: str, group: str) -> Account:
+def resolve(user: str, passwd: str, group: str, more: Sequence[str] = ()) -> Account:
     """``user`` as numbers, from the text of passwd(5) and group(5); "" is root.
 
     Without a group in ``user`` the person's own and supplementary groups count. A number needs
@@ -81,12 +81,11 @@ def resolve(user: str, passwd: str, group: str) -> Account:
     who, _, which = user.partition(":")
     people, groups = list(_people(passwd)), list(_groups(group))
     person = _find_person(who or "0", people)
-    if which:
-        gid = _find_group(which, groups)
-        return Account(uid=person.uid, gid=gid, groups=(gid,), home=person.home)
-    joined = {g.gid for g in groups if person.name and person.name in g.members}
-    others = (person.gid, *sorted(joined - {person.gid}))
-    return Account(uid=person.uid, gid=person.gid, groups=others, home=person.home)
+    gid = _find_group(which, groups) if which else person.gid
+    joined = {_find_group(name, groups) for name in more}
+    if not which:
+        joined |= {g.gid for g in groups if person.name and person.name in g.members}
+    return Account(uid=person.uid, gid=gid, groups=(gid, *sorted(joined - {gid})), home=person.home)
 
 
 def _find_person(who: str, people: list[_Person]) -> _Person:

@@ -8,6 +8,7 @@ import os
 import re
 import select
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -92,11 +93,21 @@ def command_line(bundle: Path, intent: Intent) -> list[str]:
         *("--api-version", "1", "-c", intent.id, "-u", intent.id, "-n", intent.id),
         *("-r", intent.oci, "-b", place, "-p", f"{place}/pidfile", "-P", f"{place}/conmon.pid"),
         *("--exit-dir", intent.exits, "--persist-dir", place, "--full-attach"),
-        *("-l", f"k8s-file:{intent.log}", "--log-size-max", str(intent.log_max), "--no-sync-log"),
+        *_log(intent),
+        *(["-t"] if intent.terminal else ()),
+        # Left open, as the first client that goes would end it for good.
+        *(["-i", "--leave-stdin-open"] if intent.stdin else ()),
         *("--exit-command", exit_command[0]),
         *(word for argument in exit_command[1:] for word in ("--exit-command-arg", argument)),
         *("--runtime-arg", "--root", "--runtime-arg", intent.oci_root),
     ]
+
+
+def _log(intent: Intent) -> list[str]:
+    if not intent.log_max:
+        return ["-l", "none"]
+    driver = f"k8s-file:{intent.log}"
+    return ["-l", driver, "--log-size-max", str(intent.log_max), "--no-sync-log"]
 
 
 def _exit_command(bundle: str, intent: Intent) -> list[str]:
@@ -143,6 +154,18 @@ def monitor_of(bundle: Path) -> Identity | None:
         return None
     # The pid may be a stranger's by now: no one else has this bundle in its command line.
     return identify(pid) if os.fsencode(bundle) in command else None
+
+
+def reopen_log(bundle: Path) -> None:
+    """Let a living conmon begin its log anew, after it was renamed: nothing is lost. One that is
+    gone is no error."""
+    with suppress(OSError):
+        # Not blocking: without a reader, ENXIO says so.
+        fd = os.open(bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"2 0 0\n")
+        finally:
+            os.close(fd)
 
 
 def _line(fd: int, timeout: float) -> bytes:

@@ -35,8 +35,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a container again.
 
     ``oci`` is the OCI runtime's program and ``oci_root`` its state directory, ``exits`` the
-    directory of exit files, ``log`` the log file and ``log_max`` its size limit in bytes;
-    ``python`` runs the exit command ``script``.
+    directory of exit files, ``log`` the log file, ``log_max`` its size limit in bytes, 0 for no
+    log, and ``log_files`` how many files of it are kept; ``python`` runs the exit command
+    ``script``. ``terminal`` and ``stdin`` (kept open) are 1 or 0. ``joins`` are namespaces of
+    others' processes, as in ``pid:/bundle/of/that;ipc:/bundle/of/that``.
     """
 
     id: str
@@ -49,6 +51,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     cgroup: str
     python: str
     script: str = ""  # read by nobody once it runs
+    log_files: int = 2
+    terminal: int = 0
+    stdin: int = 0
+    joins: str = ""
 
 
 class AwkwardPath(Fault):

@@ -194,7 +194,8 @@ class Container:
         for name in ("exit", "oom", "pidfile", "conmon.pid"):
             remove(f"{bundle}/{name}")
         remove(self.exit_file)
-        rotate(intent["log"], int(intent["log_max"]))
+        rotate(intent["log"], int(intent["log_max"]), int(intent.get("log_files", 2)))
+        join(bundle, intent.get("joins", ""))
         try:
             pid = create(read(f"{bundle}/argv").split("\0")[:-1])
         except TimeoutError:
@@ -210,13 +211,38 @@ class Container:
         remove(self.outcome)
 
 
-def rotate(log: str, most: int) -> None:
-    """Put a full log aside: conmon appends and counts from 0 again, so nothing else bounds it."""
+def rotate(log: str, most: int, files: int) -> None:
+    """Put a full log aside, ``log.1`` the youngest: conmon appends and counts from 0 again, so
+    nothing else bounds it. ``files`` are kept, the current one included."""
     try:
-        if os.stat(log).st_size >= most:
-            os.rename(log, f"{log}.1")
+        if not most or os.stat(log).st_size < most:
+            return
     except FileNotFoundError:
-        pass
+        return
+    aside(log, files)
+
+
+def aside(log: str, files: int) -> None:
+    """Rename ``log``, and the older ones before it; what is too old goes."""
+    names = [log, *(f"{log}.{number}" for number in range(1, files))]
+    for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+        try:
+            os.rename(newer, older)
+        except FileNotFoundError:
+            pass
+    if files == 1:
+        remove(log)
+
+
+def join(bundle: str, joins: str) -> None:
+    """Lead to the processes whose namespaces it lives in, as ``joining.join``. Raises ``OSError``
+    when one does not run."""
+    for kind, other in (each.split(":", 1) for each in joins.split(";") if each):
+        run = facts(f"{other}/run")
+        if not run or start_time(int(run["pid"])) != int(run["start"]):
+            raise ProcessLookupError(other)
+        remove(f"{bundle}/joined-{kind}")
+        os.symlink(f"/proc/{run['pid']}/ns/{kind}", f"{bundle}/joined-{kind}")
 
 
 def create(argv: list[str]) -> int:

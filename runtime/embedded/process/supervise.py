@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from runtime import durable
-from runtime.api import Phase, RestartPolicy
+from runtime.api import Logging, Phase, RestartPolicy
 from runtime.embedded import boot, cgroups
 from runtime.embedded.paths import Paths
-from runtime.embedded.process import conmon, on_exit, run, strays
+from runtime.embedded.process import conmon, joining, on_exit, run, strays
 from runtime.embedded.process import intent as intents
 from runtime.embedded.process import outcome as outcomes
 from runtime.embedded.process import state as states
@@ -38,6 +38,18 @@ _SYSTEM_PYTHON = "/usr/bin/python3"
 _MONITOR_ENDS = 5.0  # seconds for conmon to drain, write the exit file and run the exit command
 
 
+class Manner(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container's process is run: on a ``terminal``, with ``stdin`` open for clients, by
+    another OCI runtime (absolute path, "" for the usual one), in namespaces of others' processes
+    (pairs of kind and bundle)."""
+
+    terminal: bool = False
+    stdin: bool = False
+    oci: str = ""
+    logging: Logging = Logging()
+    joins: tuple[tuple[str, Path], ...] = ()
+
+
 class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
     """The processes of an instance."""
 
@@ -46,22 +58,25 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
     layout: cgroups.Layout
     log_max: int = LOG_MAX
 
-    def launch(self, id: str, cgroup: str, policy: RestartPolicy) -> Identity:
+    def launch(
+        self, id: str, cgroup: str, policy: RestartPolicy, manner: Manner | None = None
+    ) -> Identity:
         """Run the container whose ``config.json`` stands in its bundle and return its init.
 
         One that runs already only gets the wish to run. What an interrupted launch left is
         cleared first. Raises the faults of ``conmon.create`` and ``OciRuntime.start``, and
         then nothing runs.
         """
-        bundle = self.paths.bundle(id)
+        bundle, manner = self.paths.bundle(id), manner or Manner()
         wish = Wish(want=Want.RUN, restart=policy)
         with self._locked(id, urgent=True):
             last = run.read_run(bundle)
             if last is not None and alive(last.init):
                 intents.write_wish(bundle, wish)
                 return last.init
-            intent = self._next_intent(id, cgroup)
+            intent = self._next_intent(id, cgroup, manner)
             self._clear(bundle, intent)
+            joining.join(bundle, manner.joins)
             intents.write(bundle, intent)
             intents.write_wish(bundle, wish)
             outcomes.forget(self.paths.container(id))
@@ -96,16 +111,46 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         bundle = self.paths.bundle(id)
         self._wish(bundle, Want.STOP)
         with self._locked(id, urgent=True):
-            intent = intents.read(bundle) or self._next_intent(id, cgroup)
+            intent = intents.read(bundle) or self._next_intent(id, cgroup, Manner())
             self._clear(bundle, intent)
 
-    def change(self, id: str, policy: RestartPolicy) -> None:
-        """Set the restart policy in place; it counts from the next exit on."""
+    def change(self, id: str, policy: RestartPolicy, logging: Logging | None = None) -> None:
+        """Set the restart policy and the log's limits in place. The policy counts from the next
+        exit on; a log that is too long is put aside now, and conmon has the new limit from the
+        container's next start on."""
         bundle = self.paths.bundle(id)
         with self._locked(id):
             wish = intents.read_wish(bundle)
             if wish is not None:
                 intents.write_wish(bundle, Wish(want=wish.want, restart=policy))
+            intent = intents.read(bundle)
+            if intent is not None and logging is not None:
+                self._limit_log(bundle, intent, logging)
+
+    def _limit_log(self, bundle: Path, intent: Intent, logging: Logging) -> None:
+        most, files = self._log_limits(logging)
+        wanted = msgspec.structs.replace(intent, log_max=most, log_files=files)
+        if wanted == intent:
+            return
+        # The exit command reads these two: the next run goes by them.
+        _write_command_line(bundle, wanted)
+        intents.write(bundle, wanted)
+        log = Path(intent.log)
+        if most and log.exists() and log.stat().st_size >= most:
+            on_exit.aside(intent.log, files)
+            conmon.reopen_log(bundle)
+        for older in log.parent.glob(f"{log.name}.*"):
+            if older.suffix[1:].isdigit() and int(older.suffix[1:]) >= files:
+                older.unlink(missing_ok=True)
+
+    def _log_limits(self, logging: Logging) -> tuple[int, int]:
+        """Bytes of a file, 0 for no log, and files. Where nothing is said, what a start finds too
+        long is kept aside once."""
+        if logging.driver == "none":
+            return 0, 1
+        if logging.max_size is None:
+            return self.log_max, max(2, logging.max_file)
+        return logging.max_size, logging.max_file
 
     def state(self, id: str) -> ProcessState:
         """Where the container stands; reads files and /proc only, 0.2 ms."""
@@ -113,34 +158,38 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- starting ---------------------------------------------------------------------------
 
-    def _next_intent(self, id: str, cgroup: str) -> Intent:
+    def _next_intent(self, id: str, cgroup: str, manner: Manner) -> Intent:
         last = intents.read(self.paths.bundle(id))
+        log_max, log_files = self._log_limits(manner.logging)
         return Intent(
             id=id,
             incarnation=last.incarnation + 1 if last else 1,
-            oci=self.oci.program,
+            oci=manner.oci or self.oci.program,
             oci_root=str(self.oci.root),
             exits=str(self.paths.exits),
             log=str(self.paths.container(id) / "log"),
-            log_max=self.log_max,
+            log_max=log_max,
+            log_files=log_files,
             cgroup=cgroup,
             python=_python(),
             script=str(_script(self.paths.run)),
+            terminal=int(manner.terminal),
+            stdin=int(manner.stdin),
+            joins=";".join(f"{kind}:{bundle}" for kind, bundle in manner.joins),
         )
 
     def _start(self, bundle: Path, intent: Intent) -> Identity:
         for folder in (Path(intent.exits), Path(intent.oci_root)):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        argv = conmon.command_line(bundle, intent)
-        durable.write(bundle / "argv", "".join(f"{a}\0" for a in argv).encode(), sync=False)
-        on_exit.rotate(intent.log, intent.log_max)
+        argv = _write_command_line(bundle, intent)
+        on_exit.rotate(intent.log, intent.log_max, intent.log_files)
         cgroups.prepare(self.layout, intent.cgroup)
         pid = conmon.create(bundle, argv, intent.id)
         init = identify(pid)
         if init is None:
             raise conmon.CreateFailed(intent.id, "its first process died before it was started")
         before, began = _executable(init), on_exit.file_clock()
-        self.oci.start(intent.id)
+        OciRuntime(program=intent.oci, root=Path(intent.oci_root)).start(intent.id)
         run.write_run(bundle, init, conmon.monitor_of(bundle), began)
         self._confirm(intent, init, before)
         return init
@@ -249,6 +298,13 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
                 if urgent and _restarts(bundle):
                     self._end_restarter(bundle)
             yield
+
+
+def _write_command_line(bundle: Path, intent: Intent) -> list[str]:
+    """conmon's, also for the exit command, which starts another one with it."""
+    argv = conmon.command_line(bundle, intent)
+    durable.write(bundle / "argv", "".join(f"{a}\0" for a in argv).encode(), sync=False)
+    return argv
 
 
 def _monitors(bundle: Path) -> list[Identity]:

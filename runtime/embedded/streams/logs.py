@@ -3,7 +3,7 @@
 A record is ``2026-11-24T04:31:07.900122830+00:00 stdout F text``: one per read of at most 8,192
 bytes; P marks a piece of a line, F its end. Times are UTC because conmon is started so. Where
 its size limit is reached conmon starts the file anew; what a start of the container found too
-long was put aside as ``log.1`` and is read before ``log``.
+long was put aside as ``log.1``, what was that before as ``log.2``: they are read before ``log``.
 """
 
 import os
@@ -89,8 +89,11 @@ def _plain(block: bytes, stamps: bool) -> bytes:
 
 
 def _files(log: Path) -> list[Path]:
-    """What there is of it, the older part first."""
-    return [path for path in (log.with_name(f"{log.name}.1"), log) if path.exists()]
+    """What there is of it, the oldest part first."""
+    numbers = (path.suffix[1:] for path in log.parent.glob(f"{log.name}.*"))
+    aside = sorted((int(number) for number in numbers if number.isdigit()), reverse=True)
+    paths = (*(log.with_name(f"{log.name}.{number}") for number in aside), log)
+    return [path for path in paths if path.exists()]
 
 
 def _blocks(fd: int) -> Iterator[bytes]:

@@ -115,7 +115,7 @@ class Boxes:
             "env": ("PATH=/bin",),
             "cwd": "/",
             "hostname": "box",
-            "netns": str(self.paths.namespace(box.id)),
+            "namespaces": config.Namespaces(network=str(self.paths.namespace(box.id))),
             "cgroups_path": box.cgroup,
             "seccomp": rules,
             "annotations": filters.annotations(rules, self.paths.run / "seccomp"),

@@ -18,7 +18,7 @@ DATA = VolumeSpec(project="shop", name="data")
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> Volumes:
-    return Volumes(tmp_path / "volumes")
+    return Volumes(tmp_path / "volumes", tmp_path / "run")
 
 
 @pytest.fixture

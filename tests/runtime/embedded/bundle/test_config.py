@@ -7,7 +7,7 @@ import pytest
 
 from runtime.api import Limits
 from runtime.embedded.bundle import config
-from runtime.embedded.bundle.config import Bind, BundleInput, MountRefused, Tmpfs
+from runtime.embedded.bundle.config import Bind, BundleInput, MountRefused, Namespaces, Tmpfs
 
 
 def wanted(**changes: Any) -> BundleInput:
@@ -18,7 +18,7 @@ def wanted(**changes: Any) -> BundleInput:
         "env": ("A=1",),
         "cwd": "/srv",
         "hostname": "web",
-        "netns": "/run/netns/abc",
+        "namespaces": Namespaces(network="/run/netns/abc"),
         "cgroups_path": "trueup/shop/abc",
         "seccomp": {"defaultAction": "SCMP_ACT_ERRNO"},
         "capabilities": ("CAP_CHOWN",),
@@ -49,9 +49,9 @@ def test_the_process_gains_nothing() -> None:
 
 def test_swap_is_bound_where_the_kernel_counts_it() -> None:
     limits = Limits(mem_limit=64 << 20)
-    bound = built(limits=limits, swap_factor=2)["linux"]["resources"]["memory"]
+    bound = built(limits=limits, swap=128 << 20)["linux"]["resources"]["memory"]
     assert bound == {"limit": 64 << 20, "swap": 128 << 20}
-    assert "memory" not in built(limits=Limits(), swap_factor=2)["linux"]["resources"]
+    assert built(limits=limits)["linux"]["resources"]["memory"] == {"limit": 64 << 20}
 
 
 def test_limits() -> None:
@@ -72,10 +72,19 @@ def test_devices_are_denied_first() -> None:
 def test_namespaces() -> None:
     linux = built()["linux"]
     kinds = [entry["type"] for entry in linux["namespaces"]]
-    assert kinds == ["pid", "ipc", "uts", "mount", "network"]
+    assert kinds == ["mount", "pid", "ipc", "uts", "network"]
     assert linux["namespaces"][4]["path"] == "/run/netns/abc"
     assert linux["cgroupsPath"] == "/trueup/shop/abc"
-    assert built(cgroup_namespace=True)["linux"]["namespaces"][-1] == {"type": "cgroup"}
+
+
+def test_namespaces_of_others_and_of_the_host() -> None:
+    shared = Namespaces(network=None, pid="/ns/pid", ipc=None, uts=None, cgroup="")
+    document = built(namespaces=shared)
+    assert document["linux"]["namespaces"] == [
+        {"type": "mount"}, {"type": "pid", "path": "/ns/pid"}, {"type": "cgroup"}
+    ]  # fmt: skip
+    assert "hostname" not in document  # it would be the host's
+    assert document["linux"]["sysctl"] == {}
 
 
 def test_mounts_go_by_depth_after_ours() -> None:
