@@ -9,6 +9,7 @@ import ctypes
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from runtime.embedded.linux.namespaces import inside
 from runtime.errors import Fault, ProgramMissing
@@ -62,6 +63,11 @@ class Nft:
         listed = json.loads(self._run("list tables inet\n", _JSON))["nftables"]
         names = (entry["table"]["name"] for entry in listed if "table" in entry)
         return sorted(name for name in names if name.startswith(prefix))
+
+    def entries(self, what: str) -> list[dict[str, Any]]:
+        """What ``list`` says of ``chains`` or a ``table ip filter``, libnftables-json(5)."""
+        listed: list[dict[str, Any]] = json.loads(self._run(f"list {what}\n", _JSON))["nftables"]
+        return [entry for entry in listed if "metainfo" not in entry]
 
     def first_parts(self, table: str, name: str) -> set[str]:
         """The first parts of the elements of a set of pairs; empty when the set is missing."""
