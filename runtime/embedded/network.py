@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from runtime import durable
-from runtime.api import Defect, DefectKind, PortSpec
+from runtime.api import Defect, DefectKind, Finding, PortSpec
 from runtime.embedded.dns import zones
 from runtime.embedded.dns.aardvark import Server
 from runtime.embedded.linux import conntrack, namespaces, rtnetlink
@@ -166,6 +166,21 @@ class Network:
     def holders(self, wanted: Sequence[Wanted]) -> dict[Wanted, str]:
         """Who but ourselves has which of the wanted ports."""
         return holders(wanted, self._holder.claims(), self._holder.pid())
+
+    def closed_ways(self, wiring: Wiring | None, ports: Sequence[PortSpec]) -> tuple[Finding, ...]:
+        """What firewalls of the host close to containers and to these published ports."""
+        from runtime.embedded.firewall import look, ways
+
+        host, uplink = self._host_doors(), self._paths.uplink
+        place = ways.Place(
+            uplink=uplink,
+            outside=look.outside_links(host.routes, uplink),
+            pool=None if wiring is None else wiring.pool.pool,
+            pool6=wiring.pool.pool6 if wiring is not None and wiring.subnets6() else None,
+            ports=[(port.protocol, port.container_port) for port in ports],
+            asks_host=self._side().resolver is not None,
+        )
+        return look.closed_ways(host.nft, place)
 
     def tear_down(self, wiring: Wiring) -> None:
         """Leave nothing of ours: processes, namespace, links, table, rules. Idempotent."""

@@ -58,7 +58,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             },
             port_holders=self._port_holders(state, query),
             defects=host,
-            warnings=self._warnings(state, project),
+            warnings=(*self._warnings(state, project), *self._closed_ways(state, query)),
         )
 
     def _warnings(self, state: State, project: str) -> tuple[str, ...]:
@@ -77,6 +77,14 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
                         f" {row.spec.name}, {row.subnet}: one of both is not reached; give the"
                         " network another `subnet:`"
                     )
+
+    def _closed_ways(self, state: State, query: Query) -> Iterator[str]:
+        """What the host's own firewalls do to ports that shall be published."""
+        if not query.ports:
+            return
+        ports = [port for _, port in query.ports]
+        for each in self.network.closed_ways(promises.wiring(state), ports):
+            yield f"{each.text}; to open it: {' && '.join(each.commands)}"
 
     # --- beside the containers --------------------------------------------------------------
 
