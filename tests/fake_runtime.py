@@ -8,7 +8,7 @@ fault to be handled.
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ from runtime.api import (
     ExecSpec,
     Finding,
     Health,
+    Healthcheck,
+    HealthStatus,
     ImageSpec,
     ImageSummary,
     Limits,
@@ -54,6 +56,7 @@ from runtime.api import (
 )
 from runtime.errors import Fault
 
+Made = TypeVar("Made", ObservedNetwork, ObservedVolume)
 RUNNING = (Phase.RUNNING, Phase.RESTARTING)
 
 
@@ -74,6 +77,10 @@ class FakeRuntime:
         self.effects: list[str] = []
         self.registry: dict[str, str] = {}
         self.foreign_ports: dict[tuple[str | None, int, str], str] = {}
+        self.foreign_networks: set[str] = set()
+        self.checks: dict[str, Healthcheck] = {}
+        self.well: Callable[[ContainerSpec], bool] = lambda _spec: True
+        self.ends: Callable[[ContainerSpec], int | None] = lambda _spec: 0
         self.ready = ready
         self.specs: dict[str, str] = {}
         self.volumes_made: dict[tuple[str, str], ObservedVolume] = {}
@@ -98,7 +105,9 @@ class FakeRuntime:
     def exit(self, id: str, code: int | None) -> None:
         """The process ends with this exit code; None when nobody saw it."""
         phase = Phase.LOST if code is None else Phase.EXITED
-        self.change(id, phase=phase, exit_code=code, pid=None, limits=None, restart=None)
+        self.change(
+            id, phase=phase, exit_code=code, pid=None, limits=None, restart=None, health=None
+        )
 
     def reboot(self, project: str | None = None) -> None:
         """Every process (of one project, to tell them apart) and the host's part are gone."""
@@ -155,8 +164,14 @@ class FakeRuntime:
                 project=project,
                 spec_path=self.specs.get(project, ""),
                 images={image.name: self._image(image) for image in query.images},
-                volumes=_of(project, self.volumes_made),
-                networks=_of(project, self.networks_made),
+                volumes={
+                    **_of(project, self.volumes_made),
+                    **_externals(query.volumes, self.volumes_made.values()),
+                },
+                networks={
+                    **_of(project, self.networks_made),
+                    **_externals(query.networks, self.networks_made.values()),
+                },
                 services=_of(project, self.services_made),
                 containers=tuple(c for c in self.containers() if c.key.project == project),
                 generations={k: n for k, n in self.last.items() if k.startswith(f"{project}/")},
@@ -227,11 +242,16 @@ class FakeRuntime:
         with self._verb("create network", network.name):
             self._need_host()
             self._need_record(network.project)
-            if (network.project, network.name) not in self.networks_made:
+            assert not network.external, f"{network.name} belongs to somebody else"
+            where = (network.project, network.name)
+            there = self.networks_made.get(where)
+            if there is None or there.applied != network:
                 self._effect(f"create network {network.name}")
-                subnet = network.subnet or f"10.240.{len(self.networks_made)}.0/24"
-                made = ObservedNetwork(applied=network, subnet=subnet)
-                self.networks_made[network.project, network.name] = made
+                kept = there.subnet if there else f"10.240.{len(self.networks_made)}.0/24"
+                subnet6 = network.subnet6 or (there.subnet6 if there else "")
+                self.networks_made[where] = ObservedNetwork(
+                    applied=network, subnet=network.subnet or kept, subnet6=subnet6
+                )
 
     def remove_network(self, project: str, name: str) -> None:
         with self._verb("remove network", name):
@@ -256,7 +276,8 @@ class FakeRuntime:
     def remove_volume(self, project: str, name: str) -> None:
         with self._verb("remove volume", name):
             for each in self.containers():
-                mounts = (each.applied or _NO).mounts if each.key.project == project else ()
+                mine = each.key.project == project and each.phase in RUNNING
+                mounts = (each.applied or _NO).mounts if mine else ()
                 assert all(not isinstance(m, VolumeMount) or m.volume != name for m in mounts)
             self._effect(f"remove volume {name}")
             self.volumes_made.pop((project, name), None)
@@ -270,8 +291,7 @@ class FakeRuntime:
             changed = {service.name for service in services}
             for service in services:
                 for network in service.networks:
-                    there = (project, network.network) in self.networks_made
-                    assert there, f"no network {network.network}"
+                    self._need_network(project, network.network)
                 self._check_ports(project, service, changed)
             self._effect(f"register {' '.join(sorted(changed))}")
             for service in services:
@@ -318,7 +338,7 @@ class FakeRuntime:
             self._need_record(key.project)
             assert spec.image in self.local, f"no image {spec.image}"
             for network in spec.networks:
-                assert (key.project, network.network) in self.networks_made, f"no network {network}"
+                self._need_network(key.project, network.network)
             for mount in spec.mounts:
                 if isinstance(mount, VolumeMount):
                     assert (key.project, mount.volume) in self.volumes_made, f"no {mount}"
@@ -338,9 +358,30 @@ class FakeRuntime:
                     phase=Phase.CREATED,
                     applied=spec,
                     image_id=self.local[spec.image],
+                    healthcheck=self._check(spec),
+                    shares=self._joined(key, spec),
                     created_at=float(next(self._clock)),
                     volumes=tuple(sorted(anonymous)),
                 )
+
+    def _check(self, spec: ContainerSpec) -> Healthcheck | None:
+        """The spec's own, else the image's."""
+        check = spec.healthcheck or self.checks.get(spec.image)
+        return None if check is None or check.disabled else check
+
+    def _joined(self, key: ContainerKey, spec: ContainerSpec) -> dict[str, str]:
+        """The newest whole generations of those in whose namespaces it shall live."""
+        joined: dict[str, str] = {}
+        for name in spec.shares:
+            there = [
+                c
+                for c in self.containers()
+                if c.key == ContainerKey(project=key.project, name=name)
+            ]
+            whole = [c for c in there if c.phase is not Phase.CREATING]
+            assert whole, f"{name} is not there for {key.name}"
+            joined[name] = max(whole, key=lambda each: each.generation).id
+        return joined
 
     def start(self, id: str) -> None:
         try:
@@ -361,6 +402,8 @@ class FakeRuntime:
                 self.change(id, defects=wanted)
                 return
             self._nobody_else_writes(there, there.applied)
+            for host in there.shares.values():
+                assert self.generations[host].phase in RUNNING, "whose namespaces it lives in"
             self._effect(f"start {there.key.name}@{there.generation}")
             gone = (DefectKind.LINK, DefectKind.WISH)
             left = tuple(d for d in there.defects if d.kind not in gone)
@@ -374,6 +417,7 @@ class FakeRuntime:
                 restarts=0,
                 limits=_limits(there.applied),
                 restart=there.applied.restart,
+                health=Health() if there.healthcheck else None,
                 started_at=float(next(self._clock)),
                 defects=left,
             )
@@ -394,7 +438,9 @@ class FakeRuntime:
         with self._verb("update", self._name(id)):
             there = self.generations[id]
             self._effect(f"update {there.key.name}@{there.generation}")
-            self.change(id, applied=spec)
+            self.change(id, applied=spec, healthcheck=self._check(spec))
+            for network in spec.networks:
+                self._need_network(there.key.project, network.network)
             if there.phase in RUNNING:
                 self.change(id, limits=_limits(spec), restart=spec.restart)
 
@@ -440,6 +486,10 @@ class FakeRuntime:
     def _need_host(self) -> None:
         assert not self.broken, "the host's part must be mended first"
 
+    def _need_network(self, project: str, name: str) -> None:
+        there = (project, name) in self.networks_made or name in self.foreign_networks
+        assert there, f"no network {name}"
+
     def _need_record(self, project: str) -> None:
         assert project in self.specs, "the project must be recorded first"
 
@@ -449,16 +499,38 @@ class FakeRuntime:
         return iter(())
 
     def networks(self) -> tuple[ObservedNetwork, ...]:
-        raise NotImplementedError
+        with self._lock:
+            return tuple(each for _, each in sorted(self.networks_made.items()))
 
     def volumes(self) -> tuple[VolumeUse, ...]:
-        raise NotImplementedError
+        with self._lock:
+            return tuple(
+                VolumeUse(project=project, volume=each)
+                for (project, _), each in sorted(self.volumes_made.items())
+            )
 
     def await_healthy(self, id: str, timeout: float, report: Report) -> None:
-        raise NotImplementedError
+        with self._verb("healthy", self._name(id)):
+            there = self.generations[id]
+            name = there.key.name
+            if there.healthcheck is None:
+                raise FakeFault(f"{name} has no health check")
+            if there.phase not in RUNNING:
+                raise FakeFault(f"{name} does not run")
+            if not self.well(there.applied or _NO):
+                self.change(id, health=Health(status=HealthStatus.UNHEALTHY))
+                report(Progress(what=name, doing="1 of 3 tries failed"))
+                raise FakeFault(f"{name} is unhealthy", why=f"after {timeout:.0f} s")
+            self.change(id, health=Health(status=HealthStatus.HEALTHY))
 
     def await_completed(self, id: str, timeout: float | None) -> None:
-        raise NotImplementedError
+        with self._verb("completed", self._name(id)):
+            there = self.generations[id]
+            if there.phase in RUNNING:
+                self.exit(id, self.ends(there.applied or _NO))
+            code = self.generations[id].exit_code
+            if code != 0:
+                raise FakeFault(f"{there.key.name} ended with exit code {code}")
 
     def probe(self, id: str, *, due: bool = False) -> Health | None:
         raise NotImplementedError
@@ -485,6 +557,12 @@ class FakeRuntime:
 def image_id(name: str, version: int) -> str:
     """The id of an image in this world."""
     return f"sha256:{hashlib.sha256(f'{name} {version}'.encode()).hexdigest()}"
+
+
+def _externals(wanted: Iterable[NetworkSpec | VolumeSpec], made: Iterable[Made]) -> dict[str, Made]:
+    """What belongs to other projects, by the name that the asking one has for it."""
+    by_name = {each.applied.known_as: each for each in made}
+    return {each.name: by_name[each.known_as] for each in wanted if each.known_as in by_name}
 
 
 _NO = ContainerSpec(image="")

@@ -58,12 +58,13 @@ def close(
         for step in done
         if isinstance(step.action, StartContainer) and step.action.fallback in stopped
     }
+    missing = {step.action.id for step in skipped if isinstance(step.action, StartContainer)}
     for step in skipped:
         try:
             match step.action:
                 case StartContainer(fallback=fallback) if fallback in stopped:
                     runtime.start(fallback)
-                case Serve(service=service, ids=ids) if followers.issuperset(ids) and ids:
+                case Serve(service=service, ids=ids) if followers & {*ids} and not missing & {*ids}:
                     runtime.serve(project, service, ids)
         except Fault as fault:
             failed.append((step, fault))

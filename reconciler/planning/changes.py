@@ -6,11 +6,11 @@ Derived from the fates of containers and the drafts of steps; nothing is decided
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from reconciler.compare import Difference
-from reconciler.plan import Change, ChangeKind, Impact, worst
-from reconciler.planning.containers import Fate
+from reconciler.plan import Change, ChangeKind, Impact, Serve, worst
+from reconciler.planning.containers import Fate, label
 from reconciler.planning.edges import Draft
 from reconciler.planning.images import MISSING
-from reconciler.planning.lifecycle import label
+from runtime.api import Observed, ObservedService
 
 _KINDS = {
     "network": ChangeKind.CREATE,
@@ -26,10 +26,19 @@ def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]
     for draft in drafts:
         verb = draft.name[0]
         kind = _pull_kind(draft) if verb == "pull" else _KINDS.get(verb)
+        in_place = verb == "network" and bool(draft.reasons)
+        if in_place:
+            kind = ChangeKind.CHANGE
         if verb == "adopt" and taken_over:
             kind = ChangeKind.CHANGE
         if kind is not None:
-            yield Change(kind=kind, object=draft.object, reasons=draft.reasons, impact=draft.impact)
+            yield Change(
+                kind=kind,
+                object=draft.object,
+                reasons=draft.reasons,
+                impact=draft.impact,
+                in_place=in_place,
+            )
 
 
 def _pull_kind(draft: Draft) -> ChangeKind | None:
@@ -42,35 +51,49 @@ def _pull_kind(draft: Draft) -> ChangeKind | None:
 def of_containers(
     fates: Iterable[Fate],
     services: Mapping[str, tuple[Difference, ...]],
+    observed: Observed,
     drafts: Collection[Draft],
 ) -> Iterator[Change]:
     """Changes of declared containers; those of its service count as the container's."""
     drafted = {draft.name: draft for draft in drafts}
+    led = {d.action.service: d for d in drafts if isinstance(d.action, Serve)}
     for fate in fates:
         kind = _kind(fate)
         reasons = [*_reasons(fate)]
         if kind is not ChangeKind.CREATE:
-            reasons += _service_reasons(fate, services, drafted)
+            there = observed.services.get(fate.key.name)
+            reasons += _service_reasons(fate, services, there, led.get(fate.key.name))
         if kind is not None or reasons:
             yield Change(
                 kind=kind or ChangeKind.CHANGE,
                 object=label(fate),
                 reasons=tuple(dict.fromkeys(reasons)),
                 impact=_impact(fate, drafted),
+                in_place=_in_place(fate, kind),
             )
+
+
+def _in_place(fate: Fate, kind: ChangeKind | None) -> bool:
+    """Whether something of it changes, and what runs goes on running."""
+    runs = fate.runs and not fate.starts
+    return runs and kind in (None, ChangeKind.CHANGE)
 
 
 def _service_reasons(
     fate: Fate,
     services: Mapping[str, tuple[Difference, ...]],
-    drafted: Mapping[tuple[str, ...], Draft],
+    there: ObservedService | None,
+    led: Draft | None,
 ) -> Iterator[str]:
     """What is wrong with the service of a container that is there already."""
     name = fate.key.name
     if name in services:
         yield from (d.text for d in services[name]) if services[name] else ["it has no service"]
-    elif ("serve", name) in drafted and fate.create is None and not (fate.starts or fate.olds):
-        yield from (f"its service: {why}" for why in drafted["serve", name].reasons)
+    elif led is not None and fate.create is None and not (fate.starts or fate.olds):
+        assert isinstance(led.action, Serve)
+        answers, shall = fate.id in (there.targets if there else ()), fate.id in led.action.ids
+        if answers != shall or not fate.id:
+            yield from (f"its service: {why}" for why in led.reasons)
 
 
 def _kind(fate: Fate) -> ChangeKind | None:
@@ -85,7 +108,7 @@ def _kind(fate: Fate) -> ChangeKind | None:
 def _reasons(fate: Fate) -> Iterator[str]:
     yield from (difference.text for difference in (*fate.unfinished, *fate.differences))
     yield from fate.mends
-    if fate.keep is not None and fate.starts:
+    if fate.starts and fate.verdict.why:
         yield fate.verdict.why
     if fate.unfinished and not fate.starts:
         yield "the new one runs and does not answer yet"
@@ -107,10 +130,10 @@ def _impact(fate: Fate, drafted: Mapping[tuple[str, ...], Draft]) -> Impact:
     return worst(drafted[name].impact for name in names if name in drafted)
 
 
-def of_leaving(leaving: Iterable[str], *, reason: str) -> Iterator[Change]:
-    """``leaving`` are labels of objects."""
-    for each in sorted(set(leaving)):
-        yield Change(kind=ChangeKind.REMOVE, object=each, reasons=(reason,), impact=Impact.DOWNTIME)
+def of_leaving(leaving: Mapping[str, str]) -> Iterator[Change]:
+    """``leaving`` gives the reason for each label of an object."""
+    for each, why in sorted(leaving.items()):
+        yield Change(kind=ChangeKind.REMOVE, object=each, reasons=(why,), impact=Impact.DOWNTIME)
 
 
 _ORDER = ("project", "the", "network", "volume", "image", "container")

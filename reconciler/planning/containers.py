@@ -4,22 +4,20 @@ A generation *fits* when nothing about it needs a new process. Of several genera
 was interrupted) the one that fits and runs stays; a stopped one that fits takes over.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler import compare
 from reconciler.compare import Cause, Difference
-from reconciler.desired import Desired, image_label
+from reconciler.planning.differences import Outlook, differences
 from reconciler.planning.stopped import RUNNING, Fortune, Verdict, ending, judge
-from reconciler.planning.update_order import is_broken, stop_first
+from reconciler.planning.update_order import is_broken, refusal, stop_first
 from runtime.api import (
     ContainerKey,
     ContainerSpec,
     DefectKind,
-    Observed,
+    HealthStatus,
     ObservedContainer,
     Phase,
-    RegistrySource,
     container_id,
 )
 
@@ -33,6 +31,8 @@ class Fate:
     Either ``keep`` stays or ``create`` is the generation to make, or neither: then ``alone`` are
     left as they are. ``olds`` go; ``stop_first`` says why they must stop before ``id`` starts.
     ``unfinished`` is what sets ``keep`` apart from the old generation whose place it did not get.
+    ``failure`` says why an update is not tried again, ``wave`` when it has its turn: replicas are
+    replaced one wave after the other, and whatever replaces nothing has its turn at once.
     """
 
     key: ContainerKey
@@ -47,6 +47,8 @@ class Fate:
     alone: tuple[ObservedContainer, ...] = ()
     stop_first: str = ""
     notes: tuple[str, ...] = ()
+    failure: str = ""
+    wave: int = 0
 
     @property
     def id(self) -> str:
@@ -68,37 +70,46 @@ class Fate:
         """Whether ``id`` runs once the plan is done."""
         return bool(self.id) and self.verdict.fortune in (Fortune.START, Fortune.RUNS)
 
+    @property
+    def renews(self) -> bool:
+        """Whether ``id`` takes the place of a generation that is there."""
+        made = self.create is not None or bool(self.unfinished)
+        return made and any(old.phase is not Phase.CREATING for old in self.olds)
+
+
+def called(key: ContainerKey) -> str:
+    """A container as people call it within its project: ``web``, ``web.2``."""
+    return str(key).partition("/")[2]
+
+
+def label(container: ObservedContainer | Fate) -> str:
+    """``container web``, ``container web.2``."""
+    return f"container {called(container.key)}"
+
 
 def decide(
-    desired: Desired,
-    observed: Observed,
-    key: ContainerKey,
-    generations: Sequence[ObservedContainer],
-    *,
-    explicit: bool,
+    outlook: Outlook, key: ContainerKey, generations: Sequence[ObservedContainer], *, why: str = ""
 ) -> Fate:
-    """The fate of one declared container with these generations. ``explicit``: somebody said
-    `apply`."""
+    """The fate of one declared container with these generations; ``why`` says in words why it is
+    made where none is there."""
+    desired, observed, explicit = outlook.desired, outlook.observed, outlook.explicit
     spec = desired.containers[key]
     half_made = tuple(each for each in generations if each.phase is Phase.CREATING)
     whole = [each for each in generations if each.phase is not Phase.CREATING]
-    differences = {
-        each.id: _differences(desired, observed, spec, each, explicit=explicit) for each in whole
-    }
+    found = {each.id: differences(outlook, spec, each) for each in whole}
     served = observed.services[key.name].targets if key.name in observed.services else ()
     by_worth = sorted(whole, key=lambda each: _worth(each, served), reverse=True)
-    fitting = [each for each in by_worth if not _replaces(differences[each.id])]
+    fitting = [each for each in by_worth if not _replaces(found[each.id])]
+    generation = observed.last_generation(key) + 1
     if fitting:
-        fate = _stay(key, spec, fitting[0], whole, differences[fitting[0].id], explicit=explicit)
-        fate = _resume(fate, whole, served, differences, explicit=explicit)
+        fate = _stay(key, spec, fitting[0], whole, found[fitting[0].id], explicit=explicit)
+        fate = _resume(fate, whole, served, found, explicit=explicit)
     elif by_worth:
         current = by_worth[0]
-        generation = observed.last_generation(key) + 1
-        fate = _replace(
-            key, spec, current, whole, differences[current.id], generation, explicit=explicit
-        )
+        fate = _replace(key, spec, current, whole, found[current.id], generation, explicit=explicit)
     else:
-        fate = Fate(key=key, spec=spec, create=observed.last_generation(key) + 1)
+        new = Verdict(fortune=Fortune.START, why=why)
+        fate = Fate(key=key, spec=spec, create=generation, verdict=new)
     return _also_removing(fate, half_made)
 
 
@@ -116,7 +127,7 @@ def _stay(
     spec: ContainerSpec,
     keep: ObservedContainer,
     whole: Sequence[ObservedContainer],
-    differences: tuple[Difference, ...],
+    found: tuple[Difference, ...],
     *,
     explicit: bool,
 ) -> Fate:
@@ -133,12 +144,16 @@ def _stay(
         spec=spec,
         keep=keep,
         verdict=verdict,
-        differences=differences,
+        differences=found,
         mends=_mends(keep),
         olds=gone,
         alone=left,
         stop_first=_stop_first(gone, spec) if verdict.fortune is Fortune.START else "",
-        notes=(*_life_note(key, keep, verdict), *_monitor_note(key, keep)),
+        notes=(
+            *_life_note(key, keep, verdict),
+            *_health_note(key, keep),
+            *_monitor_note(key, keep),
+        ),
     )
 
 
@@ -146,7 +161,7 @@ def _resume(
     fate: Fate,
     whole: Sequence[ObservedContainer],
     served: Sequence[str],
-    differences: Mapping[str, tuple[Difference, ...]],
+    found: Mapping[str, tuple[Difference, ...]],
     *,
     explicit: bool,
 ) -> Fate:
@@ -159,8 +174,10 @@ def _resume(
         return fate
     failure = _failure(keep, old, fate.verdict)
     if failure and old.phase in RUNNING and not explicit:
-        note = f"the update of {fate.key.name} failed: {failure}; `trueup apply` tries again"
-        return Fate(key=fate.key, spec=fate.spec, alone=tuple(whole), notes=(note,))
+        note = f"the update of {called(fate.key)} failed: {failure}; `trueup apply` tries again"
+        return Fate(
+            key=fate.key, spec=fate.spec, alone=tuple(whole), notes=(note,), failure=failure
+        )
     verdict = fate.verdict
     if verdict.fortune not in (Fortune.START, Fortune.RUNS):
         return fate
@@ -168,13 +185,15 @@ def _resume(
         verdict = replace(verdict, why="the last attempt failed")
     elif keep.phase is Phase.CREATED:
         verdict = replace(verdict, why="the last attempt was interrupted")
-    return replace(fate, verdict=verdict, unfinished=differences[old.id])
+    return replace(fate, verdict=verdict, unfinished=found[old.id])
 
 
 def _failure(keep: ObservedContainer, old: ObservedContainer, verdict: Verdict) -> str:
     """How a generation failed to take the place of the old one, in words; "" when it did not."""
     if keep.phase is Phase.CREATED:
         return "it did not start" if keep.stopped else ""
+    if keep.stopped and old.generation < keep.generation:
+        return "it did not show that it works"
     ended = keep.phase is Phase.EXITED and verdict.fortune in (Fortune.START, Fortune.FAILED)
     return ending(keep) if ended and old.generation < keep.generation else ""
 
@@ -184,20 +203,20 @@ def _replace(
     spec: ContainerSpec,
     current: ObservedContainer,
     whole: Sequence[ObservedContainer],
-    differences: tuple[Difference, ...],
+    found: tuple[Difference, ...],
     generation: int,
     *,
     explicit: bool,
 ) -> Fate:
     """No generation fits: a new one comes, unless what is there must be left alone."""
-    if reason := "" if explicit else _hands_off(current, differences):
-        note = f"{key.name} is left as it is: {reason}"
+    if reason := "" if explicit else _hands_off(current, found):
+        note = f"{called(key)} is left as it is: {reason}"
         return Fate(key=key, spec=spec, alone=tuple(whole), notes=(note,))
     return Fate(
         key=key,
         spec=spec,
         create=generation,
-        differences=differences,
+        differences=found,
         olds=tuple(whole),
         stop_first=_stop_first(whole, spec),
     )
@@ -227,100 +246,37 @@ def _mends(keep: ObservedContainer) -> tuple[str, ...]:
     return tuple(d.cause for d in keep.defects if d.kind is DefectKind.LINK)
 
 
+def refusals(fates: Iterable[Fate], place: Callable[[str], str]) -> Iterator[str]:
+    """Updates that shall start first and must not, as problems; ``place`` gives file:line of
+    ``update`` by name."""
+    for fate in fates:
+        running = (old for old in fate.olds if fate.starts and old.phase in RUNNING)
+        why = next((what for old in running if (what := refusal(old, fate.spec))), "")
+        if why:
+            where = place(fate.key.name)
+            yield (
+                f"{called(fate.key)}{f' ({where})' if where else ''}: `order: start-first` is not"
+                f" possible, old and new would use {why}; leave the order out, or stop-first"
+            )
+
+
 def _life_note(key: ContainerKey, keep: ObservedContainer, verdict: Verdict) -> Iterator[str]:
     if keep.phase is Phase.RESTARTING:
-        yield f"{key.name} does not stay up: {ending(keep)}; restarts so far: {keep.restarts}"
+        yield f"{called(key)} does not stay up: {ending(keep)}; restarts so far: {keep.restarts}"
     if verdict.fortune is Fortune.FAILED:
-        yield f"{key.name} failed: {verdict.why}; `trueup apply` starts it again"
+        yield f"{called(key)} failed: {verdict.why}; `trueup apply` starts it again"
     if verdict.fortune is Fortune.HELD:
-        yield f"{key.name} is held: {verdict.why}; `trueup apply` starts it again"
+        yield f"{called(key)} is held: {verdict.why}; `trueup apply` starts it again"
+
+
+def _health_note(key: ContainerKey, keep: ObservedContainer) -> Iterator[str]:
+    health = keep.health
+    if keep.phase is Phase.RUNNING and health and health.status is HealthStatus.UNHEALTHY:
+        last = health.output.strip().rpartition("\n")[2]
+        yield f"{called(key)} is unhealthy{f': {last}' if last else ''}"
 
 
 def _monitor_note(key: ContainerKey, keep: ObservedContainer) -> Iterator[str]:
     if any(defect.kind is DefectKind.MONITOR for defect in keep.defects):
         lost = "its log and exit code are not kept"
-        yield f"{key.name} runs without its monitor: {lost}; `trueup apply` replaces it"
-
-
-# --- differences that need more than the container itself --------------------------------------
-
-
-def _differences(
-    desired: Desired,
-    observed: Observed,
-    spec: ContainerSpec,
-    container: ObservedContainer,
-    *,
-    explicit: bool,
-) -> tuple[Difference, ...]:
-    """What is broken beyond mending counts, too. A container without its monitor works, so only
-    an explicit apply replaces it: its log and restart policy cannot be had otherwise."""
-
-    def place(field: str) -> str:
-        return desired.place("container", container.key.name, field)
-
-    fields = compare.container(spec, container, in_place=desired.in_place, place=place)
-    image = _image(desired, observed, spec, container, place("image"))
-    fatal = {DefectKind.BUNDLE, DefectKind.MONITOR} if explicit else {DefectKind.BUNDLE}
-    broken = (
-        Difference(field="files", cause=Cause.BROKEN, before=defect.cause, replaces=True)
-        for defect in container.defects
-        if defect.kind in fatal
-    )
-    return (*image, *fields, *broken)
-
-
-def _image(
-    desired: Desired,
-    observed: Observed,
-    spec: ContainerSpec,
-    container: ObservedContainer,
-    place: str,
-) -> Iterator[Difference]:
-    """Whether the container runs another image than the spec means now."""
-    here = observed.images.get(spec.image)
-    label = image_label(desired.images[spec.image])
-    if container.applied is not None and container.applied.image != spec.image:
-        same = bool(here and here.id and not here.stale and here.id == container.image_id)
-        yield Difference(
-            field="image",
-            cause=Cause.SPEC_CHANGED,
-            before=_label_of(desired, container.applied.image),
-            after=label,
-            place=place,
-            replaces=not same,
-        )
-    elif news := _image_news(desired, observed, spec.image, container):
-        yield Difference(
-            field=f"image {label}", cause=Cause.MOVED, after=news, place=place, replaces=True
-        )
-
-
-def _image_news(
-    desired: Desired, observed: Observed, name: str, container: ObservedContainer
-) -> str:
-    """What is new about an image under the same name; "" when nothing is.
-
-    An image of a registry that was removed here says nothing about the container that runs it; a
-    file that was never read in is not what the container was made from.
-    """
-    here = observed.images.get(name)
-    if here is None:
-        return ""
-    if here.stale:
-        return here.stale
-    if here.id is None:
-        source = desired.images[name].source
-        return "" if isinstance(source, RegistrySource) else "has not been read in yet"
-    if container.image_id in ("", here.id):
-        return ""
-    return f"is now {here.id.removeprefix('sha256:')[:12]}"
-
-
-def _label_of(desired: Desired, name: str) -> str:
-    """A former image as people call it; it need not be in the spec any more."""
-    if name in desired.images:
-        return image_label(desired.images[name])
-    if "/" not in name:  # of a file
-        return name.partition("@")[0]
-    return name.removeprefix("docker.io/").removeprefix("library/")
+        yield f"{called(key)} runs without its monitor: {lost}; `trueup apply` replaces it"

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from reconciler.plan import ForgetProject, Impact, Plan, RemoveVolume
 from reconciler.planning import changes, prune, services
+from reconciler.planning.containers import label
 from reconciler.planning.edges import Draft, number
-from reconciler.planning.lifecycle import label
-from reconciler.planning.project import fingerprint
+from reconciler.planning.ground import own_networks
+from reconciler.planning.volumes import own_volumes
+from reconciler.planning.world import fingerprint
 from runtime.api import Observed, ObservedContainer
 
 REASON = "the project is taken down"
@@ -20,19 +22,21 @@ def plan_down(
     leaving = tuple(sorted(observed.containers, key=lambda each: (each.key, each.generation)))
     removed = [("remove", each.id) for each in leaving]
     drafts = [
-        *prune.containers(leaving, reason=REASON),
+        *prune.containers(leaving, reason=lambda _leaving: REASON),
         *services.unregister(observed.services, after=removed),
-        *prune.networks(observed.networks, reason=REASON, after=[*removed, services.UNREGISTER]),
+        *prune.networks(
+            own_networks(observed), reason=REASON, after=[*removed, services.UNREGISTER]
+        ),
         *_volumes(observed, volumes, leaving),
     ]
-    kept = observed.volumes.keys() - volumes
+    kept = own_volumes(observed) - volumes
     return Plan(
         project=observed.project,
         steps=number([*drafts, *_forget(observed, drafts)]),
         changes=changes.ordered(
             (
                 *changes.of_objects(drafts, taken_over=False),
-                *changes.of_leaving(map(label, leaving), reason=REASON),
+                *changes.of_leaving({label(each): REASON for each in leaving}),
             )
         ),
         notes=tuple(f"volume {name} is kept" for name in sorted(kept)) if drafts else (),
@@ -51,15 +55,16 @@ def _foreign(observed: Observed, folder: str) -> Iterator[str]:
 
 
 def _unknown(observed: Observed, volumes: frozenset[str]) -> Iterator[str]:
-    there = ", ".join(sorted(observed.volumes)) or "none"
-    for name in sorted(volumes - observed.volumes.keys()):
-        yield f"project {observed.project} has no volume {name}; its volumes: {there}"
+    there = own_volumes(observed)
+    known = ", ".join(sorted(there)) or "none"
+    for name in sorted(volumes - there):
+        yield f"project {observed.project} has no volume {name}; its volumes: {known}"
 
 
 def _volumes(
     observed: Observed, names: frozenset[str], leaving: tuple[ObservedContainer, ...]
 ) -> Iterator[Draft]:
-    for name in sorted(names & observed.volumes.keys()):
+    for name in sorted(names & own_volumes(observed)):
         yield Draft(
             name=("remove volume", name),
             action=RemoveVolume(name=name),

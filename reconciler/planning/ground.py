@@ -1,13 +1,12 @@
-"""What containers stand on: the project's record, the host's part, networks, volumes."""
+"""What containers stand on: the project's record, the host's part, networks."""
 
 from collections.abc import Collection, Iterator
 
 from reconciler.desired import Desired
-from reconciler.plan import AdoptProject, CreateNetwork, CreateVolume, Mend
+from reconciler.plan import AdoptProject, CreateNetwork, Mend
 from reconciler.planning.edges import Draft
 from reconciler.planning.lifecycle import GROUND
-from runtime.api import DefectKind, Observed, VolumeSpec
-from specs.scalars import render_mode, render_owner
+from runtime.api import DefectKind, NetworkSpec, Observed, ObservedNetwork
 
 
 def adoption(desired: Desired, observed: Observed) -> Iterator[Draft]:
@@ -43,70 +42,74 @@ def host_mend(observed: Observed) -> Iterator[Draft]:
         )
 
 
+# --- networks -----------------------------------------------------------------------------------
+
+
 def networks(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[Draft]:
+    """Those to make, and those to change while they are used."""
     for name in sorted(names):
-        if name not in observed.networks:
+        network, there = desired.networks[name], observed.networks.get(name)
+        reasons = () if there is None else tuple(_changes(desired, network, there))
+        if not network.external and (there is None or reasons):
             yield Draft(
                 name=("network", name),
-                action=CreateNetwork(network=desired.networks[name]),
+                action=CreateNetwork(network=network),
                 object=f"network {name}",
                 after=GROUND,
+                reasons=reasons,
                 places=(desired.place("network", name),),
             )
 
 
-def volumes(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[Draft]:
-    for name in sorted(names):
-        if name not in observed.volumes:
-            yield Draft(
-                name=("volume", name),
-                action=CreateVolume(volume=desired.volumes[name]),
-                object=f"volume {name}",
-                after=GROUND,
-                places=(desired.place("volume", name),),
-            )
+def _changes(desired: Desired, network: NetworkSpec, there: ObservedNetwork) -> Iterator[str]:
+    """A subnet that the spec leaves to the engine stays the one that was picked."""
+    applied = there.applied
+    if network.subnet not in (None, there.subnet):
+        yield f"subnet {there.subnet} → {_renumbered(desired, network, 'subnet', network.subnet)}"
+    if network.subnet6 not in (None, there.subnet6):
+        was = there.subnet6 or "none"
+        yield f"subnet {was} → {_renumbered(desired, network, 'subnet6', network.subnet6)}"
+    if network.ipv6 != applied.ipv6:
+        yield f"ipv6 {_yes(applied.ipv6)} → {_yes(network.ipv6)}{at(desired, network, 'ipv6')}"
+    if network.internal != applied.internal:
+        yield (
+            f"internal {_yes(applied.internal)} → {_yes(network.internal)}"
+            f"{at(desired, network, 'internal')}"
+        )
+    if network.known_as != applied.known_as:
+        yield f"name {applied.known_as} → {network.known_as}{at(desired, network, 'name')}"
+    if network.labels != applied.labels:
+        yield f"labels changed{at(desired, network, 'labels')}"
 
 
-# --- what cannot change while it is used --------------------------------------------------------
+def _renumbered(desired: Desired, network: NetworkSpec, field: str, subnet: str | None) -> str:
+    return f"{subnet}{at(desired, network, field)}, its connections end"
 
 
-def network_problems(desired: Desired, observed: Observed) -> Iterator[str]:
-    for name, network in sorted(desired.networks.items()):
-        there = observed.networks.get(name)
-        if there and network.subnet and network.subnet not in (there.applied.subnet, there.subnet):
-            yield (
-                f"network {name}: subnet {there.subnet} → {network.subnet}"
-                f"{_at(desired, 'network', name, 'subnet')} cannot change while the project runs;"
-                " `trueup down`, then apply again"
-            )
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
-def volume_notes(desired: Desired, observed: Observed) -> Iterator[str]:
-    """Owner and mode are given to a volume when it is made; its data is not touched later."""
-    for name, volume in sorted(desired.volumes.items()):
-        there = observed.volumes.get(name)
-        if there is None or there.applied == volume:
-            continue
-        for field, was, now in _volume_changes(there.applied, volume):
-            where = _at(desired, "volume", name, field)
-            yield f"volume {name}: {field} {was} → {now}{where} takes effect on a new volume only"
-
-
-def _volume_changes(was: VolumeSpec, now: VolumeSpec) -> Iterator[tuple[str, str, str]]:
-    if was.owner != now.owner:
-        yield "owner", _owner(was), _owner(now)
-    if was.mode != now.mode:
-        yield "mode", _mode(was), _mode(now)
-
-
-def _owner(volume: VolumeSpec) -> str:
-    return render_owner(volume.owner) if volume.owner else "unset"
-
-
-def _mode(volume: VolumeSpec) -> str:
-    return "unset" if volume.mode is None else render_mode(volume.mode)
-
-
-def _at(desired: Desired, kind: str, name: str, field: str) -> str:
-    place = desired.place(kind, name, field)
+def at(desired: Desired, network: NetworkSpec, field: str) -> str:
+    place = desired.place("network", network.name, field)
     return f" ({place})" if place else ""
+
+
+def own_networks(observed: Observed) -> frozenset[str]:
+    """Networks of the project itself, by name: others belong to other projects."""
+    return frozenset(
+        name
+        for name, each in observed.networks.items()
+        if each.applied.project == observed.project and not each.applied.external
+    )
+
+
+def missing_networks(desired: Desired, observed: Observed) -> Iterator[str]:
+    """Networks of others that nobody has, as problems."""
+    for name, network in sorted(desired.networks.items()):
+        if network.external and name not in observed.networks:
+            yield (
+                f"network {name}{at(desired, network, 'external')} is external, and nobody has a"
+                f" network {network.known_as}; apply the project that it belongs to, or see"
+                " `trueup network ls`"
+            )

@@ -1,10 +1,8 @@
 """The steps of one container's life: make, start, wait, change, stop, remove."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from reconciler.plan import (
-    AwaitReady,
     CreateContainer,
     Impact,
     Mend,
@@ -13,60 +11,31 @@ from reconciler.plan import (
     StopContainer,
     UpdateContainer,
 )
-from reconciler.planning.containers import Fate
+from reconciler.planning.containers import Fate, label
 from reconciler.planning.edges import Draft, Name
+from reconciler.planning.gates import gates
 from reconciler.planning.stopped import RUNNING
+from reconciler.planning.surroundings import Surroundings, uses
 from reconciler.planning.update_order import is_broken, shared_writable
-from runtime.api import (
-    ObservedContainer,
-    ObservedService,
-    Phase,
-    PortSpec,
-    ServiceSpec,
-    VolumeMount,
-)
+from reconciler.planning.waits import arrival
+from runtime.api import ObservedContainer, Phase, VolumeMount
 
-READY_SECONDS = 10.0
 GROUND: frozenset[Name] = frozenset({("adopt", "project"), ("mend host", "host")})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a container's steps depend on beside itself: its service as it shall be and as it
-    is, the fates of all, and the undeclared generations that are about to stop."""
-
-    service: ServiceSpec | None
-    served: ObservedService | None
-    fates: Mapping[str, tuple[Fate, ...]]
-    leaving: tuple[ObservedContainer, ...] = ()
-
-
-def label(container: ObservedContainer | Fate) -> str:
-    """``container web``, ``container web.2``."""
-    return f"container {str(container.key).partition('/')[2]}"
 
 
 def steps(fate: Fate, around: Surroundings) -> Iterator[Draft]:
     """All steps for a declared container but those of its service."""
     if fate.create is not None:
-        yield _create(fate)
+        yield _create(fate, around)
     if fate.updates and fate.keep is not None:
         yield _update(fate, fate.keep)
     if fate.mends:
         yield _mend(fate)
     if fate.starts:
         yield _start(fate, around)
-    if (gate := _gate(fate, around)) is not None:
-        yield _await(fate, gate)
+    yield from gates(fate, around)
     for old in fate.olds:
         yield from _retire(fate, old, around)
-
-
-def arrival(name: str, fates: Iterable[Fate]) -> frozenset[Name]:
-    """What must be done before others may count on a container."""
-    ids = [fate.id for fate in fates if fate.id]
-    verbs = ("create", "update", "mend", "start", "ready")
-    return frozenset({("serve", name), *((verb, id) for verb in verbs for id in ids)})
 
 
 def _reasons(fate: Fate) -> tuple[str, ...]:
@@ -77,12 +46,13 @@ def _places(fate: Fate) -> tuple[str, ...]:
     return tuple(difference.place for difference in fate.differences)
 
 
-def _create(fate: Fate) -> Draft:
+def _create(fate: Fate, around: Surroundings) -> Draft:
     assert fate.create is not None
     mounted = {m.volume for m in fate.spec.mounts if isinstance(m, VolumeMount)}
     needs: set[Name] = {("pull", fate.spec.image)}
     needs |= {("volume", name) for name in mounted}
-    needs |= {("network", each.network) for each in fate.spec.networks}
+    needs |= _networks(fate)
+    needs |= {("create", f.id) for n in fate.spec.shares for f in around.waits.fates.get(n, ())}
     return Draft(
         name=("create", fate.id),
         action=CreateContainer(key=fate.key, generation=fate.create, spec=fate.spec),
@@ -93,15 +63,25 @@ def _create(fate: Fate) -> Draft:
     )
 
 
+def _networks(fate: Fate) -> set[Name]:
+    return {("network", each.network) for each in fate.spec.networks}
+
+
 def _update(fate: Fate, keep: ObservedContainer) -> Draft:
     return Draft(
         name=("update", keep.id),
         action=UpdateContainer(id=keep.id, spec=fate.spec),
         object=label(fate),
-        after=GROUND | {("pull", fate.spec.image)},
+        after=GROUND | {("pull", fate.spec.image), *_networks(fate), *_names_first(fate)},
         reasons=_reasons(fate),
         places=_places(fate),
     )
+
+
+def _names_first(fate: Fate) -> set[Name]:
+    """A new network has its names and addresses before a container that runs joins it."""
+    joins = any(difference.field == "networks" for difference in fate.differences)
+    return {("register", "services")} if joins else set()
 
 
 def _mend(fate: Fate) -> Draft:
@@ -117,74 +97,37 @@ def _mend(fate: Fate) -> Draft:
 def _start(fate: Fate, around: Surroundings) -> Draft:
     """It waits for its own old generations last of all, where they may not meet."""
     stops = {("stop", old.id) for old in fate.olds} if fate.stop_first else set()
+    done, tried = _before_start(fate, around)
     return Draft(
         name=("start", fate.id),
-        action=StartContainer(id=fate.id, fallback=_fallback(fate, around)),
+        action=StartContainer(id=fate.id, fallback=around.fallback(fate)),
         object=label(fate),
-        after=_before_start(fate, around) | stops,
+        after=done | stops,
+        ended=tried,
         reasons=(fate.verdict.why,) if fate.verdict.why else (),
     )
 
 
-def _before_start(fate: Fate, around: Surroundings) -> frozenset[Name]:
-    """Its names, what it depends on, and whom it may not meet. What stops for it stops after
-    these: none of them can fail any more and leave nobody running."""
+def _before_start(fate: Fate, around: Surroundings) -> tuple[frozenset[Name], frozenset[Name]]:
+    """Its names, what it depends on, whom it may not meet, and the waves before its own. What
+    stops for it stops after these: none of them can fail any more and leave nobody running."""
     needs: set[Name] = {("create", fate.id), ("update", fate.id), ("register", "services")}
-    for dependency in fate.spec.depends_on:
-        needs |= arrival(dependency.name, around.fates.get(dependency.name, ()))
+    needs |= _networks(fate)
     needs |= {("stop", each.id) for each in around.leaving if _meets(each, fate)}
-    return GROUND | needs
-
-
-def _fallback(fate: Fate, around: Surroundings) -> str:
-    """The generation that answers and is stopped for the new one (or was, by a run before)."""
-    answering = around.served.targets if around.served else ()
-    stopped = (old.id for old in fate.olds if old.id in answering and _makes_way(fate, old))
-    return next(stopped, "")
-
-
-def _makes_way(fate: Fate, old: ObservedContainer) -> bool:
-    if old.held or is_broken(old):
-        return False
-    if old.phase is Phase.EXITED:
-        return old.stopped
-    return old.phase is Phase.LOST or (old.phase in RUNNING and bool(fate.stop_first))
+    for other in around.siblings:
+        if other.wave < fate.wave:
+            needs |= arrival(fate.key.name, [other])
+            needs |= {("stop", old.id) for old in other.olds}
+    done, tried = around.waits.before(fate)
+    return GROUND | needs | done, tried
 
 
 def _meets(leaving: ObservedContainer, fate: Fate) -> bool:
-    """Whether a container that leaves the project would write where this one does."""
-    return leaving.applied is not None and bool(shared_writable(leaving.applied, fate.spec))
-
-
-def _gate(fate: Fate, around: Surroundings) -> tuple[PortSpec, ...] | None:
-    """The published ports that must listen before the service may leave the old generation, which
-    answers meanwhile; None where no old one does."""
-    if fate.stop_first or not fate.runs or around.service is None or around.served is None:
-        return None
-    targets = around.served.targets
-    if fate.id in targets or not any(o.id in targets and o.phase in RUNNING for o in fate.olds):
-        return None
-    return tuple(port for port in around.service.ports if port.protocol == "tcp")
-
-
-def _await(fate: Fate, ports: tuple[PortSpec, ...]) -> Draft:
-    listed = ", ".join(str(port) for port in sorted({each.container_port for each in ports}))
-    return Draft(
-        name=("ready", fate.id),
-        action=AwaitReady(
-            id=fate.id,
-            ports=ports,
-            timeout=READY_SECONDS,
-            healthy_within=fate.spec.update.healthy_within,
-        ),
-        object=label(fate),
-        after=frozenset({("start", fate.id)}),
-        reasons=(
-            f"port {listed} must listen before the old one stops"
-            if listed
-            else "it must listen where the old one does before that stops",
-        ),
-    )
+    """Whether a container that leaves the project would write where this one does. Replicas of
+    one container share what they have."""
+    if leaving.applied is None or leaving.key.name == fate.key.name:
+        return False
+    return bool(shared_writable(leaving.applied, fate.spec))
 
 
 def _retire(fate: Fate, old: ObservedContainer, around: Surroundings) -> Iterator[Draft]:
@@ -194,11 +137,13 @@ def _retire(fate: Fate, old: ObservedContainer, around: Surroundings) -> Iterato
         return
     came = arrival(fate.key.name, [fate])
     if old.phase in RUNNING or is_broken(old):
+        done, tried = _before_stop(fate, old, around)
         yield Draft(
             name=("stop", old.id),
             action=StopContainer(id=old.id),
             object=label(old),
-            after=_before_start(fate, around) if fate.stop_first else GROUND | came,
+            after=done,
+            ended=tried,
             reasons=(fate.stop_first,) if fate.stop_first else (),
             impact=Impact.DOWNTIME if fate.stop_first else Impact.RESTART,
         )
@@ -209,6 +154,27 @@ def _retire(fate: Fate, old: ObservedContainer, around: Surroundings) -> Iterato
         after=GROUND | came | {("stop", old.id)},
         reasons=(former(fate, old),),
     )
+
+
+def _before_stop(
+    fate: Fate, old: ObservedContainer, around: Surroundings
+) -> tuple[frozenset[Name], frozenset[Name]]:
+    """An old generation stops once the new one came; where it must stop first, once everything
+    is there that the new one needs. Whose data goes, and who lives in namespaces that go, has
+    nothing to wait for. Lodgers stop before their host."""
+    lodgers = {("stop", each.id) for each in around.lodgers if old.id in each.shares.values()}
+    if not fate.stop_first:
+        return GROUND | arrival(fate.key.name, [fate]) | lodgers, frozenset()
+    if uses(old, around.remade) or _is_evicted(fate, around):
+        return GROUND | lodgers, frozenset()
+    done, tried = _before_start(fate, around)
+    return done | lodgers, tried
+
+
+def _is_evicted(fate: Fate, around: Surroundings) -> bool:
+    """Whether one in whose namespaces it lives stops before its own successor starts."""
+    hosts = (host for name in fate.spec.shares for host in around.waits.fates.get(name, ()))
+    return any(host.stop_first and host.olds for host in hosts)
 
 
 def former(fate: Fate, old: ObservedContainer) -> str:

@@ -5,22 +5,22 @@ container's fate is decided first; the other parts draft what the fates need; `e
 numbers it all.
 """
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping
-
-import msgspec
 
 from reconciler.compare import Difference
 from reconciler.desired import Desired
 from reconciler.plan import Change, Plan
-from reconciler.planning import changes, ground, images, prune, services
-from reconciler.planning.containers import Fate, decide
-from reconciler.planning.edges import Draft, number
-from reconciler.planning.lifecycle import Surroundings, label, steps
+from reconciler.planning import changes, ground, images, prune, services, volumes
+from reconciler.planning.containers import label, refusals
+from reconciler.planning.differences import Outlook
+from reconciler.planning.edges import Draft, Name, number
+from reconciler.planning.fates import Fates, chosen, fates, names, scaled
+from reconciler.planning.lifecycle import steps
 from reconciler.planning.stopped import RUNNING
-from runtime.api import ContainerKey, Observed, ObservedContainer, VolumeMount, encode
-
-Fates = Mapping[str, tuple[Fate, ...]]
+from reconciler.planning.surroundings import Surroundings, uses
+from reconciler.planning.waits import Waits, serves
+from reconciler.planning.world import fingerprint
+from runtime.api import Observed, ObservedContainer, VolumeMount
 
 
 def plan(
@@ -30,180 +30,161 @@ def plan(
     explicit: bool,
     only: frozenset[str] = frozenset(),
     take_over: bool = False,
+    recreate: frozenset[str] = frozenset(),
 ) -> Plan:
     """What makes the project as desired.
 
     ``explicit``: somebody said `apply`, so what failed or is held is started again. ``only``
     restricts the plan to these containers and what they need; empty means the whole project.
+    ``recreate`` names volumes that may be made anew if that must be, their data lost.
     """
-    chosen = _chosen(desired, observed, only)
-    fates = _fates(desired, observed, chosen, explicit=explicit)
+    remade = volumes.to_remake(desired, observed, recreate)
+    outlook = Outlook(desired=desired, observed=observed, explicit=explicit, remade=remade)
+    wanted = chosen(desired, observed, only) | _users(observed, remade) & names(desired)
+    found = fates(outlook, wanted)
+    waits = Waits(desired=desired, observed=observed, fates=found)
     leaving = () if only else _leaving(desired, observed)
-    names = sorted(fates)
-    changed = services.changed(desired, observed, names)
+    changed = services.changed(desired, observed, sorted(found))
     drafts = [
         *ground.adoption(desired, observed),
         *ground.host_mend(observed),
-        *_needs(desired, observed, fates, changed, whole=not only),
+        *_needs(outlook, found, changed, whole=not only),
         *services.register(desired, changed),
-        *_lives(desired, observed, fates, leaving),
-        *(() if only else _pruned(desired, observed, leaving)),
+        *_lives(outlook, waits, leaving),
+        *waits.drafts(),
+        *(() if only else _pruned(desired, observed, found, leaving)),
     ]
     problems, port_notes = services.port_reports(desired, observed, changed)
     return Plan(
         project=desired.project,
         steps=number(drafts),
-        changes=_changes(fates, changed, drafts, leaving, taken_over=bool(observed.spec_path)),
-        notes=(*_notes(desired, observed, fates), *port_notes),
+        changes=_changes(outlook, found, changed, drafts, leaving),
+        notes=(
+            *(note for each in found.values() for fate in each for note in fate.notes),
+            *volumes.notes(desired, observed, recreate),
+            *observed.warnings,
+            *port_notes,
+        ),
         problems=(
-            *(f"there is no container {name}" for name in sorted(only - _names(desired))),
+            *(f"there is no container {name}" for name in sorted(only - names(desired))),
             *ground.foreign_path(desired, observed, take_over=take_over),
-            *ground.network_problems(desired, observed),
-            *images.problems(desired, observed, _pulled(desired, observed, fates)),
+            *ground.missing_networks(desired, observed),
+            *volumes.problems(desired, observed, recreate),
+            *_order_problems(desired, found),
+            *waits.problems(),
+            *images.problems(desired, observed, _pulled(outlook, found)),
             *problems,
         ),
         fingerprint=fingerprint(observed),
     )
 
 
-# --- which containers ---------------------------------------------------------------------------
-
-
-def _names(desired: Desired) -> frozenset[str]:
-    return frozenset(key.name for key in desired.containers)
-
-
-def _chosen(desired: Desired, observed: Observed, only: frozenset[str]) -> frozenset[str]:
-    """The containers to plan for: those named and what they depend on that does not run."""
-    if not only:
-        return _names(desired)
-    running = {each.key.name for each in observed.containers if each.phase in RUNNING}
-    needs: dict[str, set[str]] = {}
-    for key, spec in desired.containers.items():
-        needs.setdefault(key.name, set()).update(each.name for each in spec.depends_on)
-    chosen = only & _names(desired)
-    while more := {n for name in chosen for n in needs[name]} - running - chosen:
-        chosen |= more & _names(desired)
-    return chosen
-
-
-def _fates(
-    desired: Desired, observed: Observed, chosen: Collection[str], *, explicit: bool
-) -> dict[str, tuple[Fate, ...]]:
-    generations: dict[ContainerKey, list[ObservedContainer]] = {}
-    for each in observed.containers:
-        generations.setdefault(each.key, []).append(each)
-    fates: dict[str, tuple[Fate, ...]] = {}
-    for key in sorted(desired.containers):
-        if key.name in chosen:
-            fate = decide(desired, observed, key, generations.get(key, ()), explicit=explicit)
-            fates[key.name] = (*fates.get(key.name, ()), fate)
-    return fates
+def _users(observed: Observed, remade: frozenset[str]) -> frozenset[str]:
+    return frozenset(each.key.name for each in observed.containers if uses(each, remade))
 
 
 def _leaving(desired: Desired, observed: Observed) -> tuple[ObservedContainer, ...]:
-    """Generations of containers that the spec does not name (any more)."""
+    """Generations of containers that the spec does not name (any more), surplus replicas too."""
     left = (each for each in observed.containers if each.key not in desired.containers)
     return tuple(sorted(left, key=lambda each: (each.key, each.generation)))
+
+
+def _order_problems(desired: Desired, found: Fates) -> Iterator[str]:
+    flat = (fate for each in found.values() for fate in each)
+    return refusals(flat, lambda name: desired.place("container", name, "update"))
 
 
 # --- drafts -------------------------------------------------------------------------------------
 
 
 def _needs(
-    desired: Desired,
-    observed: Observed,
-    fates: Fates,
-    changed: Collection[str],
-    *,
-    whole: bool,
+    outlook: Outlook, found: Fates, changed: Collection[str], *, whole: bool
 ) -> Iterator[Draft]:
     """What the fates stand on; of a whole project all that is declared."""
-    specs = [fate.spec for each in fates.values() for fate in each]
+    desired, observed = outlook.desired, outlook.observed
+    specs = [fate.spec for each in found.values() for fate in each]
     mounted = {m.volume for spec in specs for m in spec.mounts if isinstance(m, VolumeMount)}
     joined = {each.network for spec in specs for each in spec.networks}
     joined |= {n.network for each in changed for n in desired.services[each].networks}
     yield from ground.networks(desired, observed, desired.networks if whole else joined)
-    yield from ground.volumes(desired, observed, desired.volumes if whole else mounted)
-    yield from images.pulls(desired, observed, _pulled(desired, observed, fates))
+    needed = desired.volumes if whole else mounted | outlook.remade
+    yield from volumes.volumes(desired, observed, needed, outlook.remade)
+    yield from images.pulls(desired, observed, _pulled(outlook, found))
 
 
-def _pulled(desired: Desired, observed: Observed, fates: Fates) -> list[str]:
-    made = (fate for each in fates.values() for fate in each if fate.create is not None)
-    return images.needed(desired, observed, {fate.spec.image for fate in made})
+def _pulled(outlook: Outlook, found: Fates) -> list[str]:
+    made = (fate for each in found.values() for fate in each if fate.create is not None)
+    return images.needed(outlook.desired, outlook.observed, {fate.spec.image for fate in made})
 
 
 def _lives(
-    desired: Desired,
-    observed: Observed,
-    fates: Fates,
-    leaving: tuple[ObservedContainer, ...],
+    outlook: Outlook, waits: Waits, leaving: tuple[ObservedContainer, ...]
 ) -> Iterator[Draft]:
-    stopping = tuple(each for each in leaving if each.phase in RUNNING)
-    for name, each in fates.items():
+    desired, observed = outlook.desired, outlook.observed
+    olds = [old for each in waits.fates.values() for fate in each for old in fate.olds]
+    alien = [each for each in leaving if each.key.name not in waits.fates]
+    for name, each in waits.fates.items():
         around = Surroundings(
             service=desired.services.get(name),
             served=observed.services.get(name),
-            fates=fates,
-            leaving=stopping,
+            siblings=each,
+            waits=waits,
+            explicit=outlook.explicit,
+            lodgers=tuple(one for one in (*olds, *alien) if name in one.shares),
+            leaving=tuple(one for one in leaving if one.phase in RUNNING),
+            remade=outlook.remade,
         )
         for fate in each:
             yield from steps(fate, around)
         if name in desired.services:
-            yield from services.lead(name, each, observed)
+            yield from services.lead(name, each, observed, explicit=outlook.explicit)
 
 
 def _pruned(
-    desired: Desired, observed: Observed, leaving: tuple[ObservedContainer, ...]
+    desired: Desired, observed: Observed, found: Fates, leaving: tuple[ObservedContainer, ...]
 ) -> Iterator[Draft]:
+    def after(each: ObservedContainer) -> set[Name]:
+        """Clients are led elsewhere first."""
+        return {services.UNREGISTER, *serves(each.key.name, found.get(each.key.name, ()))}
+
     yield from services.unregister(observed.services.keys() - desired.services.keys())
-    yield from prune.containers(leaving, reason=prune.UNDECLARED, after=[services.UNREGISTER])
-    gone = [("remove", each.id) for each in leaving]
-    olds = [("remove", e.id) for e in observed.containers if e.key in desired.containers]
+    yield from prune.containers(
+        leaving, reason=lambda each: _why(desired, observed, each), after=after
+    )
+    mine = [c.id for c in observed.containers]
     yield from prune.networks(
-        observed.networks.keys() - desired.networks.keys(),
+        ground.own_networks(observed) - desired.networks.keys(),
         reason=prune.UNDECLARED,
-        after=[*gone, *olds, services.REGISTER, services.UNREGISTER],
+        after=[
+            *((verb, id) for verb in ("remove", "update") for id in mine),
+            services.REGISTER,
+            services.UNREGISTER,
+        ],
     )
 
 
 # --- for people ---------------------------------------------------------------------------------
 
 
+def _why(desired: Desired, observed: Observed, leaving: ObservedContainer) -> str:
+    """Why a container goes: the spec names it no more, or fewer of its kind."""
+    name = leaving.key.name
+    return (scaled(desired, observed, name) if name in names(desired) else "") or prune.UNDECLARED
+
+
 def _changes(
-    fates: Fates,
+    outlook: Outlook,
+    found: Fates,
     changed: Mapping[str, tuple[Difference, ...]],
     drafts: list[Draft],
     leaving: tuple[ObservedContainer, ...],
-    *,
-    taken_over: bool,
 ) -> tuple[Change, ...]:
-    flat = [fate for each in fates.values() for fate in each]
+    desired, observed = outlook.desired, outlook.observed
+    flat = [fate for each in found.values() for fate in each]
     return changes.ordered(
         (
-            *changes.of_objects(drafts, taken_over=taken_over),
-            *changes.of_containers(flat, changed, drafts),
-            *changes.of_leaving(map(label, leaving), reason=prune.UNDECLARED),
+            *changes.of_objects(drafts, taken_over=bool(observed.spec_path)),
+            *changes.of_containers(flat, changed, observed, drafts),
+            *changes.of_leaving({label(each): _why(desired, observed, each) for each in leaving}),
         )
     )
-
-
-def _notes(desired: Desired, observed: Observed, fates: Fates) -> Iterator[str]:
-    yield from (note for each in fates.values() for fate in each for note in fate.notes)
-    yield from ground.volume_notes(desired, observed)
-    yield from observed.warnings
-
-
-# --- the world that a plan was made for ---------------------------------------------------------
-
-
-def fingerprint(observed: Observed) -> str:
-    """Of all that plans depend on; what changes by itself (pids, times, counts) is left out."""
-    still = (
-        msgspec.structs.replace(
-            each, pid=None, restarts=0, started_at=None, finished_at=None, created_at=0.0
-        )
-        for each in observed.containers
-    )
-    world = msgspec.structs.replace(observed, containers=tuple(still), warnings=())
-    return hashlib.sha256(encode(world)).hexdigest()[:16]

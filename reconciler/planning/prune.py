@@ -4,11 +4,12 @@ The same steps take a whole project down: containers in the reverse order of the
 then names, then networks.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from reconciler.plan import Impact, RemoveContainer, RemoveNetwork, StopContainer
+from reconciler.planning.containers import label
 from reconciler.planning.edges import Draft, Name
-from reconciler.planning.lifecycle import GROUND, label
+from reconciler.planning.lifecycle import GROUND
 from reconciler.planning.stopped import RUNNING
 from runtime.api import ObservedContainer
 
@@ -16,19 +17,22 @@ UNDECLARED = "no longer in the spec"
 
 
 def containers(
-    leaving: Collection[ObservedContainer], *, reason: str, after: Iterable[Name] = ()
+    leaving: Collection[ObservedContainer],
+    *,
+    reason: Callable[[ObservedContainer], str],
+    after: Callable[[ObservedContainer], Collection[Name]] = lambda _leaving: (),
 ) -> Iterator[Draft]:
     """Each stops after all that depend on it have stopped, and is then removed."""
     dependants = _dependants(leaving)
-    first = GROUND | frozenset(after)
     for each in leaving:
+        first = GROUND | frozenset(after(each))
         if each.phase in RUNNING:
             yield Draft(
                 name=("stop", each.id),
                 action=StopContainer(id=each.id),
                 object=label(each),
                 after=first | {("stop", id) for id in dependants.get(each.key.name, ())},
-                reasons=(reason,),
+                reasons=(reason(each),),
                 impact=Impact.DOWNTIME,
             )
         yield Draft(
@@ -36,7 +40,7 @@ def containers(
             action=RemoveContainer(id=each.id),
             object=label(each),
             after=first | {("stop", each.id)},
-            reasons=(reason,),
+            reasons=(reason(each),),
         )
 
 

@@ -4,7 +4,7 @@ All that is new or changed is one `Register`, all that goes is one `Unregister`:
 transaction of the network. Ports of others are found here, before anything is done.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from reconciler import compare
 from reconciler.compare import Difference
@@ -13,6 +13,7 @@ from reconciler.plan import Impact, Register, Serve, Unregister
 from reconciler.planning.containers import Fate
 from reconciler.planning.edges import Draft, Name
 from reconciler.planning.lifecycle import GROUND
+from reconciler.planning.rolling import absences, last_wave, led_to
 from reconciler.planning.stopped import RUNNING
 from runtime.api import Observed, PortSpec, ServiceSpec
 
@@ -25,7 +26,7 @@ def changed(
 ) -> dict[str, tuple[Difference, ...]]:
     """Services to register with what changed of them; nothing for new ones."""
     found: dict[str, tuple[Difference, ...]] = {}
-    for name in sorted(names):
+    for name in sorted(desired.services.keys() & names):
         service, there = desired.services[name], observed.services.get(name)
         if there is None:
             found[name] = ()
@@ -74,49 +75,53 @@ def _object(names: Collection[str]) -> str:
     return f"{'service' if len(names) == 1 else 'services'} {', '.join(sorted(names))}"
 
 
-def lead(name: str, fates: Iterable[Fate], observed: Observed) -> Iterator[Draft]:
-    """The step that leads a service to its generations, unless it leads there already.
+def lead(
+    name: str, fates: Sequence[Fate], observed: Observed, *, explicit: bool
+) -> Iterator[Draft]:
+    """The steps that lead a service to its generations, wave by wave, unless it leads there
+    already.
 
     What runs must answer. A service whose container ended may go on leading to it: a finished
     job is in sync.
     """
-    fates = tuple(fates)
-    running, idle = _answering(fates)
     there = observed.services.get(name)
     targets = set(there.targets) if there else set()
-    if targets == set(running) if running else targets <= idle:
-        return
-    ids = [fate.id for fate in fates]
-    yield Draft(
-        name=("serve", name),
-        action=Serve(service=name, ids=running),
+    answering, last = targets, last_wave(fates)
+    for wave in range(last + 1):
+        ids = led_to(fates, targets, wave, explicit=explicit)
+        if set(ids) == answering or not (ids or (wave == last and answering - _idle(fates))):
+            continue
+        yield _lead(name, fates, wave, ids, _aim(fates, answering, ids))
+        answering = set(ids)
+
+
+def _lead(name: str, fates: Iterable[Fate], wave: int, ids: tuple[str, ...], why: str) -> Draft:
+    came = [fate.id for fate in fates if fate.wave <= wave]
+    return Draft(
+        name=("serve", name, str(wave)),
+        action=Serve(service=name, ids=ids),
         object=f"service {name}",
-        after=GROUND | {REGISTER} | {(verb, id) for verb in ("start", "ready") for id in ids},
-        reasons=(_aim(targets, running),),
+        after=GROUND
+        | {REGISTER}
+        | {("serve", name, str(before)) for before in range(wave)}
+        | {(verb, id) for verb in ("start", "ready") for id in came},
+        reasons=(why,),
     )
 
 
-def _answering(fates: tuple[Fate, ...]) -> tuple[tuple[str, ...], set[str]]:
-    """Generations that shall answer once the plan is done, and those that stay but do not run."""
-    running: list[str] = []
-    idle: set[str] = set()
-    for fate in fates:
-        if fate.runs:
-            running.append(fate.id)
-        elif fate.id:
-            idle.add(fate.id)
-        for each in fate.alone:
-            if each.phase in RUNNING:
-                running.append(each.id)
-            else:
-                idle.add(each.id)
-    return tuple(running), idle
+def _idle(fates: Iterable[Fate]) -> set[str]:
+    """Generations that stay and do not run."""
+    idle = {fate.id for fate in fates if fate.id and not fate.runs}
+    return idle | {e.id for fate in fates for e in fate.alone if e.phase not in RUNNING}
 
 
-def _aim(targets: Collection[str], running: tuple[str, ...]) -> str:
-    if not running:
+def _aim(fates: Sequence[Fate], targets: Collection[str], ids: tuple[str, ...]) -> str:
+    if not ids:
         return "nothing is left to answer"
-    return "it leads elsewhere" if targets else "it leads nowhere yet"
+    if not targets:
+        return "it leads nowhere yet"
+    gone = [*absences(fates, set(targets) - set(ids))]
+    return ", ".join(gone) or "it leads elsewhere"
 
 
 # --- ports that others have -------------------------------------------------------------------

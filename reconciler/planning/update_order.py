@@ -1,7 +1,8 @@
 """Whether an old generation must stop before the new one starts.
 
 Starting first leaves no gap, but two generations at a time must not share what only one may
-use: a writable volume or folder, or the volumes without a name that go with the container.
+use: a writable volume or folder, the volumes without a name that go with the container, a fixed
+address, a device, the namespaces of somebody else.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from runtime.api import (
     ContainerSpec,
     DefectKind,
     ObservedContainer,
+    UpdateOrder,
     VolumeMount,
 )
 
@@ -22,11 +24,44 @@ def stop_first(old: ObservedContainer, new: ContainerSpec) -> str:
         return "what it uses is not known"
     if is_broken(old):
         return "its files are gone"
-    inherited = next(iter(sorted(_inherited(old, old.applied, new))), "")
-    if inherited:
-        return f"both would use its volume {inherited}"
-    shared = shared_writable(old.applied, new)
-    return f"both would use {shared}" if shared else ""
+    if what := exclusive(old, old.applied, new):
+        return f"both would use {what}"
+    return "update.order says so" if new.update.order is UpdateOrder.STOP_FIRST else ""
+
+
+def refusal(old: ObservedContainer, new: ContainerSpec) -> str:
+    """What forbids the start-first that the spec asks for; "" when nothing does."""
+    if new.update.order is not UpdateOrder.START_FIRST or old.applied is None or is_broken(old):
+        return ""
+    return exclusive(old, old.applied, new)
+
+
+def exclusive(old: ObservedContainer, applied: ContainerSpec, new: ContainerSpec) -> str:
+    """What both generations would use and only one may, in words; or ""."""
+    if inherited := min(_inherited(old, applied, new), default=""):
+        return f"its volume {inherited}"
+    return shared_writable(applied, new) or min(_singular(applied) & _singular(new), default="")
+
+
+def _singular(spec: ContainerSpec) -> set[str]:
+    """What only one process at a time can have: addresses, devices, namespaces of others."""
+    fixed = (a for each in spec.networks for a in (each.ipv4_address, each.ipv6_address))
+    modes = {"network": spec.network_mode, "pid": spec.pid, "ipc": spec.ipc, "uts": spec.uts}
+    return {
+        *(f"the address {address}" for address in fixed if address),
+        *(f"the device {each.source}" for each in spec.devices),
+        *(_namespace(kind, mode) for kind, mode in modes.items() if _is_of_others(mode)),
+    }
+
+
+def _is_of_others(mode: str) -> bool:
+    return mode == "host" or mode.startswith("service:")
+
+
+def _namespace(kind: str, mode: str) -> str:
+    """``the network namespace of the host``, ``the pid namespace of db``"""
+    whose = "the host" if mode == "host" else mode.removeprefix("service:")
+    return f"the {kind} namespace of {whose}"
 
 
 def is_broken(container: ObservedContainer) -> bool:

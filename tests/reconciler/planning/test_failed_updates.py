@@ -79,8 +79,9 @@ def test_the_loop_tries_another_spec_after_a_failed_update() -> None:
 2 stop container web @1 !downtime after 1: both would use volume data
 3 start container web @3 after 2
 4 serve service web by @3 after 3: it leads elsewhere
-5 remove container web @1 after 4: an older generation
-6 remove container web @2 after 4: an older generation
+5 await container web after 4: it must outlive its start before the old one is removed
+6 remove container web @1 after 5: an older generation
+7 remove container web @2 after 5: an older generation
 """
     )
 
@@ -97,7 +98,8 @@ def test_an_apply_tries_again_and_says_what_for() -> None:
 1 stop container web @1 !downtime: both would use volume data
 2 start container web @2 after 1: the last attempt failed
 3 serve service web by @2 after 2: it leads elsewhere
-4 remove container web @1 after 3: an older generation
+4 await container web after 3: it must outlive its start before the old one is removed
+5 remove container web @1 after 4: an older generation
 """
     )
     assert carry_out(plan_for(AFTER, runtime), runtime).succeeded

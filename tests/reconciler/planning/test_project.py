@@ -167,29 +167,30 @@ def test_another_folder_of_the_same_name_is_refused_unless_it_takes_over() -> No
     )
 
 
-def test_a_volume_is_given_its_owner_when_it_is_new() -> None:
-    runtime = applied(PAIR)
-    desired = _with_volume(VolumeSpec(project="shop", name="data", owner=(27, 27), mode=0o750))
-    assert (
-        show(desired, runtime)
-        == """\
-note: volume data: owner unset → 27:27 takes effect on a new volume only
-note: volume data: mode unset → 0750 takes effect on a new volume only
-"""
-    )
-
-
 def _with_volume(volume: VolumeSpec) -> Desired:
     return replace(PAIR, volumes={volume.name: volume})
 
 
-def test_a_subnet_cannot_change_under_its_containers() -> None:
-    network = NetworkSpec(project="shop", name="default", subnet="10.90.0.0/24")
-    found = plan_for(replace(PAIR, networks={"default": network}), applied(PAIR))
-    assert found.problems == (
-        "network default: subnet 10.240.0.0/24 → 10.90.0.0/24 cannot change while the project"
-        " runs; `trueup down`, then apply again",
+def test_a_network_changes_under_its_containers() -> None:
+    runtime = applied(PAIR)
+    network = NetworkSpec(project="shop", name="default", subnet="10.90.0.0/24", internal=True)
+    desired = replace(PAIR, networks={"default": network})
+    assert (
+        show(desired, runtime)
+        == """\
+1 create network default
+    subnet 10.240.0.0/24 → 10.90.0.0/24, its connections end
+    internal no → yes
+"""
     )
+    assert carry_out(plan_for(desired, runtime), runtime).succeeded
+    assert plan_for(desired, runtime).converged
+
+
+def test_a_subnet_that_the_spec_leaves_to_the_engine_stays() -> None:
+    picked = NetworkSpec(project="shop", name="default", subnet="10.90.0.0/24")
+    runtime = applied(replace(PAIR, networks={"default": picked}))
+    assert plan_for(PAIR, runtime).converged
 
 
 def test_a_network_that_is_not_declared_any_more_goes_last() -> None:

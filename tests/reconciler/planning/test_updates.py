@@ -91,7 +91,8 @@ def test_what_may_be_written_by_one_only_is_handed_over() -> None:
 2 stop container web @1 !downtime after 1: both would use volume data
 3 start container web @2 after 2
 4 serve service web by @2 after 3: it leads elsewhere
-5 remove container web @1 after 4: an older generation
+5 await container web after 4: it must outlive its start before the old one is removed
+6 remove container web @1 after 5: an older generation
 """
         )
 
@@ -117,7 +118,8 @@ def test_volumes_without_a_name_are_inherited_and_so_handed_over() -> None:
 2 stop container web @1 !downtime after 1: both would use its volume /cache
 3 start container web @2 after 2
 4 serve service web by @2 after 3: it leads elsewhere
-5 remove container web @1 after 4: an older generation
+5 await container web after 4: it must outlive its start before the old one is removed
+6 remove container web @1 after 5: an older generation
 """
     )
 
@@ -341,7 +343,8 @@ note: web is left as it is: spec: cause unknown, what it was made from is not re
 2 stop container web @1 !downtime after 1: what it uses is not known
 3 start container web @2 after 2
 4 serve service web by @2 after 3: it leads elsewhere
-5 remove container web @1 after 4: an older generation
+5 await container web after 4: it must outlive its start before the old one is removed
+6 remove container web @1 after 5: an older generation
 """
     )
 
@@ -379,11 +382,12 @@ def test_dependants_start_when_what_they_need_answers_again() -> None:
 4 stop container db @1 !downtime after 2: both would use volume data
 5 start container db @2 after 4
 6 serve service db by @2 after 5: it leads elsewhere
-7 start container web @2 after 3 6
-8 await container web after 7: it must listen where the old one does before that stops
-9 serve service web by @2 after 8: it leads elsewhere
-10 stop container web @1 !restart after 9
-11 remove container db @1 after 6: an older generation
-12 remove container web @1 after 10: an older generation
+7 await container db after 6: it must outlive its start before the old one is removed
+8 start container web @2 after 3 7
+9 await container web after 8: it must listen where the old one does before that stops
+10 serve service web by @2 after 9: it leads elsewhere
+11 stop container web @1 !restart after 10
+12 remove container db @1 after 7: an older generation
+13 remove container web @1 after 11: an older generation
 """
     )
