@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage, count
 from reconciler.cli.console import opened
@@ -32,16 +32,17 @@ def arguments(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="only those with this status, name, project, id or label; may be given again",
+        help="only those with this status, name, project, id, label or health; may be given again",
     )
 
 
 def run(options: Options) -> int:
     """List the containers, newest first."""
-    from reconciler.views.containers import COLUMNS, FILTERS, STATES, TITLES, chosen, rows
+    from reconciler.views.containers import COLUMNS, FILTERS, HEALTH, STATES, TITLES, chosen, rows
     from reconciler.views.listing import listing
 
-    filters = _filters(options.filter, FILTERS, list(dict.fromkeys(STATES.values())))
+    words = {"status": list(dict.fromkeys(STATES.values())), "health": HEALTH}
+    filters = _filters(options.filter, FILTERS, words)
     with opened(options) as runtime:
         found = chosen(
             runtime.containers(),
@@ -57,14 +58,14 @@ def run(options: Options) -> int:
 
 
 def _filters(
-    given: list[str], known: tuple[str, ...], states: Sequence[str]
+    given: list[str], known: tuple[str, ...], words: Mapping[str, Sequence[str]]
 ) -> dict[str, list[str]]:
     filters: dict[str, list[str]] = {}
     for text in given:
         key, equals, value = text.partition("=")
         if key not in known or not equals:
             raise Usage(f"`{text}` is no filter", f"filters: {', '.join(f'{k}=…' for k in known)}")
-        if key == "status" and value not in states:
-            raise Usage(f"`{value}` is no status", f"known are: {', '.join(states)}")
+        if value not in words.get(key, (value,)):
+            raise Usage(f"`{value}` is no {key}", f"known are: {', '.join(words[key])}")
         filters.setdefault(key, []).append(value)
     return filters

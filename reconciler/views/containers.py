@@ -9,6 +9,7 @@ from reconciler.views.terminal import cut
 from runtime.api import (
     BindMount,
     ContainerSpec,
+    HealthStatus,
     ObservedContainer,
     ObservedService,
     Phase,
@@ -35,6 +36,7 @@ TITLES = {
     "Generation": "GENERATION",
 }
 _COMMAND_COLUMNS = 20
+_STALE = 2  # times that a check may take, after which nobody seems to ask any more
 
 # Docker's states; a lost container is what it calls dead: no process and no exit code.
 STATES = {
@@ -115,7 +117,7 @@ def status(container: ObservedContainer, now: float) -> str:
     ended = ago(container.finished_at, now) if container.finished_at else ""
     match container.phase:
         case Phase.RUNNING:
-            return f"Up {duration(now - (container.started_at or now))}"
+            return f"Up {duration(now - (container.started_at or now))}{_health(container, now)}"
         case Phase.RESTARTING:
             return f"Restarting ({code}) {ended}".rstrip()
         case Phase.EXITED:
@@ -124,6 +126,20 @@ def status(container: ObservedContainer, now: float) -> str:
             return "Dead"
         case Phase.CREATED | Phase.CREATING:
             return "Created"
+
+
+def _health(container: ObservedContainer, now: float) -> str:
+    """`` (healthy)`` behind how long it runs, as Docker has it; with the age of the last check
+    when nobody has asked for a long time."""
+    health, check = container.health, container.healthcheck
+    if health is None or check is None:
+        return ""
+    word = "health: starting" if health.status is HealthStatus.STARTING else str(health.status)
+    if health.checked_at is None or now - health.checked_at < _STALE * (
+        check.interval + check.timeout
+    ):
+        return f" ({word})"
+    return f" ({word}, checked {ago(health.checked_at, now)})"
 
 
 def chosen(
@@ -152,6 +168,9 @@ def _fits(container: ObservedContainer, filters: Mapping[str, Sequence[str]]) ->
         "project": lambda wanted: container.key.project == wanted,
         "id": lambda wanted: container.id.startswith(wanted),
         "label": lambda wanted: _labelled(container, wanted),
+        "health": lambda wanted: (
+            (container.health.status if container.health else "none") == wanted
+        ),
     }
     return all(any(map(tests[key], wanted)) for key, wanted in filters.items())
 
@@ -162,4 +181,5 @@ def _labelled(container: ObservedContainer, wanted: str) -> bool:
     return key in labels and (not equals or labels[key] == value)
 
 
-FILTERS = ("status", "name", "project", "id", "label")
+FILTERS = ("status", "name", "project", "id", "label", "health")
+HEALTH = (*HealthStatus, "none")

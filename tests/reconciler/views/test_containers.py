@@ -11,6 +11,9 @@ from reconciler.views.ports import ports
 from runtime.api import (
     ContainerKey,
     ContainerSpec,
+    Health,
+    Healthcheck,
+    HealthStatus,
     ObservedContainer,
     ObservedService,
     Phase,
@@ -87,6 +90,37 @@ def test_full_cuts_nothing() -> None:
 )
 def test_status(changes: dict[str, Any], words: str) -> None:
     assert status(msgspec.structs.replace(WEB, **changes), NOW).startswith(words)
+
+
+ASKED = Healthcheck(test=("CMD", "ask"), interval=30.0, timeout=5.0)
+
+
+@pytest.mark.parametrize(
+    ("health", "words"),
+    [
+        (Health(), "Up 3 minutes (health: starting)"),
+        (Health(status=HealthStatus.HEALTHY, checked_at=NOW - 20), "Up 3 minutes (healthy)"),
+        (Health(status=HealthStatus.UNHEALTHY, checked_at=NOW - 69), "Up 3 minutes (unhealthy)"),
+        (
+            Health(status=HealthStatus.UNHEALTHY, checked_at=NOW - 120),
+            "Up 3 minutes (unhealthy, checked 2 minutes ago)",
+        ),
+    ],
+)
+def test_health_stands_beside_the_status(health: Health, words: str) -> None:
+    asked = msgspec.structs.replace(WEB, healthcheck=ASKED, health=health)
+    assert status(asked, NOW) == words
+
+
+def test_health_is_a_filter() -> None:
+    well = Health(status=HealthStatus.HEALTHY, checked_at=NOW)
+    asked = msgspec.structs.replace(WEB, healthcheck=ASKED, health=well, id="a" * 64)
+
+    def found(word: str) -> list[str]:
+        filters = {"health": [word]}
+        return [c.id[0] for c in chosen([WEB, asked], everything=True, filters=filters, last=None)]
+
+    assert (found("healthy"), found("unhealthy"), found("none")) == (["a"], [], ["0"])
 
 
 def test_neighbouring_ports_are_drawn_together() -> None:
