@@ -68,7 +68,7 @@ class Bind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tmpfs(msgspec.Struct, frozen=True, kw_only=True):
-    """``size`` in bytes, ``mode`` as permission bits, ``options`` of mount(8) that outrank ours."""
+    """``size`` in bytes, ``mode`` as permission bits, ``options`` of mount(8) outrank ours."""
 
     target: str
     size: int | None = None
@@ -314,7 +314,8 @@ def _mount(mount: Bind | Tmpfs) -> dict[str, Any]:
     if isinstance(mount, Tmpfs):
         size = [] if mount.size is None else [f"size={mount.size}"]
         mode = ["mode=1777"] if mount.mode is None else [f"mode={mount.mode:o}"]
-        words = ("nosuid", "nodev", *mode, *size, *mount.options)
+        usual = (word for word in ("nosuid", "nodev") if word[2:] not in mount.options)
+        words = (*usual, *mode, *size, *mount.options)
         return _entry(target, "tmpfs", "tmpfs", *words)
     recursive = "bind" if mount.kind == "file" else "rbind"
     access = "ro" if mount.read_only else "rw"

@@ -1,0 +1,159 @@
+"""What a container's spec says of namespaces and mounts, carried out by the engine."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.api import BindMount, RestartKind, RestartPolicy, VolumeMount
+from runtime.embedded.linux import mounts
+from runtime.embedded.mounting import SubpathMissing
+from tests.conftest import Images
+from tests.eventually import eventually
+from tests.hosts import Host
+from tests.runtime.embedded.workshop import Workshop, make_workshop
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def shop(host: Host, images: Images) -> Iterator[Workshop]:
+    with make_workshop(host, images) as made:
+        yield made
+
+
+# --- namespaces ---------------------------------------------------------------------------------
+
+
+def _namespace(pid: int | str, kind: str) -> str:
+    return os.readlink(f"/proc/{pid}/ns/{kind}")
+
+
+def test_namespaces_of_the_host(shop: Workshop) -> None:
+    made = shop.start("hosty", network_mode="host", networks=(), pid="host", ipc="host", uts="host")
+    for kind in ("net", "pid", "ipc", "uts"):
+        here = "thread-self" if kind == "net" else "self"
+        assert _namespace(made.pid, kind) == _namespace(here, kind)
+    assert made.says("hostname") == os.uname().nodename
+    assert made.says("stat -c %i /dev/shm") == str(os.stat("/dev/shm").st_ino)
+
+
+def test_the_hosts_network_has_the_hosts_names(shop: Workshop) -> None:
+    made = shop.start("named", network_mode="host", networks=(), extra_hosts=(("db", "192.0.2.9"),))
+    text = Path("/etc/hosts").read_text()
+    assert made.says("cat /etc/hosts") == f"{text}192.0.2.9\tdb".strip()
+    assert made.says("cat /etc/resolv.conf") == Path("/etc/resolv.conf").read_text().strip()
+
+
+def test_host_gateway_is_where_the_host_answers(shop: Workshop) -> None:
+    made = shop.start("caller", extra_hosts=(("host.docker.internal", "host-gateway"),))
+    assert made.says("ping -c1 -W2 host.docker.internal >/dev/null && echo yes") == "yes"
+
+
+def test_one_container_lives_in_anothers_namespaces(shop: Workshop) -> None:
+    first = shop.start("first", ipc="shareable", hostname="first", shm_size=5 << 20)
+    shared = {"network_mode": "service:first", "pid": "service:first", "ipc": "service:first"}
+    second = shop.start("second", networks=(), **shared)
+    for kind in ("net", "pid", "ipc"):
+        assert _namespace(second.pid, kind) == _namespace(first.pid, kind)
+    assert _namespace(second.pid, "mnt") != _namespace(first.pid, "mnt")
+    assert second.seen.shares == {"first": first.id}
+    assert second.says("cat /etc/hosts") == first.says("cat /etc/hosts")
+    first.says("echo here > /dev/shm/note")
+    assert second.says("cat /dev/shm/note") == "here"
+    assert second.says("df -k /dev/shm | tail -1 | xargs | cut -d' ' -f2") == "5120"
+
+
+def test_who_comes_back_joins_the_process_of_now(shop: Workshop) -> None:
+    """Both die, both have a restart policy: the second waits for the first one's new process."""
+    always = RestartPolicy(kind=RestartKind.ALWAYS)
+    first = shop.start("alpha", restart=always)
+    second = shop.start("beta", networks=(), pid="service:alpha", restart=always)
+    before = first.pid, second.pid
+    os.kill(first.pid, 9)
+    eventually(lambda: first.seen.pid not in (None, before[0]))
+    eventually(lambda: second.seen.pid not in (None, before[1]))
+    assert _namespace(second.pid, "pid") == _namespace(first.pid, "pid")
+
+
+# --- mounts -------------------------------------------------------------------------------------
+
+
+def test_a_missing_folder_is_made_where_that_is_asked(shop: Workshop, tmp_path: Path) -> None:
+    source = tmp_path / "new" / "folder"
+    mount = BindMount(source=str(source), target="/data", create_source=True)
+    made = shop.start("maker", mounts=(mount,))
+    made.says("echo x > /data/file")
+    assert (source / "file").read_text() == "x\n"
+    assert stat.S_IMODE(source.stat().st_mode) == 0o755
+
+
+def test_a_mount_made_later_reaches_a_slave(shop: Workshop, tmp_path: Path) -> None:
+    source = tmp_path / "shared"
+    source.mkdir()
+    (source / "later").mkdir()
+    mounts.bind(str(source), str(source))
+    mounts.mount("", str(source), "", 1 << 20)  # MS_SHARED
+    try:
+        binds = (
+            BindMount(source=str(source), target="/slave", propagation="rslave"),
+            BindMount(source=str(source), target="/private"),
+        )
+        made = shop.start("slave", mounts=binds)
+        mounts.mount("t", str(source / "later"), "tmpfs")
+        (source / "later" / "note").touch()
+        assert made.says("ls /slave/later; ls /private/later") == "note"
+    finally:
+        mounts.unmount(str(source / "later"))
+        mounts.unmount(str(source))
+
+
+def test_a_place_within_a_volume(shop: Workshop) -> None:
+    shop.volume("tree")
+    data = shop.volume_data("tree")
+    (data / "a/b").mkdir(parents=True)
+    (data / "a/b/file").write_text("inside")
+    (data / "way").symlink_to("/a/b")
+    (data / "out").symlink_to("/../../../../../../../../etc")
+    wanted = (
+        VolumeMount(volume="tree", target="/b", subpath="a/b"),
+        VolumeMount(volume="tree", target="/link", subpath="way", read_only=True),
+        VolumeMount(volume="tree", target="/file", subpath="a/b/file"),
+    )
+    made = shop.start("deep", mounts=wanted)
+    assert made.says("cat /b/file /link/file /file; touch /link/x 2>/dev/null || echo no") == (
+        "insideinsideinsideno"
+    )
+    with pytest.raises(SubpathMissing, match="out"):
+        shop.create("escape", mounts=(VolumeMount(volume="tree", target="/x", subpath="out"),))
+
+
+def test_a_volume_without_the_images_content(shop: Workshop) -> None:
+    shop.volume("bare")
+    shop.volume("filled")
+    wanted = (
+        VolumeMount(volume="bare", target="/www", copy=False),
+        VolumeMount(volume="filled", target="/home"),
+    )
+    made = shop.start("copying", mounts=wanted)
+    assert made.says("ls /www | wc -l; ls /home | wc -l").split() == ["0", "1"]
+
+
+def test_volumes_that_say_where_their_data_is(shop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("of the host")
+    shop.volume("bound", driver_opts={"type": "none", "o": "bind,ro", "device": str(tmp_path)})
+    shop.volume("memory", driver_opts={"type": "tmpfs", "o": "size=2m,mode=0700"})
+    wanted = (
+        VolumeMount(volume="bound", target="/bound"),
+        VolumeMount(volume="memory", target="/memory"),
+    )
+    made = shop.start("driven", mounts=wanted)
+    assert (
+        made.says("cat /bound/note; touch /bound/x 2>/dev/null || echo ' no'") == "of the host no"
+    )
+    assert made.says("df -k /memory | tail -1 | xargs | cut -d' ' -f2") == "2048"
+    other = shop.start("beside", mounts=wanted)
+    made.says("echo shared > /memory/note")
+    assert other.says("cat /memory/note") == "shared"
