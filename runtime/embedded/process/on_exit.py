@@ -22,6 +22,7 @@ HEALTHY = 10.0  # seconds; a run this long is no crash loop
 FIRST_DELAY, LONGEST_DELAY = 0.1, 60.0  # seconds
 NOT_STARTED = 128  # the exit code that stands for "it could not be started again"
 POLL = 0.005  # seconds
+INIT = "/proc/1/comm"
 CREATE_TIMEOUT, CALL_TIMEOUT = 60.0, 30.0  # seconds for conmon to create, for the OCI runtime
 
 ENVIRONMENT = {
@@ -78,6 +79,12 @@ def file_clock() -> float:
     """Seconds since the epoch as the times of files have them: by CLOCK_REALTIME_COARSE, which is
     up to 4 ms behind. Else a short run would end before it began."""
     return time.clock_gettime(5)
+
+
+def going_down() -> bool:
+    """Whether the host powers off or reboots, and init's successor kills what is left. It waits 90
+    seconds for us, and a container that came back now could not run."""
+    return read(INIT).startswith("systemd-shutdow")
 
 
 def start_time(pid: int) -> int:
@@ -156,13 +163,14 @@ class Container:
         return int(text), time.clock_gettime(time.CLOCK_BOOTTIME) - began
 
     def decide(self, exit_code: int, ran: float) -> float:
-        """How long to wait before the next run; raises ``Leave`` when there shall be none."""
+        """How long to wait before the next run; raises ``Leave`` when there shall be none,
+        and while the host goes down."""
         kind, retries = self.check()
         past = facts(f"{self.bundle}/restarts")
         count, previous = int(past.get("count", 0)), float(past.get("delay", 0))
         delay = next_delay(kind, retries, exit_code, count, ran, previous)
         self.record(count, previous if delay is None else delay, exit_code, past)
-        if delay is None:
+        if delay is None or going_down():
             raise Leave
         return delay
 

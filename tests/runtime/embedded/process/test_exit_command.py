@@ -66,6 +66,21 @@ def test_a_runtime_that_hangs_in_the_exit_command_blocks_nobody(
     assert [p for p in boxes.leftovers() if p.startswith("process")] == []
 
 
+def test_while_the_host_goes_down_nothing_comes_back(boxes: Boxes, tmp_path: Path) -> None:
+    (copy,) = copies(boxes, box := boxes.box("true"))
+    box.discard()
+    comm = tmp_path / "comm"
+    text = copy.read_text()
+    assert 'INIT = "/proc/1/comm"' in text
+    copy.write_text(text.replace('"/proc/1/comm"', f'"{comm}"'))
+    comm.write_text("systemd-shutdow\n")
+    box = launched(boxes, "true", always())
+    eventually(lambda: read_restarts(box.bundle).code == 137)
+    eventually(lambda: not pids_with(f"{copy}\0{box.bundle}"))
+    assert creates(boxes) == 1
+    assert box.state().phase is Phase.EXITED
+
+
 def test_the_exit_command_itself_gives_up_on_a_runtime_that_hangs(boxes: Boxes) -> None:
     (copy,) = copies(boxes, box := boxes.box("true"))
     box.discard()
