@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.eventually import PATIENCE
+
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,6 +46,7 @@ class Namespace:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside; its output is captured as text, a failure raises with it."""
         words = [*self.within, *map(str, command)]
+        timeout *= PATIENCE
         done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, input=stdin)
         if check and done.returncode:
             raise AssertionError(
@@ -69,7 +72,7 @@ class Namespace:
 
     def fetch(self, url: str, *, timeout: float = 2) -> str:
         """The body at ``url`` as a client in this namespace gets it; OSError where it fails."""
-        with self.inside(), _direct.open(url, timeout=timeout) as answer:
+        with self.inside(), _direct.open(url, timeout=timeout * PATIENCE) as answer:
             body: bytes = answer.read()
         return body.decode()
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.eventually import PATIENCE
 from tests.hosts import Host
 from tests.inventory import hierarchies
 
-START_SECONDS = 30.0
-COMMAND_SECONDS = 300.0
+START_SECONDS = 30.0 * PATIENCE
+COMMAND_SECONDS = 300.0 * PATIENCE
 FORWARDING = "net.ipv4.ip_forward"
 
 # Limits that podman would otherwise raise above the caller's, which fails where root lacks

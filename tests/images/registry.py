@@ -12,9 +12,10 @@ from pathlib import Path
 
 import yaml
 
+from tests.eventually import PATIENCE
 from tests.images import oci
 
-START_SECONDS = 10.0
+START_SECONDS = 10.0 * PATIENCE
 # A registry ends with the run that started it, even when that is killed.
 WITH_US = ("setpriv", "--pdeathsig", "KILL")
 

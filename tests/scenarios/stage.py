@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Images, Trueup
-from tests.eventually import eventually
+from tests.eventually import PATIENCE, eventually
 from tests.hosts import Host, Namespace
 from tests.inventory import Inventory, hierarchies
 
@@ -142,7 +142,7 @@ def answer(place: Namespace, address: str, port: int, *, path: str = "/") -> str
 
 
 def _page(address: str, port: int, path: str) -> str:
-    connection = http.client.HTTPConnection(address, port, timeout=2)
+    connection = http.client.HTTPConnection(address, port, timeout=2 * PATIENCE)
     try:
         connection.request("GET", path)
         reply = connection.getresponse()
@@ -196,5 +196,5 @@ def lives(pid: int) -> bool:
 def within(pid: int, *command: str) -> str:
     """The output of a program of the container's image, run in its namespaces."""
     words = ["nsenter", f"--target={pid}", "--mount", "--net", "--uts", "--pid", "--root", "--wd"]
-    done = subprocess.run([*words, *command], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([*words, *command], capture_output=True, text=True, timeout=20 * PATIENCE)
     return done.stdout + done.stderr
