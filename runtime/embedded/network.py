@@ -361,18 +361,18 @@ class Network:
         return {link for table in tables for link in host.nft.first_parts(table, opened)}
 
     def _side(self) -> HostSide:
-        resolver = next((a for a in _resolvers() if IPv4Address(a).is_loopback), None)
+        resolver = next((a for a in resolvers() if IPv4Address(a).is_loopback), None)
         return HostSide(
             table=self._paths.table,
             uplink=self._paths.uplink,
             opened=forwarding.recorded(self._forwarded(4)),
             opened6=forwarding.recorded(self._forwarded(6), 6),
-            resolver=resolver if not _reachable_resolvers() else None,
+            resolver=resolver if not reachable_resolvers() else None,
         )
 
     def _zones(self, wiring: Wiring) -> dict[str, str]:
-        servers = _reachable_resolvers()
-        if not servers and _resolvers():
+        servers = reachable_resolvers()
+        if not servers and resolvers():
             servers = [str(wiring.pool.uplink_host)]
         return zones.zones(wiring, servers)
 
@@ -394,7 +394,7 @@ class Network:
             self._router = None
 
 
-def _resolvers() -> list[str]:
+def resolvers() -> list[str]:
     for path in (_RESOLVED, _RESOLV_CONF):
         with suppress(OSError):
             if found := zones.name_servers(path.read_text()):
@@ -402,8 +402,8 @@ def _resolvers() -> list[str]:
     return []
 
 
-def _reachable_resolvers() -> list[str]:
-    return [a for a in _resolvers() if not IPv4Address(a).is_loopback]
+def reachable_resolvers() -> list[str]:
+    return [a for a in resolvers() if not IPv4Address(a).is_loopback]
 
 
 def _without(ports: Sequence[PortWire], failures: dict[Claim, Fault]) -> tuple[PortWire, ...]:

@@ -78,7 +78,7 @@ def container_end(links: Sequence[Link], seen: Seen) -> list[Message]:
         *(rtnetlink.delete_route(r, link=i)
           for i, r in seen.routes if i != rtnetlink.LOOPBACK and (i, r) not in routes),
         *(message for link in links for message in _ways(link)),
-        *(rtnetlink.add_rule(rule.source, rule.table, rule.priority) for rule in sorted(rules)),
+        *(rtnetlink.add_rule(r.source, r.table, r.priority) for r in sorted(rules, key=str)),
     ]  # fmt: skip
 
 

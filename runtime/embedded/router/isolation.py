@@ -4,6 +4,8 @@ Containers of one network reach each other, the uplink reaches and is reached by
 networks; checked after translation, so a service address opens nothing that its target would not.
 """
 
+from collections.abc import Iterator
+
 from runtime.embedded.nft.ruleset import Chain, Set
 from runtime.embedded.router.wiring import Wiring
 
@@ -54,10 +56,7 @@ def isolation_chains() -> tuple[Chain, ...]:
                 "ct state invalid drop",
                 "ip saddr . ip daddr @neighbours accept",
                 "ip6 saddr . ip6 daddr @neighbours6 accept",
-                f'iifname "{UPLINK}" ip daddr @internal reject with icmpx admin-prohibited',
-                f'iifname "{UPLINK}" ip6 daddr @internal6 reject with icmpx admin-prohibited',
-                f'oifname "{UPLINK}" ip saddr @internal reject with icmpx admin-prohibited',
-                f'oifname "{UPLINK}" ip6 saddr @internal6 reject with icmpx admin-prohibited',
+                *_refusals(),
                 f'iifname "{UPLINK}" accept',
                 f'oifname "{UPLINK}" accept',
             ),
@@ -80,3 +79,13 @@ def isolation_chains() -> tuple[Chain, ...]:
             ),
         ),
     )
+
+
+def _refusals() -> Iterator[str]:
+    """A reset where there is one: an ICMPv6 error that comes while the caller's socket is busy
+    sending is lost, and he would wait for his next try."""
+    for direction, end in (("iifname", "daddr"), ("oifname", "saddr")):
+        for family, internal in (("ip", "internal"), ("ip6", "internal6")):
+            concerned = f'{direction} "{UPLINK}" {family} {end} @{internal}'
+            yield f"{concerned} meta l4proto tcp reject with tcp reset"
+            yield f"{concerned} reject with icmpx port-unreachable"

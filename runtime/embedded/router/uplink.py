@@ -32,24 +32,31 @@ _WITHOUT_IPV6 = {
     "ipv6/conf/all/disable_ipv6": "1",
     "ipv6/conf/default/disable_ipv6": "1",
 }
-# Links that are there already follow "all", new ones "default".
+# In this order: a link that looks for others with its address is mute for a second.
 _WITH_IPV6 = {
-    f"ipv6/conf/{which}/{name}": value
-    for which in ("all", "default")
-    for name, value in (
-        ("disable_ipv6", "0"),
-        ("forwarding", "1"),
-        ("accept_ra", "0"),
-        ("accept_dad", "0"),
-        ("accept_redirects", "0"),
-    )
+    "accept_dad": "0",
+    "accept_ra": "0",
+    "accept_redirects": "0",
+    "forwarding": "1",
+    "disable_ipv6": "0",
 }
 
 
 def ensure_router(router: Doors, *, ipv6: bool) -> None:
     """Make the router namespace answer as a router; its links come later."""
-    router.sysctl(_ROUTER_SYSCTLS | _where_known(_WITH_IPV6 if ipv6 else _WITHOUT_IPV6))
+    six = _with_ipv6(router) if ipv6 else _WITHOUT_IPV6
+    router.sysctl(_ROUTER_SYSCTLS | _where_known(six))
     router.routes.request([rtnetlink.set_up(rtnetlink.LOOPBACK)])
+
+
+def _with_ipv6(router: Doors) -> dict[str, str]:
+    """For links to come, and for each that is there."""
+    there = [link.name for link in rtnetlink.links(router.routes)]
+    return {
+        f"ipv6/conf/{place}/{name}": value
+        for name, value in _WITH_IPV6.items()
+        for place in ("default", *there, "all")
+    }
 
 
 def ensure_uplink(name: str, host: Doors, router: Doors, *, ipv6: bool) -> None:

@@ -85,7 +85,7 @@ class Estate:
         self._connect(id)
         namespace = self.namespace(id)
         words = name if replica == 1 else f"{name}.{replica}"
-        self.servers[id] = self.lab.serve(words, namespace, 80)
+        self.servers[id] = self.lab.serve(words, namespace, 80, both=True)
         targets = self.state.services[project, name].targets if replica > 1 else ()
         self.services.serve(project, name, [*targets, id])
         return id
@@ -135,6 +135,14 @@ class Estate:
         state = self.state
         self.lab.net.connect(*promises.links(state, state.containers[id], self.lab.paths))
 
+    def close(self) -> None:
+        """Take the containers away, and leave the rest to the lab. Idempotent."""
+        state = self.ledger.state()
+        for row in state.containers.values():
+            self.lab.net.disconnect(promises.links(state, row, self.lab.paths))
+        self.lab.wiring = promises.wiring(state) or self.lab.wiring
+        self.ledger.close()
+
     # --- looking ---
 
     def namespace(self, id: str) -> Path:
@@ -158,6 +166,11 @@ class Estate:
 
     def gateway(self, network: str = "default", *, project: str = "shop") -> IPv4Address:
         return allocation.network_of(self.state, project, network).gateway
+
+    def gateway6(self, network: str = "default", *, project: str = "shop") -> IPv6Address:
+        subnet = allocation.network_of(self.state, project, network).subnet6
+        assert subnet is not None
+        return subnet[1]
 
     def _id(self, project: str, network: str) -> int:
         return allocation.network_of(self.state, project, network).id
@@ -190,8 +203,4 @@ def make_estate(lab: Lab) -> Iterator[Estate]:
     try:
         yield estate
     finally:
-        state = ledger.state()
-        for row in state.containers.values():
-            lab.net.disconnect(promises.links(state, row, lab.paths))
-        lab.wiring = promises.wiring(state) or lab.wiring
-        ledger.close()
+        estate.close()

@@ -29,11 +29,14 @@ Result = TypeVar("Result")
 
 SERVER = """
 import http.server, socket, sys, threading
-name, port = sys.argv[1], int(sys.argv[2])
+name, port, both = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "both"
+family, where = (socket.AF_INET6, "::") if both else (socket.AF_INET, "")
+def own(peer):
+    return peer[0].removeprefix("::ffff:")
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = f"{name} {self.client_address[0]}".encode()
+        body = f"{name} {own(self.client_address)}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -41,14 +44,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def log_message(self, *words): pass
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 512
+    address_family = family
 def datagrams():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        own.bind(("", port))
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        udp.bind((where, port))
         while True:
-            _, peer = own.recvfrom(2048)
-            own.sendto(f"{name} {peer[0]}".encode(), peer)
+            _, peer = udp.recvfrom(2048)
+            udp.sendto(f"{name} {own(peer)}".encode(), peer)
 threading.Thread(target=datagrams, daemon=True).start()
-server = Server(("", port), Answer)
+server = Server((where, port), Answer)
 print("ready", flush=True)
 server.serve_forever()
 """
@@ -97,8 +101,12 @@ class Lab:
         self.links.append(link)
         return link
 
-    def serve(self, name: str, namespace: Path, port: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-I", "-S", "-c", SERVER, name, str(port)]
+    def serve(
+        self, name: str, namespace: Path, port: int, *, both: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """``both``: by IPv4 and IPv6."""
+        words = (name, str(port), "both" if both else "4")
+        command = [sys.executable, "-I", "-S", "-c", SERVER, *words]
         process = subprocess.Popen(
             ["nsenter", f"--net={namespace}", *command], stdout=subprocess.PIPE
         )
@@ -150,7 +158,8 @@ def send(namespace: Path, address: object, port: int = 80, *, timeout: float = 1
     """The same by one datagram."""
 
     def call() -> str:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        family = socket.AF_INET6 if ":" in str(address) else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as own:
             own.settimeout(timeout)
             own.connect((str(address), port))
             own.send(b"?")

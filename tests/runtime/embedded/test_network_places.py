@@ -106,9 +106,11 @@ def test_an_internal_network_has_no_way_out_and_none_in(town: Estate) -> None:
     assert fetch(town.namespace(db), "192.0.2.1", 8081) == "unreachable"  # a published port
     # By a route of its own it is refused at once.
     town.ip(db, "r", "add", "default", "via", str(town.gateway("back")), "dev", "eth0", "onlink")
-    assert fetch(town.namespace(db), "192.0.2.1", 8081) == "unreachable"
-    assert fetch(host.path, town.gives("db", "back")) == "unreachable"
-    assert fetch(host.path, town.has(db, "back")) == "unreachable"
+    assert fetch(town.namespace(db), "192.0.2.1", 8081) == "refused"
+    assert send(town.namespace(db), "192.0.2.1", 8081) == "refused"
+    assert fetch(host.path, town.gives("db", "back")) == "refused"
+    assert fetch(host.path, town.has(db, "back")) == "refused"
+    assert send(host.path, town.has(db, "back")) == "refused"
     assert fetch(host.path, "127.0.0.1", 8080) == "refused"
     assert fetch(host.other.path, "192.0.2.1", 8080) == "refused"
     assert town.asks(web, town.gives("db", "back"), timeout=0.3) == ("silence", "silence")
