@@ -17,6 +17,7 @@ import msgspec
 from runtime.embedded.linux.namespaces import inside
 
 _PATIENCE = 10.0  # seconds
+_AT_ONCE = 64  # messages: they and the answers have to fit into the socket's buffers
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -56,13 +57,19 @@ class Netlink:
         return inside(namespace, lambda: cls(protocol))
 
     def request(self, messages: Sequence[Message]) -> None:
-        """Send all messages at once and wait for every acknowledgement.
+        """Send all messages and wait for every acknowledgement.
 
         The kernel works through them in order and goes on after a failure. Raises ``OSError``
         for the first one that failed with an error that its message does not accept.
         """
-        if not messages:
-            return
+        failures = [
+            self._request(messages[start : start + _AT_ONCE])
+            for start in range(0, len(messages), _AT_ONCE)
+        ]
+        if failure := next(filter(None, failures), None):
+            raise failure
+
+    def _request(self, messages: Sequence[Message]) -> OSError | None:
         first = self._sequence + 1
         frames = [self._frame(message, NLM_F_ACK) for message in messages]
         self._socket.send(b"".join(frames))
@@ -75,8 +82,7 @@ class Netlink:
                 waiting -= 1
                 message = messages[sequence - first]
                 failure = failure or _failure(message, body)
-        if failure is not None:
-            raise failure
+        return failure
 
     def dump(self, kind: int, body: bytes) -> Iterator[bytes]:
         """Ask for everything of a kind and return the bodies of the answers."""

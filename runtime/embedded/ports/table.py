@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from runtime.embedded.nft.ruleset import Chain, Set, Table
+from runtime.embedded.ports.claims import claims
 from runtime.embedded.ports.maps import port_sets, translations
 from runtime.embedded.router.wiring import Wiring
 
@@ -36,8 +37,18 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
 def host_table(wiring: Wiring, side: HostSide) -> Table:
     return Table(
         name=side.table,
-        sets=(*port_sets(wiring.ports), *_subnet_sets(wiring, side)),
+        sets=(*port_sets(wiring.ports), _datagrams6(wiring), *_subnet_sets(wiring, side)),
         chains=(*_guards(side), *_ports(wiring, side), *_ways_out(wiring, side)),
+    )
+
+
+def _datagrams6(wiring: Wiring) -> Set:
+    reserved = (c for c in claims(wiring.ports) if (c.address, c.protocol) == ("::", "udp"))
+    return Set(
+        name="datagrams6",
+        declaration="type inet_service",
+        what="the set of UDP ports that are reserved for IPv6",
+        elements={str(claim.port): "" for claim in sorted(reserved)},
     )
 
 
@@ -93,6 +104,13 @@ def _guards(side: HostSide) -> tuple[Chain, ...]:
                 "ct status dnat accept",
                 "drop",
             ),
+        ),
+        # What was not translated (to ::1, or to a container without IPv6) would end in the
+        # socket that reserves the port, and the sender hear nothing.
+        Chain(
+            name="input",
+            hook="filter hook input priority filter; policy accept;",
+            rules=("meta nfproto ipv6 udp dport @datagrams6 reject with icmpv6 port-unreachable",),
         ),
     )
 

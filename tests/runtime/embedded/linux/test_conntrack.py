@@ -71,3 +71,18 @@ def _flows() -> frozenset[tuple[int, int]]:
     text = Path("/proc/thread-self/net/nf_conntrack").read_text()
     found = re.findall(r"^ipv([46]) .*? dport=(710\d) ", text, re.MULTILINE)
     return frozenset((int(version), int(port)) for version, port in found)
+
+
+def test_more_flows_than_fit_into_one_message(netlink: Netlink) -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as own:
+        for port in range(20000, 23000):
+            own.sendto(b"?", (THERE[6], port))
+    assert _count6() > 2000
+    forget(netlink, [replies_from(ip_address(THERE[6]), UDP)])
+    assert _count6() == 0
+    assert _flows() == {(4, port) for port in PORTS}
+
+
+def _count6() -> int:
+    text = Path("/proc/thread-self/net/nf_conntrack").read_text()
+    return text.count(f" dst={ip_address(THERE[6]).exploded} sport=")
