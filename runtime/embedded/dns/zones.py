@@ -115,26 +115,6 @@ def gateway(zone: str) -> IPv4Address:
     return IPv4Address(zone.split(maxsplit=1)[0])
 
 
-def resolv_conf(
-    gateway: IPv4Address,
-    *,
-    search: Sequence[str] = (),
-    options: Sequence[str] = (),
-    way_out: bool = True,
-) -> str:
-    """A container's /etc/resolv.conf, resolv.conf(5); ``gateway`` is that of the network by which
-    it leaves. Without a way out it gives up after a second, because nobody answers for names of
-    the outside world."""
-    words = [option for option in options if option]
-    given = {word.partition(":")[0] for word in words}
-    impatient = () if way_out else ("timeout:1", "attempts:1")
-    defaults = [d for d in ("ndots:0", *impatient) if d.partition(":")[0] not in given]
-    lines = [f"nameserver {gateway}", f"options {' '.join([*defaults, *words])}"]
-    if search:
-        lines.insert(1, f"search {' '.join(search)}")
-    return "".join(f"{line}\n" for line in lines)
-
-
 def name_servers(text: str) -> list[str]:
     """The IPv4 name servers of a resolv.conf that others than the host itself can ask."""
     found = []

@@ -1,7 +1,6 @@
 """The files of the DNS server, whole."""
 
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -106,25 +105,3 @@ nameserver 127.0.0.53
 options edns0
 """
     assert zones.name_servers(text) == ["192.0.2.53", "127.0.0.53"]
-
-
-RESOLV_CONFS: list[tuple[dict[str, Any], str]] = [
-    ({}, "nameserver 10.90.0.1\noptions ndots:0\n"),
-    (
-        {"search": ("a.example", "b.example")},
-        "nameserver 10.90.0.1\nsearch a.example b.example\noptions ndots:0\n",
-    ),
-    (
-        {"options": ("ndots:5", "rotate")},
-        "nameserver 10.90.0.1\noptions ndots:5 rotate\n",
-    ),
-    (
-        {"way_out": False, "options": ("timeout:3",)},
-        "nameserver 10.90.0.1\noptions ndots:0 attempts:1 timeout:3\n",
-    ),
-]
-
-
-@pytest.mark.parametrize(("asked", "text"), RESOLV_CONFS)
-def test_a_resolv_conf(asked: dict[str, Any], text: str) -> None:
-    assert zones.resolv_conf(IPv4Address("10.90.0.1"), **asked) == text
