@@ -89,6 +89,11 @@ def _complete_short_forms(definitions: Schema) -> None:
     """Forms that a model reads as a whole; and what exactly one of several keys means."""
     secret = definitions["SecretSource"]
     definitions["SecretSource"] = {"anyOf": [{"type": "string"}, secret]}
+    networks = definitions["Container"]["properties"]["networks"]["anyOf"]
+    networks[0]["additionalProperties"] = {
+        "anyOf": [networks[0]["additionalProperties"], {"type": "null"}]
+    }
+    networks.insert(0, {"type": "array", "items": {"type": "string"}})
     definitions["Image"]["oneOf"] = [{"required": [key]} for key in ("from", "archive", "rootfs")]
     definitions["Registry"]["properties"]["mirrors"]["anyOf"] = [
         {"type": "array", "maxItems": 0},

@@ -143,13 +143,14 @@ def _healthcheck(container: "Container") -> Healthcheck | None:
         return None
     if check.disabled:
         return Healthcheck(test=_NO_CHECK)
+    usual = Healthcheck()
     return Healthcheck(
         test=words(check.test or ()),
-        interval=check.interval,
-        timeout=check.timeout,
-        retries=check.retries,
+        interval=check.interval or usual.interval,
+        timeout=check.timeout or usual.timeout,
+        retries=check.retries or usual.retries,
         start_period=check.start_period,
-        start_interval=check.start_interval,
+        start_interval=check.start_interval or usual.start_interval,
     )
 
 

@@ -3,15 +3,31 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from specs.scalars import render_duration
+
 Schema = Mapping[str, Any]
 
 # The parts of a spec, in the order in which people meet them.
 _PARTS = {
     "Container": "Under `containers: NAME:`",
+    "Healthcheck": "Under `containers: NAME: healthcheck:`",
+    "Attachment": "Under `containers: NAME: networks: NETWORK:`",
+    "Update": "Under `containers: NAME: update:`",
+    "Logging": "Under `containers: NAME: logging:`",
+    "LogOptions": "Under `containers: NAME: logging: options:`",
+    "Deploy": "Under `containers: NAME: deploy:`",
+    "Resources": "Under `containers: NAME: deploy: resources:`",
+    "ResourceLimits": "Under `containers: NAME: deploy: resources: limits:`",
+    "Reservations": "Under `containers: NAME: deploy: resources: reservations:`",
+    "DeployRestart": "Under `containers: NAME: deploy: restart_policy:`",
+    "UpdateConfig": "Under `containers: NAME: deploy: update_config:`",
     "Image": "Under `images: NAME:`",
     "ImageConfig": "Under `images: NAME: config:`",
     "Volume": "Under `volumes: NAME:`",
-    "Network": "Under `networks: default:`",
+    "DriverOptions": "Under `volumes: NAME: driver_opts:`",
+    "Network": "Under `networks: NAME:`",
+    "Ipam": "Under `networks: NAME: ipam:`",
+    "Pool": "Under `networks: NAME: ipam: config:`, each",
     "Registry": "Under `registries: HOST:`",
     "RegistryAuth": "Under `registries: HOST: auth:`",
     "SecretSource": "A `password:`",
@@ -40,12 +56,29 @@ def _body(schema: Schema) -> Schema:
 
 def _table(title: str, schema: Schema, with_change: bool) -> Iterator[str]:
     yield f"### {title}\n\n"
-    yield "| key | value | meaning |" + (" a change |\n" if with_change else "\n")
-    yield "| --- | --- | --- |" + (" --- |\n" if with_change else "\n")
+    yield "| key | value | default | meaning |" + (" a change |\n" if with_change else "\n")
+    yield "| --- | --- | --- | --- |" + (" --- |\n" if with_change else "\n")
     for key, field in schema["properties"].items():
         change = f" {field.get('x-change', '')} |" if with_change else ""
         meaning = _cell(str(field.get("description", "")))
-        yield f"| `{key}` | {_cell(', '.join(_forms(field)))} | {meaning} |{change}\n"
+        forms = _cell(", ".join(_forms(field)))
+        yield f"| `{key}` | {forms} | {_default(field)} | {meaning} |{change}\n"
+
+
+def _default(field: Schema) -> str:
+    """What holds where the key is not there, if it is a single value."""
+    value = field.get("default") if _forms(field) else None
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, float) and _is_time(field):
+        return f"`{render_duration(value)}`"
+    return f"`{value}`" if isinstance(value, (str, int)) and value != "" else ""
+
+
+def _is_time(field: Schema) -> bool:
+    choices = [field, *(each for each in field.get("anyOf", ()))]
+    nested = [each for choice in choices for each in choice.get("anyOf", ())]
+    return any("10s" in each.get("examples", ()) for each in (*choices, *nested))
 
 
 def _cell(text: str) -> str:

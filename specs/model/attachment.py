@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator
 
 from specs.fields import Effect, Spec, about, is_null
 from specs.model.resolving import address
@@ -71,34 +71,4 @@ def _read_name(item: object) -> str:
     return str(item)
 
 
-Attachments = Annotated[
-    dict[str, Attachment],
-    BeforeValidator(_read_all),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "array", "items": _STRING},
-                {
-                    "type": "object",
-                    "additionalProperties": {
-                        "anyOf": [
-                            {
-                                "type": "object",
-                                "properties": {
-                                    "aliases": {"type": "array", "items": _STRING},
-                                    "ipv4_address": _STRING,
-                                    "ipv6_address": _STRING,
-                                    "gw_priority": {"type": ["integer", "string"]},
-                                    "priority": {"type": ["integer", "string"]},
-                                },
-                                "patternProperties": {"^x-": {}},
-                                "additionalProperties": False,
-                            },
-                            {"type": "null"},
-                        ]
-                    },
-                },
-            ]
-        }
-    ),
-]
+Attachments = Annotated[dict[str, Attachment], BeforeValidator(_read_all)]

@@ -169,7 +169,7 @@ class Container(Spec):
     shm_size: Size | None = about("Size of /dev/shm; none: 64m.", default=None)
     sysctls: Sysctls = about("Settings of its own part of the kernel.", default_factory=dict)
     restart: RestartPolicy = about(
-        "What follows when the process ends.", _IN_PLACE, default=NO_RESTART
+        "What follows when the process ends; none: nothing.", _IN_PLACE, default=NO_RESTART
     )
     stop_signal: Signal | None = about(
         "Signal that asks the process to end.", _IN_PLACE, default=None

@@ -22,7 +22,7 @@ def _ignored(description: str = "Without effect.") -> Any:
 
 
 class ResourceLimits(Spec):
-    """What is not exceeded."""
+    """`limits` of `deploy`, which are not exceeded."""
 
     noun: ClassVar[str] = "`limits`"
 
@@ -32,7 +32,7 @@ class ResourceLimits(Spec):
 
 
 class Reservations(Spec):
-    """What is kept for it."""
+    """`reservations` of `deploy`: what is kept for it."""
 
     noun: ClassVar[str] = "`reservations`"
     not_yet: ClassVar[frozenset[str]] = frozenset({"devices", "generic_resources"})
@@ -42,7 +42,7 @@ class Reservations(Spec):
 
 
 class Resources(Spec):
-    """Limits and reservations."""
+    """`resources` of `deploy`."""
 
     noun: ClassVar[str] = "`resources`"
 

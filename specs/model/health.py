@@ -42,11 +42,11 @@ Test = Annotated[
     BeforeValidator(_read_test),
     WithJsonSchema({"anyOf": [{"type": "string"}, WORDS_SCHEMA]}),
 ]
-Interval = Annotated[Seconds, Field(ge=0.001, le=86_400 * 365)]
+_Time = Annotated[Seconds, Field(ge=0, le=86_400 * 365)]
 
 
 class Healthcheck(Spec):
-    """What is asked of a container, and how often."""
+    """What is asked of a container, and how often; 0 stands for the usual time or number."""
 
     noun: ClassVar[str] = "a health check"
 
@@ -55,15 +55,15 @@ class Healthcheck(Spec):
         _IN_PLACE,
         default=None,
     )
-    interval: Interval = about("Time from one check to the next.", _IN_PLACE, default=30.0)
-    timeout: Interval = about("Time that a check may take.", _IN_PLACE, default=30.0)
-    retries: Annotated[int, *count(1, 1_000_000)] = about(
+    interval: _Time = about("Time from one check to the next.", _IN_PLACE, default=30.0)
+    timeout: _Time = about("Time that a check may take.", _IN_PLACE, default=30.0)
+    retries: Annotated[int, *count(0, 1_000_000)] = about(
         "Failures in a row that make it unhealthy.", _IN_PLACE, default=3
     )
-    start_period: Annotated[Seconds, Field(ge=0, le=86_400 * 365)] = about(
+    start_period: _Time = about(
         "Time after the start in which failures do not count.", _IN_PLACE, default=0.0
     )
-    start_interval: Interval = about(
+    start_interval: _Time = about(
         "Time between checks within the start period.", _IN_PLACE, default=5.0
     )
     disable: Flag = about(

@@ -83,7 +83,13 @@ def _link(text: str) -> tuple[str, str]:
 
 
 def _domain(text: str) -> str:
-    return text if text == "." else _any_name(text)
+    """A domain; `.` and nothing at all mean that none is searched."""
+    if text in ("", "."):
+        return "."
+    try:
+        return _any_name(text)
+    except Unreadable:
+        raise Unreadable(_DOMAIN) from None
 
 
 def _exposed(text: str) -> str:

@@ -7,19 +7,15 @@ import pytest
 
 from specs.fields import Effect, Spec, effects
 from specs.model.container import Container
-from specs.model.image import Image, ImageConfig
-from specs.model.network import Network
-from specs.model.project import Project
-from specs.model.registry import Registry, RegistryAuth, SecretSource
-from specs.model.volume import Volume
 from specs.schema import DIALECT, json_schema
 
-MODELS: list[type[Spec]] = [
-    Container, Image, ImageConfig, Network, Project, Registry, RegistryAuth, SecretSource, Volume,
-]  # fmt: skip
+
+def models(parent: type[Spec] = Spec) -> list[type[Spec]]:
+    """All that the specs are made of."""
+    return [each for child in parent.__subclasses__() for each in (child, *models(child))]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", models())
 def test_every_field_has_one_sentence_and_an_effect(model: type[Spec]) -> None:
     for name, info in model.model_fields.items():
         assert info.description, name
@@ -30,8 +26,11 @@ def test_every_field_has_one_sentence_and_an_effect(model: type[Spec]) -> None:
 def test_what_changes_in_place() -> None:
     in_place = {name for name, effect in effects(Container).items() if effect is Effect.IN_PLACE}
     assert in_place == {
-        "mem_limit", "cpus", "pids_limit", "restart", "labels", "ports", "stop_grace_period",
-        "stop_signal", "depends_on",
+        "container_name", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset", "depends_on",
+        "deploy", "dns", "dns_opt", "dns_search", "expose", "extra_hosts", "healthcheck", "labels",
+        "links", "logging", "mem_limit", "mem_reservation", "memswap_limit", "networks",
+        "pids_limit", "ports", "pull_policy", "replicas", "restart", "scale", "stop_grace_period",
+        "stop_signal", "update",
     }  # fmt: skip
 
 
@@ -60,7 +59,9 @@ def test_it_has_the_keys_of_the_yaml_and_no_others() -> None:
         "project", "registries", "images", "volumes", "networks", "containers", "version",
     }  # fmt: skip
     assert set(properties(schema, "Container")) == set(Container.yaml_keys())
-    assert set(properties(schema, "Image")) == {"from", "archive", "rootfs", "pull", "config"}
+    assert set(properties(schema, "Image")) == {
+        "from", "archive", "rootfs", "pull", "platform", "config",
+    }  # fmt: skip
     assert schema["$defs"]["Container"]["additionalProperties"] is False
 
 
