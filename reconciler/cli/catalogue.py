@@ -35,7 +35,10 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
         ("images", "List the images that are here"),
         ("pull", "Fetch an image from a registry"),
     ),
-    "About": (("version", "Show the versions of trueup and of the engine's parts"),),
+    "About": (
+        ("doctor", "Show what this host has and lacks, with the commands that mend it"),
+        ("version", "Show the versions of trueup and of the engine's parts"),
+    ),
 }
 
 

@@ -355,7 +355,9 @@ class Engine:
         return self._execution.processes(self._row(id))
 
     def findings(self) -> tuple[Finding, ...]:
-        raise NotImplementedError
+        from runtime.embedded.doctor import checkup
+
+        return checkup.findings(self._paths, self._ledger.state())
 
     def wait_for_change(self, timeout: float) -> bool:
         return self._changes.wait(timeout)
