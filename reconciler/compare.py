@@ -8,32 +8,24 @@ never hold the value of a variable of the environment, since any of them may be 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
 
+from reconciler.wording import SIZES, UNSET, cut, listed, mount_text, shown
 from runtime.api import (
-    AnonymousMount,
-    Attachment,
-    BindMount,
     ContainerSpec,
-    Dependency,
     Limits,
     Mount,
     ObservedContainer,
-    PortSpec,
     RestartPolicy,
     ServiceSpec,
     TmpfsMount,
-    VolumeMount,
 )
-from runtime.api.service import span
-from specs.scalars import render_bytes, render_command, render_duration
 
 PAGE = 4096  # the kernel cuts memory limits down to whole pages
 CPU_TOLERANCE = 0.002  # a cgroup counts a CPU in thousandths or finer
-LONGEST = 60
-_UNSET = "unset"  # how a value that is not there reads
 
 LABELS = {"mem_limit": "memory", "pids_limit": "pids", "mounts": "volumes"}
+_BY_KEY = {"labels": "label", "annotations": "annotation", "sysctls": "sysctl"}
+_WRITTEN = {"security": "security_opt"}  # fields that go by another name in the spec
 
 
 class Cause(StrEnum):
@@ -117,8 +109,8 @@ def service(desired: ServiceSpec, applied: ServiceSpec, *, place: Places) -> tup
         Difference(
             field=name,
             cause=Cause.SPEC_CHANGED,
-            before=_listed(getattr(applied, name)),
-            after=_listed(getattr(desired, name)),
+            before=listed(getattr(applied, name)),
+            after=listed(getattr(desired, name)),
             place=place(name),
         )
         for name in ("networks", "aliases", "ports")
@@ -134,24 +126,31 @@ _Change = tuple[str, str, str, str]  # what, before, after, field of the spec
 def _changes(name: str, applied: ContainerSpec, desired: ContainerSpec) -> Iterator[_Change]:
     before, after = getattr(applied, name), getattr(desired, name)
     if name == "environment":
-        yield from _by_key("environment", before, after, _hidden)
-    elif name == "labels":
-        yield from _by_key("label", before, after, _shown)
+        yield from _by_key("environment", name, before, after, _hidden)
+    elif name in _BY_KEY:
+        yield from _by_key(_BY_KEY[name], name, before, after, _shown)
     elif name == "mounts":
         yield from _mounts(before, after)
     elif name == "secret_environment":
         yield name.replace("_", " "), "", "changed", "environment"
     else:
-        yield LABELS.get(name, name), shown(name, before), shown(name, after), name
+        where = _WRITTEN.get(name, name)
+        texts = shown(name, before), shown(name, after)
+        yield LABELS.get(name, where), *_told_apart(*texts), where
+
+
+def _told_apart(before: str, after: str) -> tuple[str, str]:
+    """Two values that read alike, since they are long, have changed all the same."""
+    return ("", "changed") if before == after else (before, after)
 
 
 def _by_key(
     what: str,
+    field: str,
     before: Mapping[str, str],
     after: Mapping[str, str],
     words: Callable[[str | None, str | None], tuple[str, str]],
 ) -> Iterator[_Change]:
-    field = {"label": "labels"}.get(what, what)
     for key in sorted({*before, *after}):
         old, new = before.get(key), after.get(key)
         if old != new:
@@ -163,7 +162,8 @@ def _hidden(old: str | None, new: str | None) -> tuple[str, str]:
 
 
 def _shown(old: str | None, new: str | None) -> tuple[str, str]:
-    return _UNSET if old is None else _cut(old), _UNSET if new is None else _cut(new)
+    was, now = (UNSET if each is None else cut(each) or "empty" for each in (old, new))
+    return _told_apart(was, now)
 
 
 def _mounts(before: tuple[Mount, ...], after: tuple[Mount, ...]) -> Iterator[_Change]:
@@ -172,26 +172,8 @@ def _mounts(before: tuple[Mount, ...], after: tuple[Mount, ...]) -> Iterator[_Ch
         old, new = olds.get(target), news.get(target)
         if old != new:
             field = "tmpfs" if isinstance(new or old, TmpfsMount) else "volumes"
-            was, now = (_mount(each) if each else _UNSET for each in (old, new))
-            yield f"mount {target}", was, now, field
-
-
-def _mount(mount: Mount) -> str:
-    match mount:
-        case VolumeMount():
-            return f"volume {mount.volume}{_access(mount)}"
-        case BindMount():
-            return f"{mount.source}{_access(mount)}"
-        case TmpfsMount():
-            return f"tmpfs {_size(mount.size)}" if mount.size else "tmpfs"
-        case AnonymousMount():
-            return "a volume of its own"
-        case _:
-            assert_never(mount)
-
-
-def _access(mount: VolumeMount | BindMount) -> str:
-    return " read-only" if mount.read_only else ""
+            was, now = (mount_text(each) if each else UNSET for each in (old, new))
+            yield f"mount {target}", *_told_apart(was, now), field
 
 
 # --- live facts -------------------------------------------------------------------------------
@@ -222,73 +204,19 @@ def _policy(
         yield Difference(field="restart", cause=Cause.DRIFTED, before=str(live), after=after)
 
 
-def _same_limit(name: str, wanted: float | None, real: float | None) -> bool:
-    if wanted is None or (name == "pids_limit" and wanted < 0):
-        return real is None
-    if real is None:
-        return False
+def _same_limit(name: str, wanted: float | str | None, real: float | str | None) -> bool:
+    """The runtime gives a limit as it was asked wherever the kernel keeps it so; what is asked now
+    may be the same in other words."""
+    if _is_unlimited(wanted) or _is_unlimited(real):
+        return _is_unlimited(wanted) and _is_unlimited(real)
+    if isinstance(wanted, str | None) or isinstance(real, str | None):
+        return wanted == real
     if name == "cpus":
         return abs(wanted - real) <= CPU_TOLERANCE
-    if name == "mem_limit":
+    if name in SIZES:
         return real in (wanted, wanted // PAGE * PAGE)
     return wanted == real
 
 
-# --- values as people write them --------------------------------------------------------------
-
-
-def shown(name: str, value: object) -> str:
-    """The value of a field of a container: ``512M``, ``10s``, ``nginx -g 'daemon off;'``."""
-    match value:
-        case None:
-            return "unlimited" if name in Limits.__struct_fields__ else _UNSET
-        case bool():
-            return "yes" if value else "no"
-        case int() if name == "mem_limit":
-            return _size(value)
-        case int() if name == "pids_limit":
-            return "unlimited" if value < 0 else str(value)
-        case float() if name == "stop_grace_period":
-            return render_duration(value)
-        case float():
-            return f"{value:g}"
-        case tuple() if name in ("command", "entrypoint"):
-            return _cut(render_command(value)) or "empty"
-        case tuple():
-            return _listed(value)
-        case _:
-            return _cut(str(value)) or "empty"
-
-
-def _size(size: int) -> str:
-    return render_bytes(size).upper()
-
-
-def _listed(values: tuple[str | PortSpec | Dependency | Attachment, ...]) -> str:
-    words = map(_word, values)
-    return _cut(", ".join(words)) or _UNSET
-
-
-def _word(value: str | PortSpec | Dependency | Attachment) -> str:
-    match value:
-        case Dependency():
-            return value.name
-        case Attachment():
-            return value.network
-        case PortSpec():
-            return _port(value)
-        case _:
-            return value
-
-
-def _port(value: PortSpec) -> str:
-    """As people write it: ``8080:80``, ``80``, ``53:53/udp``."""
-    address = value.host_ip or ""
-    host = f"[{address}]:" if ":" in address else f"{address}:" if address else ""
-    published = f"{value.published}:" if value.published or host else ""
-    suffix = "" if value.protocol == "tcp" else f"/{value.protocol}"
-    return f"{host}{published}{span(value.container_port, value.count)}{suffix}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _is_unlimited(value: float | str | None) -> bool:
+    return value is None or (not isinstance(value, str) and value < 0)

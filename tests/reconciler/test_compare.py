@@ -4,21 +4,31 @@ import msgspec
 import pytest
 
 from reconciler import compare
-from reconciler.compare import Cause, shown
+from reconciler.compare import Cause
+from reconciler.wording import shown
 from runtime.api import (
     AnonymousMount,
+    Attachment,
     BindMount,
+    Condition,
     ContainerKey,
     ContainerSpec,
     Dependency,
+    Device,
+    Healthcheck,
     Limits,
+    Logging,
     Mount,
     ObservedContainer,
     Phase,
     RestartKind,
     RestartPolicy,
+    SecurityOptions,
     ServiceSpec,
     TmpfsMount,
+    Ulimit,
+    UpdateOrder,
+    UpdatePolicy,
     VolumeMount,
 )
 from tests.reconciler.world import IN_PLACE, port, spec
@@ -58,6 +68,62 @@ CHANGES: dict[str, tuple[dict[str, object], str]] = {
     "a label": ({"labels": {"a": "b"}}, "in place: label a unset → b"),
     "a variable": ({"environment": {"A": "hidden"}}, "replace: environment A added"),
     "what is secret": ({"secret_environment": ("A",)}, "in place: secret environment changed"),
+    "a health check": (
+        {"healthcheck": Healthcheck(test=("CMD", "pg_isready", "-q"), interval=5, retries=10)},
+        "in place: healthcheck unset → CMD pg_isready -q every 5s, 10 retries",
+    ),
+    "no health check": (
+        {"healthcheck": Healthcheck(test=("NONE",))},
+        "in place: healthcheck unset → disabled",
+    ),
+    "a health check in a shell": (
+        {"healthcheck": Healthcheck(test=("CMD-SHELL", "curl x || exit 1"), start_period=20)},
+        "in place: healthcheck unset → CMD-SHELL curl x || exit 1 every 30s, start_period 20s",
+    ),
+    "ulimits": (
+        {
+            "ulimits": (
+                Ulimit(name="nofile", soft=1024, hard=-1),
+                Ulimit(name="nproc", soft=5, hard=5),
+            )
+        },
+        "replace: ulimits unset → nofile 1024:unlimited, nproc 5",
+    ),
+    "devices": (
+        {"devices": (Device(source="/dev/a", target="/dev/b", permissions="r"),)},
+        "replace: devices unset → /dev/a:/dev/b:r",
+    ),
+    "hosts": ({"extra_hosts": (("a", "10.0.0.1"),)}, "in place: extra_hosts unset → a=10.0.0.1"),
+    "networks": (
+        {
+            "networks": (
+                Attachment(network="default"),
+                Attachment(network="back", ipv4_address="10.90.0.5", aliases=("api", "db")),
+            )
+        },
+        "in place: networks default → default, back 10.90.0.5 as api db",
+    ),
+    "a log's size": (
+        {"logging": Logging(max_size=10 << 20, max_file=3)},
+        "in place: logging file → file, max-size 10M, max-file 3",
+    ),
+    "how to update": (
+        {"update": UpdatePolicy(order=UpdateOrder.STOP_FIRST, healthy_within=5)},
+        "in place: update the default → stop-first, healthy within 5s",
+    ),
+    "conditions": (
+        {"depends_on": (Dependency(name="db", condition=Condition.HEALTHY, required=False),)},
+        "in place: depends_on unset → db (healthy, optional)",
+    ),
+    "confinement": (
+        {"security": SecurityOptions(no_new_privileges=True, seccomp="unconfined")},
+        "replace: security_opt unset → no-new-privileges, seccomp:unconfined",
+    ),
+    "a namespace": ({"pid": "host"}, "replace: pid its own → host"),
+    "a parameter": ({"sysctls": {"a.b": "1"}}, "replace: sysctl a.b unset → 1"),
+    "memory and swap": ({"memswap_limit": 1 << 30}, "in place: memswap_limit unlimited → 1G"),
+    "what reads alike": ({"memswap_limit": -1}, "in place: memswap_limit changed"),
+    "a weight": ({"cpu_shares": 512}, "in place: cpu_shares unset → 512"),
     "long words": ({"command": ("x" * 80,)}, f"replace: command unset → {'x' * 59}…"),
 }
 
@@ -76,6 +142,21 @@ MOUNTS: dict[str, tuple[tuple[Mount, ...], tuple[Mount, ...], str]] = {
         (BindMount(source="/s", target="/d"),),
         (BindMount(source="/s", target="/d", read_only=True),),
         "mount /d /s → /s read-only",
+    ),
+    "a folder of it": (
+        (VolumeMount(volume="v", target="/d"),),
+        (VolumeMount(volume="v", target="/d", subpath="a", copy=False, relabel="z"),),
+        "mount /d volume v → volume v/a nocopy z",
+    ),
+    "options": (
+        (TmpfsMount(target="/d"),),
+        (TmpfsMount(target="/d", mode=0o1777, options=("noexec",)),),
+        "mount /d tmpfs → tmpfs mode 1777 noexec",
+    ),
+    "what has no words": (
+        (BindMount(source="/s", target="/d"),),
+        (BindMount(source="/s", target="/d", create_source=True),),
+        "mount /d changed",
     ),
     "another kind": (
         (AnonymousMount(target="/d"),),
@@ -103,6 +184,20 @@ LIVE: dict[str, tuple[dict[str, object], Limits, list[str]]] = {
         {"mem_limit": 8 << 20},
         Limits(mem_limit=16 << 20, pids_limit=2048),
         ["in place: memory is 16M, set by hand"],
+    ),
+    "other limits": (
+        {"cpu_shares": 512, "cpuset": "0-1", "mem_reservation": 8_000_000, "memswap_limit": -1},
+        Limits(cpu_shares=512, cpuset="0-1", mem_reservation=7_999_488, pids_limit=2048),
+        [],
+    ),
+    "other limits that somebody changed": (
+        {"cpu_shares": 512, "memswap_limit": 1 << 30},
+        Limits(cpuset="0", memswap_limit=2 << 30, pids_limit=2048),
+        [
+            "in place: memswap_limit is 2G, set by hand",
+            "in place: cpu_shares is unset, set by hand",
+            "in place: cpuset is 0, set by hand",
+        ],
     ),
     "none": (
         {"cpus": 1.0},

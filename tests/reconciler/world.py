@@ -26,13 +26,12 @@ from tests.fake_runtime import FakeRuntime
 
 NGINX = "docker.io/library/nginx:1.27"
 MYSQL = "docker.io/library/mysql:8.4"
-IN_PLACE = frozenset(
-    """
-    container_name cpu_shares cpus cpuset depends_on dns dns_opt dns_search expose extra_hosts
-    healthcheck labels logging mem_limit mem_reservation memswap_limit networks pids_limit restart
-    secret_environment stop_grace_period stop_signal update
-    """.split()  # noqa: SIM905  # as words it can be read
-)
+_IN_PLACE = """
+container_name cpu_shares cpus cpuset depends_on dns dns_opt dns_search expose extra_hosts
+healthcheck labels logging mem_limit mem_reservation memswap_limit networks pids_limit
+restart secret_environment stop_grace_period stop_signal update
+"""
+IN_PLACE = frozenset(_IN_PLACE.split())
 LINES = {
     ("container", "web", ""): "shop.yaml:10",
     ("container", "web", "image"): "shop.yaml:11",
