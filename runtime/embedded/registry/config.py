@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from runtime.api import ImageDefaults
+from msgspec.structs import replace
+
+from runtime.api import Healthcheck, ImageDefaults
 from runtime.embedded.registry.documents import BadDocument, Document, read
 from runtime.embedded.registry.manifest import NoPlatform, Platform
 from runtime.reference import BadDigest, check_digest
+
+_NANO = 1_000_000_000  # nanoseconds of a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ def compose(diff_id: str, defaults: ImageDefaults, platform: Platform) -> bytes:
         "ExposedPorts": {port: {} for port in defaults.exposed_ports},
         "StopSignal": defaults.stop_signal,
         "Labels": defaults.labels,
+        "Healthcheck": _written(defaults.healthcheck),
     }
     document = {
         "architecture": platform.architecture,
@@ -67,12 +72,17 @@ def compose(diff_id: str, defaults: ImageDefaults, platform: Platform) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def check_platform(config: ImageConfig, host: Platform) -> None:
+def check_platform(config: ImageConfig, wanted: Platform) -> None:
     """Raises ``NoPlatform`` for an image of another processor or system; one that does not say
     is let through."""
-    said = config.platform
-    if said.os not in ("", host.os) or said.architecture not in ("", host.architecture):
-        raise NoPlatform(str(host), [str(said)])
+    if not is_for(config.platform, wanted):
+        raise NoPlatform(str(wanted), [str(config.platform)])
+
+
+def is_for(said: Platform, wanted: Platform) -> bool:
+    """Whether an image that says this runs there."""
+    same_os = said.os in ("", wanted.os)
+    return same_os and said.architecture in ("", wanted.architecture)
 
 
 def _diff_ids(document: Document) -> tuple[str, ...]:
@@ -99,6 +109,7 @@ def _defaults(settings: Mapping[str, Any]) -> ImageDefaults:
         exposed_ports=tuple(sorted(_keys(settings, "ExposedPorts"))),
         stop_signal=_text(settings, "StopSignal"),
         labels=_labels(settings),
+        healthcheck=_healthcheck(settings.get("Healthcheck")),
     )
 
 
@@ -130,6 +141,39 @@ def _labels(settings: Mapping[str, Any]) -> dict[str, str]:
     if not all(isinstance(value, str) for value in labels.values()):
         raise _wrong("Labels")
     return dict(labels)
+
+
+_TIMES = {
+    "Interval": "interval",
+    "Timeout": "timeout",
+    "StartPeriod": "start_period",
+    "StartInterval": "start_interval",
+}
+
+
+def _healthcheck(said: object) -> Healthcheck | None:
+    """Docker's form: times in nanoseconds, and 0 stands for the default."""
+    if not said:
+        return None
+    if not isinstance(said, dict):
+        raise _wrong("Healthcheck")
+    test = _texts(said, "Test")
+    if not test:
+        return None
+    numbers = {key: said.get(key) or 0 for key in (*_TIMES, "Retries")}
+    if not all(isinstance(number, int) and number >= 0 for number in numbers.values()):
+        raise _wrong("Healthcheck")
+    times = {name: numbers[key] / _NANO for key, name in _TIMES.items() if numbers[key]}
+    if numbers["Retries"]:
+        times["retries"] = numbers["Retries"]
+    return replace(Healthcheck(test=test), **times)
+
+
+def _written(check: Healthcheck | None) -> dict[str, Any]:
+    if check is None:
+        return {}
+    times = {key: round(getattr(check, name) * _NANO) for key, name in _TIMES.items()}
+    return {"Test": list(check.test), "Retries": check.retries, **times}
 
 
 def _wrong(key: str) -> BadDocument:

@@ -75,6 +75,14 @@ def host_platform() -> Platform:
     return Platform(os="linux", architecture=architecture, variant=variants.get(machine, ""))
 
 
+def wanted_platform(asked: str | None) -> Platform:
+    """What a spec asks for, as in linux/arm64/v8; this machine's where it asks for nothing."""
+    if asked is None:
+        return host_platform()
+    os_name, architecture, variant = (*asked.split("/"), "", "")[:3]
+    return Platform(os=os_name, architecture=architecture, variant=variant)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One image: its configuration and its layers, the lowest first."""

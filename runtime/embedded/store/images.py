@@ -113,13 +113,21 @@ class ImageStore:
             rows.put_name(spec.name, image.id)
         return image
 
-    def pull(self, reference: str, access: Sequence[RegistryAccess], report: Report) -> Image:
-        """Bring the image here as the registry has it now; what is here already is not fetched."""
+    def pull(
+        self,
+        reference: str,
+        access: Sequence[RegistryAccess],
+        report: Report,
+        platform: str | None = None,
+    ) -> Image:
+        """Bring the image here as the registry has it now; what is here already is not fetched.
+        A reference means one image at a time: that of the platform asked for last."""
+        from runtime.embedded.registry.manifest import wanted_platform
         from runtime.embedded.store.pull import pull
 
         wanted = parse(reference)
         with self._adding(), _client(wanted, access) as client:
-            pulled = pull(client, wanted, self._unpacker, report)
+            pulled = pull(client, wanted, self._unpacker, report, wanted_platform(platform))
             self._keep(pulled.documents)
             with self._index.writing() as rows:
                 _enter(rows, pulled.config, pulled.documents)
@@ -228,8 +236,8 @@ class ImageStore:
         if here is None:
             return ObservedImage(name=spec.name)
         image, digest = here
-        stale = ""
-        if _is_asked_again(source) and not wanted.digest:
+        stale = _platform_staleness(image, source)
+        if not stale and _is_asked_again(source) and not wanted.digest:
             with suppress(Fault), _client(wanted, access, tries=1) as client:
                 now = client.digest(wanted)
                 stale = "" if now == digest else f"the registry has {now[:19]} now"
@@ -274,12 +282,14 @@ class ImageStore:
     ) -> Image:
         wanted = parse(source.reference)
         here = self._pulled(wanted)
+        if here and _platform_staleness(here[0], source):
+            here = None
         if here and (wanted.digest or not _is_asked_again(source)):
             return here[0]
         if source.pull is PullPolicy.NEVER:
             raise ImageAbsent(wanted.familiar, never=True)
         try:
-            return self.pull(source.reference, access, report)
+            return self.pull(source.reference, access, report, source.platform)
         except RegistryUnreachable:
             if here and source.pull is PullPolicy.NEWER:
                 return here[0]
@@ -341,6 +351,17 @@ def _hides_all(rows: Rows, diff_id: str) -> bool:
 
 def _is_asked_again(source: RegistrySource) -> bool:
     return source.pull in (PullPolicy.ALWAYS, PullPolicy.NEWER)
+
+
+def _platform_staleness(image: Image, source: RegistrySource) -> str:
+    """Of an image that was pulled for another platform than the one asked for."""
+    if source.platform is None or not image.platform:
+        return ""
+    from runtime.embedded.registry.config import is_for
+    from runtime.embedded.registry.manifest import wanted_platform
+
+    here, wanted = wanted_platform(image.platform), wanted_platform(source.platform)
+    return "" if is_for(here, wanted) else f"it is for {image.platform}, not {source.platform}"
 
 
 def _file_staleness(path: str, stamp: FileStamp) -> str:

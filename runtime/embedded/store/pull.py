@@ -12,7 +12,7 @@ from runtime.embedded.registry import config, manifest
 from runtime.embedded.registry.client import Client, Fetched
 from runtime.embedded.registry.config import ImageConfig
 from runtime.embedded.registry.documents import BadDocument, Descriptor
-from runtime.embedded.registry.manifest import Manifest
+from runtime.embedded.registry.manifest import Manifest, Platform
 from runtime.embedded.store.unpack import Unpacker
 from runtime.embedded.store.workers import Workers
 from runtime.reference import Reference
@@ -38,31 +38,41 @@ class Plan:
     diff_id: str
 
 
-def pull(client: Client, reference: Reference, unpacker: Unpacker, report: Report) -> Pulled:
-    """Bring every layer of the image here; to enter it is the caller's. Raises the faults of
-    registry, documents and layers."""
+def pull(
+    client: Client,
+    reference: Reference,
+    unpacker: Unpacker,
+    report: Report,
+    platform: Platform,
+) -> Pulled:
+    """Bring every layer of the image for ``platform`` here; to enter it is the caller's. Raises
+    the faults of registry, documents and layers."""
     report(Progress(what=reference.familiar, doing="resolving"))
     top = client.manifest(reference)
     documents = {top.digest: top.raw}
-    made_of = _for_this_machine(client, reference, top, documents)
+    made_of = _chosen(client, reference, top, platform, documents)
     raw = client.document(reference, made_of.config)
     documents[made_of.config.digest] = raw
     image = config.parse(raw)
-    config.check_platform(image, manifest.host_platform())
+    config.check_platform(image, platform)
     _fetch_layers(client, reference, _plans(made_of, image), unpacker, report)
     return Pulled(digest=top.digest, config=image, documents=documents)
 
 
-def _for_this_machine(
-    client: Client, reference: Reference, top: Fetched, documents: dict[str, bytes]
+def _chosen(
+    client: Client,
+    reference: Reference,
+    top: Fetched,
+    platform: Platform,
+    documents: dict[str, bytes],
 ) -> Manifest:
-    """Walk down an index, nested a few times at most, to the image for this machine."""
+    """Walk down an index, nested a few times at most, to the image for ``platform``."""
     fetched = top
     for _ in range(_DEEPEST_INDEX + 1):
         document = manifest.parse(fetched.raw, fetched.media_type)
         if isinstance(document, Manifest):
             return document
-        chosen = manifest.choose(document, manifest.host_platform())
+        chosen = manifest.choose(document, platform)
         fetched = client.manifest(reference, chosen.digest)
         documents[fetched.digest] = fetched.raw
     raise BadDocument("index", f"it is nested more than {_DEEPEST_INDEX} times")

@@ -143,10 +143,13 @@ class Published:
     layers: tuple[bytes, ...]
 
 
-def publish(server: Server, *layers: tuple[bytes, bytes], name: str = "app") -> Published:
+def publish(
+    server: Server, *layers: tuple[bytes, bytes], name: str = "app", architecture: str = ""
+) -> Published:
     """Serve an image; each layer as (plain archive, blob)."""
     ids = [digest(plain) for plain, _ in layers]
-    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": ids}}).encode()
+    said = {"os": "linux", "architecture": architecture} if architecture else {}
+    config = json.dumps({**said, "rootfs": {"type": "layers", "diff_ids": ids}}).encode()
     manifest = json.dumps(
         {
             "schemaVersion": 2,

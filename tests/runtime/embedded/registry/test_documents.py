@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.api import ImageDefaults
+from runtime.api import Healthcheck, ImageDefaults
 from runtime.embedded.registry import auth, config, documents, manifest
 from runtime.embedded.registry.documents import LARGEST, BadDocument
 from runtime.embedded.registry.manifest import (
@@ -259,7 +259,10 @@ def test_wrong_layer_digests_are_refused(ids: object) -> None:
 
 
 def test_a_bare_file_systems_configuration_says_what_it_was_made_with() -> None:
-    defaults = ImageDefaults(cmd=("sh",), env=("A=1",), volumes=("/v",), labels={"a": "b"})
+    check = Healthcheck(test=("CMD", "ready"), interval=1.5, retries=4)
+    defaults = ImageDefaults(
+        cmd=("sh",), env=("A=1",), volumes=("/v",), labels={"a": "b"}, healthcheck=check
+    )
     raw = config.compose(DIGEST, defaults, Platform(os="linux", architecture="amd64"))
     found = config.parse(raw)
     assert (found.defaults, found.diff_ids, found.created) == (defaults, (DIGEST,), 0.0)
@@ -309,3 +312,53 @@ def test_who_may_see_the_password(realm: str, registry: str, allowed: bool) -> N
 def test_plain_http_realms_are_for_plain_http_registries() -> None:
     assert not auth.may_ask("http://registry.example/token", "https://registry.example")
     assert auth.may_ask("http://127.0.0.1/token", "http://127.0.0.1:5000")
+
+
+# --- health checks ------------------------------------------------------------------------------
+
+CHECKS: dict[str, tuple[object, Healthcheck | None]] = {
+    "all of it": (
+        {
+            "Test": ["CMD-SHELL", "curl -f localhost"],
+            "Interval": 5_000_000_000,
+            "Timeout": 1_500_000_000,
+            "StartPeriod": 30_000_000_000,
+            "StartInterval": 1_000_000_000,
+            "Retries": 7,
+        },
+        Healthcheck(
+            test=("CMD-SHELL", "curl -f localhost"),
+            interval=5.0,
+            timeout=1.5,
+            start_period=30.0,
+            start_interval=1.0,
+            retries=7,
+        ),
+    ),
+    "0 is the default": (
+        {"Test": ["CMD", "ready"], "Interval": 0, "Retries": 0},
+        Healthcheck(test=("CMD", "ready")),
+    ),
+    "none": ({"Test": ["NONE"]}, Healthcheck(test=("NONE",))),
+    "nothing to run": ({"Interval": 5}, None),
+    "nothing": (None, None),
+}
+
+
+@pytest.mark.parametrize(("said", "check"), CHECKS.values(), ids=CHECKS)
+def test_the_health_check_of_an_image(said: object, check: Healthcheck | None) -> None:
+    document = {
+        "config": {"Healthcheck": said},
+        "rootfs": {"type": "layers", "diff_ids": [DIGEST]},
+    }
+    assert config.parse(json.dumps(document).encode()).defaults.healthcheck == check
+
+
+@pytest.mark.parametrize("said", ["curl", {"Test": 5}, {"Test": ["CMD", "x"], "Interval": "5s"}])
+def test_a_broken_health_check_is_refused(said: object) -> None:
+    document = {
+        "config": {"Healthcheck": said},
+        "rootfs": {"type": "layers", "diff_ids": [DIGEST]},
+    }
+    with pytest.raises(BadDocument, match="wrong type"):
+        config.parse(json.dumps(document).encode())

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from runtime.api import (
+    ImageSpec,
     Progress,
     RegistryAccess,
+    RegistrySource,
 )
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.registry.faults import AccessDenied, NotInRegistry
@@ -201,6 +203,35 @@ def test_an_index_leads_to_this_machines_image(store: ImageStore, server: Server
     headers = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
     server.routes["/v2/app/manifests/latest"] = Answer(headers=headers, body=index)
     assert store.pull(f"{server.host}/app", (), silent).layers == (digest(plain),)
+
+
+def test_another_platform_is_pulled_where_that_is_asked(store: ImageStore, server: Server) -> None:
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    plain = {
+        name: tars.archive(tars.member(name.encode())) for name in ("mips", oci.architecture())
+    }
+    listed = []
+    for name, archive in plain.items():
+        published = publish(server, (archive, gzip.compress(archive)), architecture=name)
+        found, platform = digest(published.manifest), {"os": "linux", "architecture": name}
+        listed.append({"mediaType": kind, "digest": found, "size": 1, "platform": platform})
+    index = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
+    headers = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
+    server.routes["/v2/app/manifests/latest"] = Answer(headers=headers, body=index)
+    reference = f"{server.host}/app"
+
+    def spec(platform: str | None) -> ImageSpec:
+        return ImageSpec(
+            name=reference, source=RegistrySource(reference=reference, platform=platform)
+        )
+
+    ours = store.ensure(spec(None), (), silent)
+    assert ours.layers == (digest(plain[oci.architecture()]),)
+    assert store.state(spec("linux/mips"), ()).stale == f"it is for {ours.platform}, not linux/mips"
+    other = store.ensure(spec("linux/mips"), (), silent)
+    assert (other.layers, other.platform) == ((digest(plain["mips"]),), "linux/mips")
+    assert store.state(spec("linux/mips"), ()).stale == ""
+    assert store.find(reference) == other
 
 
 def test_an_index_that_leads_to_itself_is_left(store: ImageStore, server: Server) -> None:
