@@ -1,11 +1,10 @@
 """From a spec on disk to the runtime's values."""
 
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
-from reconciler.desired import Desired, desire, image_label
+from reconciler.desired import image_label
 from runtime.api import (
     AnonymousMount,
     ArchiveSource,
@@ -29,19 +28,8 @@ from runtime.api import (
     VolumeMount,
     VolumeSpec,
 )
-from specs.load import load
+from tests.reconciler.reading import read
 from tests.reconciler.world import IN_PLACE, MYSQL, NGINX
-
-
-def read(folder: Path, text: str, **environ: str) -> Desired:
-    project = folder / "shop"
-    project.mkdir(exist_ok=True)
-    (project / "trueup.yaml").write_text(dedent(text))
-    (project / "secrets.env").write_text("PW=hunter2\n")
-    (project / "site.tar").touch()
-    (project / "base.tar").touch()
-    return desire(load(project, environ).project, environ)
-
 
 FULL = """\
     images:
