@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from runtime.api import PublishedPort
-from runtime.api.service import span
+from runtime.api import PublishedPort, span
 
 
 def ports(published: Iterable[PublishedPort]) -> str:

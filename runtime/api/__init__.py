@@ -95,6 +95,7 @@ from runtime.api.report import (
 from runtime.api.service import (
     PortSpec,
     ServiceSpec,
+    span,
 )
 from runtime.api.volume import (
     VolumeSpec,
@@ -166,6 +167,7 @@ __all__ = [
     "VolumeUse",
     "container_id",
     "encode",
+    "span",
 ]
 
 

@@ -357,7 +357,7 @@ class Engine:
     def findings(self) -> tuple[Finding, ...]:
         from runtime.embedded.doctor import checkup
 
-        return checkup.findings(self._paths, self._ledger.state())
+        return checkup.findings(self._paths, self._ledger.state)
 
     def wait_for_change(self, timeout: float) -> bool:
         return self._changes.wait(timeout)

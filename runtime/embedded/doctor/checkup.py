@@ -5,7 +5,7 @@ read. Nothing is left behind, and nothing of the instance needs to be there.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from runtime.api import Finding, Verdict
 from runtime.embedded.doctor import kernel, network, programs, system
@@ -13,14 +13,14 @@ from runtime.embedded.ledger import State
 from runtime.embedded.paths import Paths
 
 
-def findings(paths: Paths, state: State) -> tuple[Finding, ...]:
+def findings(paths: Paths, state: Callable[[], State]) -> tuple[Finding, ...]:
     """Every check, in the order in which a host is set up. Without root what only root can see
-    is left out."""
-    return tuple(_findings(paths, state))
+    is left out, as are the ledger's rows, ``state``."""
+    return tuple(_findings(paths, state if os.geteuid() == 0 else None))
 
 
-def _findings(paths: Paths, state: State) -> Iterator[Finding]:
-    root = os.geteuid() == 0
+def _findings(paths: Paths, state: Callable[[], State] | None) -> Iterator[Finding]:
+    root = state is not None
     yield _root(root=root)
     yield kernel.version()
     if root:
@@ -29,11 +29,14 @@ def _findings(paths: Paths, state: State) -> Iterator[Finding]:
     yield from programs.findings()
     yield system.seccomp_profile()
     yield system.security_modules()
-    yield from network.findings(paths, state, root=root)
+    yield from network.findings()
+    if state is not None:
+        yield from network.of_instance(paths, state())
     yield from system.disk(paths.lib)
     yield system.open_files()
     yield system.clock()
-    yield system.boot_state(paths)
+    if root:
+        yield system.boot_state(paths)
 
 
 def _root(*, root: bool) -> Finding:

@@ -21,17 +21,20 @@ _FORWARDING = Path("/proc/sys/net/ipv4/conf/all/forwarding")
 _IPV6 = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 
 
-def findings(paths: Paths, state: State, *, root: bool) -> Iterator[Finding]:
-    yield _forwarding()
+def findings() -> Iterator[Finding]:
     yield _ipv6()
     yield name_servers(resolvers(), reachable_resolvers())
+
+
+def of_instance(paths: Paths, state: State) -> Iterator[Finding]:
+    """What root sees, for an instance with these rows."""
+    yield _forwarding()
     with closing(Doors(None)) as doors:
         yield _pool(paths, state, doors)
-        if root:
-            try:
-                yield from _rules(paths, state, doors)
-            except Fault as fault:
-                yield Finding(subject=SUBJECT, verdict=Verdict.WARNING, text=fault.what)
+        try:
+            yield from _rules(paths, state, doors)
+        except Fault as fault:
+            yield Finding(subject=SUBJECT, verdict=Verdict.WARNING, text=fault.what)
 
 
 def _forwarding() -> Finding:

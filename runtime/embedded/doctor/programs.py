@@ -8,6 +8,7 @@ import msgspec
 
 from runtime import programs
 from runtime.api import Finding, Verdict
+from runtime.embedded.bundle import init
 from runtime.errors import ProgramFailed, ProgramMissing
 
 Version = tuple[int, ...]
@@ -30,13 +31,6 @@ _OCI = (
 _OTHERS = (
     Wanted(name="conmon", package="conmon", oldest=(2, 1), use="keeps logs and exit codes"),
     Wanted(name="aardvark-dns", package="aardvark-dns", oldest=(1, 0), use="answers names"),
-    Wanted(
-        name="catatonit",
-        package="catatonit",
-        oldest=(0, 1),
-        use="is the first process where a spec says `init: true`",
-        verdict=Verdict.WARNING,
-    ),
 )
 _DOCKER = Wanted(
     name="iptables",
@@ -56,6 +50,20 @@ def findings() -> Iterator[Finding]:
     usable = [each for each in runtimes if each.verdict is Verdict.OK]
     yield from usable or runtimes[:1]
     yield from others
+    yield _first_process()
+
+
+def _first_process() -> Finding:
+    try:
+        found = init.find()
+    except ProgramMissing as missing:
+        return Finding(
+            subject="init",
+            verdict=Verdict.WARNING,
+            text="no first process is installed for specs that say `init: true`",
+            commands=(missing.hint,),
+        )
+    return Finding(subject="init", verdict=Verdict.OK, text=str(found))
 
 
 def _is_there(name: str) -> bool:
