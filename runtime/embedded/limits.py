@@ -97,16 +97,16 @@ def read(where: Layout, path: str, asked: Limits | None = None) -> Limits | None
     """The limits in force, 0.2 ms; None when the group is gone. Where the kernel's value is what
     it makes of ``asked``, that is returned."""
     try:
-        live = _live(where, path)
+        live = _live(where, path, asked)
     except FileNotFoundError:
         return None
     return live if asked is None else as_asked(live, asked)
 
 
-def _live(where: Layout, path: str) -> Limits:
+def _live(where: Layout, path: str, asked: Limits | None) -> Limits:
     if where.kind is Kind.V2:
         return _live_v2(where.hierarchies[0].root / path)
-    return _live_v1(where, path)
+    return _live_v1(where, path, None if asked is None else asked.cpuset)
 
 
 def as_asked(live: Limits, asked: Limits) -> Limits:
@@ -171,7 +171,7 @@ def _processors(cpuset: str | None) -> frozenset[int] | None:
     return frozenset(numbers)
 
 
-def _live_v1(where: Layout, path: str) -> Limits:
+def _live_v1(where: Layout, path: str, cpuset: str | None) -> Limits:
     memory, cpu = where.folder("memory", path), where.folder("cpu", path)
     quota, period = int(_get(cpu / "cpu.cfs_quota_us")), int(_get(cpu / "cpu.cfs_period_us"))
     shares = int(_get(cpu / "cpu.shares", str(_DEFAULT_SHARES)))
@@ -181,7 +181,7 @@ def _live_v1(where: Layout, path: str) -> Limits:
         mem_reservation=_bytes_v1(_get(memory / _RESERVED_V1, "-1")),
         cpus=None if quota < 0 else quota / period,
         cpu_shares=None if shares == _DEFAULT_SHARES else shares,
-        cpuset=_cpuset_v1(where, path),
+        cpuset=_cpuset_v1(where, path, cpuset),
         pids_limit=_number(_get(where.folder("pids", path) / "pids.max")),
     )
 
@@ -191,13 +191,16 @@ def _bytes_v1(text: str) -> int | None:
     return None if size < 0 or size >= _V1_UNLIMITED else size
 
 
-def _cpuset_v1(where: Layout, path: str) -> str | None:
-    """None when it has all that the group above it has."""
+def _cpuset_v1(where: Layout, path: str, asked: str | None) -> str | None:
+    """A v1 group always has a set: None when it has all of the group above it, unless just that
+    was asked for."""
     try:
         folder = where.folder("cpuset", path)
     except NoController:
         return None
     own, above = (_get(each / "cpuset.cpus", "") for each in (folder, folder.parent))
+    if asked is not None and _processors(own) == _processors(asked):
+        return asked
     return None if own == above else own
 
 
