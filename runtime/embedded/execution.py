@@ -72,9 +72,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         given = None
         if spec.privileged:
             given = capabilities.resolve(("ALL",), (), hostfacts.read().capabilities)
-        root, account = bundle / "rootfs", None
-        owner = users.account(root, str(config.process["user"]["uid"]))
+        owner = account = None
         if spec.user is not None:
+            root = bundle / "rootfs"
+            owner = users.account(root, str(config.process["user"]["uid"]))
             account = users.account(root, spec.user)
         return further.process(
             config.process, spec, owner=owner, account=account, capabilities=given, size=size

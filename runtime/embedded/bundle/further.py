@@ -16,13 +16,14 @@ def process(
     first: Mapping[str, Any],
     spec: ExecSpec,
     *,
-    owner: Account,
+    owner: Account | None,
     account: Account | None,
     capabilities: Sequence[str] | None,
     size: tuple[int, int] | None = None,
 ) -> bytes:
-    """``first`` is the container's own process and ``owner`` who runs that. ``account`` and
-    ``capabilities`` take the place of its own; ``size`` is the terminal's, rows and columns."""
+    """``first`` is the container's own process. ``account`` takes the place of ``owner``, who
+    runs that; both are None where nobody else shall run this. ``capabilities`` take the place of
+    its own; ``size`` is the terminal's, rows and columns."""
     made = {
         **first,
         "args": list(spec.command),
@@ -43,13 +44,13 @@ def process(
 
 
 def _environment(
-    inherited: Sequence[str], spec: ExecSpec, owner: Account, account: Account | None
+    inherited: Sequence[str], spec: ExecSpec, owner: Account | None, account: Account | None
 ) -> list[str]:
     """The container's variables; its user's home is replaced by the other user's."""
     values = dict(entry.partition("=")[::2] for entry in inherited)
     if spec.tty:
         values.setdefault("TERM", "xterm")
-    if account is not None and values.get("HOME") == owner.home:
+    if owner is not None and account is not None and values.get("HOME") == owner.home:
         values["HOME"] = account.home
     values |= spec.environment
     return [f"{name}={value}" for name, value in values.items()]
