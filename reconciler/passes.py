@@ -7,7 +7,7 @@ may have changed everything.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,14 @@ import msgspec
 
 from reconciler.desired import Desired
 from reconciler.plan import Plan
-from runtime.api import Query, RegistryAccess, Runtime
+from runtime.api import Observed, Query, RegistryAccess, Runtime
 from runtime.errors import Fault
 
 if TYPE_CHECKING:
     from reconciler.executor.walk import Outcome, StepEvent
+    from reconciler.records.plan_file import KeptPlan
+
+_TOLD = 5  # of the objects that moved
 
 
 class CannotBegin(Fault):
@@ -30,6 +33,19 @@ class CannotBegin(Fault):
     def __init__(self, project: str, problems: tuple[str, ...]) -> None:
         self.problems = problems
         super().__init__(f"{project}: nothing was changed", hint="\n".join(problems))
+
+
+class WorldMoved(Fault):
+    """The world is not the one that a plan was made for."""
+
+    def __init__(self, project: str, moved: Sequence[str]) -> None:
+        self.project, self.moved = project, tuple(moved)
+        told = ", ".join(moved[:_TOLD]) + (", ..." if len(moved) > _TOLD else "")
+        super().__init__(
+            f"{project}: the world has moved since the plan was made, and nothing was changed",
+            why=f"different now: {told}",
+            hint="make a new plan with `trueup plan -o FILE`, or apply without --plan",
+        )
 
 
 class Aim(Protocol):
@@ -49,12 +65,14 @@ class Aim(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """The project as a spec wants it. ``explicit``: somebody asked for it now, so that what
-    failed or was stopped by hand starts again; ``only`` names containers, empty means all."""
+    failed or was stopped by hand starts again; ``only`` names containers, empty means all;
+    ``recreate`` names volumes whose data may go."""
 
     desired: Desired
     explicit: bool
     only: frozenset[str] = frozenset()
     take_over: bool = False
+    recreate: frozenset[str] = frozenset()
 
     @property
     def project(self) -> str:
@@ -65,16 +83,55 @@ class Spec:
         return self.desired.registries
 
     def plan(self, runtime: Runtime) -> Plan:
+        return self._plan(runtime, runtime.observe(self.desired.query()))
+
+    def _plan(self, runtime: Runtime, observed: Observed) -> Plan:
         from reconciler.planning import plan
 
         made = plan(
             self.desired,
-            runtime.observe(self.desired.query()),
+            observed,
             explicit=self.explicit,
             only=self.only,
             take_over=self.take_over,
+            recreate=self.recreate,
         )
         return _noted(made, self.desired.spec_path, runtime)
+
+    def kept(self, runtime: Runtime, spec: str) -> "KeptPlan":
+        """The plan together with the world that it is for; ``spec`` is the path that it is of."""
+        from reconciler.planning.world import parts
+        from reconciler.records.plan_file import KeptPlan
+
+        query = self.desired.query()
+        observed = runtime.observe(query)
+        return KeptPlan(
+            spec=spec,
+            plan=self._plan(runtime, observed),
+            world=parts(observed),
+            query=msgspec.structs.replace(query, registries=()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exactly:
+    """What a kept plan says, in the world that it was made for."""
+
+    kept: "KeptPlan"
+    registries: tuple[RegistryAccess, ...]
+
+    @property
+    def project(self) -> str:
+        return self.kept.plan.project
+
+    def plan(self, runtime: Runtime) -> Plan:
+        """Raises ``WorldMoved``."""
+        from reconciler.planning.world import moved, parts
+
+        query = msgspec.structs.replace(self.kept.query, registries=self.registries)
+        if names := moved(self.kept.world, parts(runtime.observe(query))):
+            raise WorldMoved(self.project, names)
+        return self.kept.plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

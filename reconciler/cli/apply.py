@@ -2,10 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reconciler.cli.arguments import GlobalOptions, Parser, add_path, seconds
+from reconciler.cli.arguments import GlobalOptions, Parser, Usage, add_path, seconds
 from reconciler.cli.console import opened, records, wanted
 from reconciler.cli.plan import add_scope, scope, shown
+
+if TYPE_CHECKING:
+    from reconciler.passes import Aim
+    from runtime.api import Runtime
 
 
 class Options(GlobalOptions):
@@ -14,6 +19,8 @@ class Options(GlobalOptions):
     only: list[str]
     timeout: float | None
     take_over: bool
+    recreate_volume: list[str]
+    plan: Path | None
     yes: bool
     format: str
 
@@ -21,6 +28,12 @@ class Options(GlobalOptions):
 def arguments(parser: Parser) -> None:
     add = parser.add_argument
     add_path(parser)
+    add(
+        "--plan",
+        metavar="FILE",
+        type=Path,
+        help="carry out the plan that `plan -o FILE` kept, and refuse if the world has moved",
+    )
     add("--dry-run", action="store_true", help="show the plan and leave")
     add_scope(parser)
     add(
@@ -35,24 +48,50 @@ def arguments(parser: Parser) -> None:
 
 def run(options: Options) -> int:
     """Show the plan, carry it out, tell what came of it; exit 0 converged, 1 failed."""
-    from reconciler.passes import Spec, make_true
+    from reconciler.passes import make_true
 
-    desired = wanted(options.path)
+    if options.plan is not None:
+        _alone(options)
     with opened(options) as runtime:
-        aim = Spec(
-            desired=desired,
-            explicit=True,
-            only=scope(options.only, desired, runtime),
-            take_over=options.take_over,
-        )
+        aim = _kept(options.plan) if options.plan else _spec(options, runtime)
         if options.dry_run:
             plan = aim.plan(runtime)
             sys.stdout.write(shown(plan, options.format))
             return 1 if plan.problems else 0
         from reconciler.cli.onlooker import Onlooker
 
-        onlooker = Onlooker(options.format, asks=True, may_ask=not options.yes)
+        agreed = frozenset(f"volume {name}" for name in options.recreate_volume)
+        onlooker = Onlooker(options.format, asks=True, may_ask=not options.yes, agreed=agreed)
         finished = make_true(
             aim, runtime, records(options, "apply"), onlooker, timeout=options.timeout
         )
         return onlooker.finish(finished, runtime)
+
+
+def _spec(options: Options, runtime: "Runtime") -> "Aim":
+    from reconciler.passes import Spec
+
+    desired = wanted(options.path)
+    return Spec(
+        desired=desired,
+        explicit=True,
+        only=scope(options.only, desired, runtime),
+        take_over=options.take_over,
+        recreate=frozenset(options.recreate_volume),
+    )
+
+
+def _alone(options: Options) -> None:
+    """A kept plan says itself what it is of. Raises ``Usage``."""
+    if options.path != Path() or options.only or options.take_over:
+        hint = "the plan holds its spec and scope; give them to `trueup plan -o FILE`"
+        raise Usage("--plan goes without PATH, --only and --take-over", hint)
+
+
+def _kept(file: Path) -> "Aim":
+    """What a kept plan says; its spec tells how to reach registries. Raises ``SpecBroken``."""
+    from reconciler.passes import Exactly
+    from reconciler.records import plan_file
+
+    kept = plan_file.read(file)
+    return Exactly(kept=kept, registries=wanted(Path(kept.spec)).registries)

@@ -49,12 +49,14 @@ class WouldDeleteData(Fault):
 
 
 class Onlooker:
-    """``form`` is text or json. ``asks``: somebody must agree before data is deleted;
-    ``may_ask``: it is allowed to ask for that here and now."""
+    """``form`` is text or json. ``asks``: somebody must agree before data is deleted, but for
+    that of the objects ``agreed``; ``may_ask``: it is allowed to ask for that here and now."""
 
-    def __init__(self, form: str, *, asks: bool, may_ask: bool) -> None:
+    def __init__(
+        self, form: str, *, asks: bool, may_ask: bool, agreed: frozenset[str] = frozenset()
+    ) -> None:
         self._text = form == "text"
-        self._asks, self._may_ask = asks, may_ask
+        self._asks, self._may_ask, self._agreed_to = asks, may_ask, agreed
         self._area = Area(sys.stdout if self._text else sys.stderr)
         self._began = time.monotonic()
 
@@ -76,7 +78,8 @@ class Onlooker:
         if self._text:
             sys.stdout.write(f"{render(plan)}\n")
             sys.stdout.flush()
-        endangered = [step.object for step in plan.steps if step.impact is Impact.DATA]
+        lost = [step.object for step in plan.steps if step.impact is Impact.DATA]
+        endangered = [name for name in lost if name not in self._agreed_to]
         if self._asks and endangered:
             return self._agreed(endangered)
         self._began = time.monotonic()

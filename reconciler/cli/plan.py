@@ -1,5 +1,6 @@
 """``trueup plan``: what ``apply`` would do; nothing is changed."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.desired import Desired
+    from reconciler.passes import Spec
     from reconciler.plan import Plan
     from runtime.api import ContainerKey, Runtime
 
@@ -21,12 +23,21 @@ class Options(GlobalOptions):
     path: Path
     only: list[str]
     take_over: bool
+    recreate_volume: list[str]
+    output: Path | None
     format: str
 
 
 def arguments(parser: Parser) -> None:
     add_path(parser)
     add_scope(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="keep the plan for `apply --plan FILE`; it holds secrets, only root can read it",
+    )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
     )
@@ -46,6 +57,15 @@ def add_scope(parser: Parser) -> None:
         "--take-over",
         action="store_true",
         help="the project was applied from another folder: from now on it belongs to this one",
+    )
+    parser.add_argument(
+        "--recreate-volume",
+        type=names,
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="make this volume anew if its definition changed; ALL DATA in it is lost; may be "
+        "given again",
     )
 
 
@@ -75,12 +95,24 @@ def run(options: Options) -> int:
             explicit=True,
             only=scope(options.only, desired, runtime),
             take_over=options.take_over,
+            recreate=frozenset(options.recreate_volume),
         )
-        plan = aim.plan(runtime)
+        plan = _kept(aim, runtime, options) if options.output else aim.plan(runtime)
     sys.stdout.write(shown(plan, options.format))
     if plan.problems:
         return 1
     return 0 if plan.converged else PENDING
+
+
+def _kept(aim: "Spec", runtime: "Runtime", options: Options) -> "Plan":
+    """The plan, also in the file that the options name, unless it cannot be carried out."""
+    from reconciler.records import plan_file
+
+    assert options.output is not None
+    kept = aim.kept(runtime, os.path.abspath(options.path))
+    if not kept.plan.problems:
+        plan_file.write(options.output, kept)
+    return kept.plan
 
 
 def shown(plan: "Plan", form: str) -> str:

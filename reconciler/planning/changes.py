@@ -23,14 +23,17 @@ _KINDS = {
 
 def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]:
     """Changes of everything but containers."""
+    drafts = tuple(drafts)
+    remade = {draft.name[1] for draft in drafts if draft.name[0] == "remove volume"}
+    remade &= {draft.name[1] for draft in drafts if draft.name[0] == "volume"}
     for draft in drafts:
         verb = draft.name[0]
         kind = _pull_kind(draft) if verb == "pull" else _KINDS.get(verb)
         in_place = verb == "network" and bool(draft.reasons)
-        if in_place:
+        if in_place or (verb == "adopt" and taken_over):
             kind = ChangeKind.CHANGE
-        if verb == "adopt" and taken_over:
-            kind = ChangeKind.CHANGE
+        if verb.endswith("volume") and draft.name[1] in remade:
+            kind = ChangeKind.REPLACE if verb == "remove volume" else None
         if kind is not None:
             yield Change(
                 kind=kind,
@@ -106,7 +109,9 @@ def _kind(fate: Fate) -> ChangeKind | None:
 
 
 def _reasons(fate: Fate) -> Iterator[str]:
-    yield from (difference.text for difference in (*fate.unfinished, *fate.differences))
+    """First what makes a new process necessary."""
+    found = (*fate.unfinished, *fate.differences)
+    yield from (each.text for each in sorted(found, key=lambda each: not each.replaces))
     yield from fate.mends
     if fate.starts and fate.verdict.why:
         yield fate.verdict.why

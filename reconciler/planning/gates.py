@@ -26,7 +26,12 @@ def gates(fate: Fate, around: Surroundings) -> Iterator[Draft]:
     if old:
         yield _proof(fate, around, old)
     elif not fate.stop_first and around.somebody_answers(fate.id) and _joins(fate, around):
-        yield _ready(fate, tuple(p for p in around.service.ports if p.protocol == "tcp"))
+        yield _ready(fate, _awaited(around.service.ports))
+
+
+def _awaited(ports: tuple[PortSpec, ...]) -> tuple[PortSpec, ...]:
+    """Of a range nobody knows which ports are used."""
+    return tuple(port for port in ports if port.protocol == "tcp" and port.count == 1)
 
 
 def _joins(fate: Fate, around: Surroundings) -> bool:

@@ -160,21 +160,25 @@ def _before_stop(
     fate: Fate, old: ObservedContainer, around: Surroundings
 ) -> tuple[frozenset[Name], frozenset[Name]]:
     """An old generation stops once the new one came; where it must stop first, once everything
-    is there that the new one needs. Whose data goes, and who lives in namespaces that go, has
-    nothing to wait for. Lodgers stop before their host."""
+    is there that the new one needs. Whose data goes has nothing to wait for, and who lives in
+    namespaces that go only for his own successor to be made. Lodgers stop before their host."""
     lodgers = {("stop", each.id) for each in around.lodgers if old.id in each.shares.values()}
     if not fate.stop_first:
         return GROUND | arrival(fate.key.name, [fate]) | lodgers, frozenset()
-    if uses(old, around.remade) or _is_evicted(fate, around):
+    if uses(old, around.remade):
         return GROUND | lodgers, frozenset()
+    evicting = _evicting(fate, around)
+    if evicting:
+        emptied = any(uses(each, around.remade) for host in evicting for each in host.olds)
+        return GROUND | lodgers | (set() if emptied else {("create", fate.id)}), frozenset()
     done, tried = _before_start(fate, around)
     return done | lodgers, tried
 
 
-def _is_evicted(fate: Fate, around: Surroundings) -> bool:
-    """Whether one in whose namespaces it lives stops before its own successor starts."""
+def _evicting(fate: Fate, around: Surroundings) -> list[Fate]:
+    """Those in whose namespaces it lives and who stop before their own successor starts."""
     hosts = (host for name in fate.spec.shares for host in around.waits.fates.get(name, ()))
-    return any(host.stop_first and host.olds for host in hosts)
+    return [host for host in hosts if host.stop_first and host.olds]
 
 
 def former(fate: Fate, old: ObservedContainer) -> str:

@@ -158,7 +158,6 @@ def _published(observed: Observed, name: str) -> set[_Address]:
 
 
 def _held(port: PortSpec, name: str, place: str, holder: str) -> str:
-    host = f"{port.host_ip}:" if port.host_ip else ""
     where = f" ({place})" if place else ""
-    wanted = f"port {host}{port.published}/{port.protocol} of {name}{where}"
+    wanted = f"port {port.host}{port.published}/{port.protocol} of {name}{where}"
     return f"{wanted} is held by {holder}; stop it, or publish another port"

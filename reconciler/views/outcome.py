@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from reconciler.executor.walk import Ended, Outcome
-from reconciler.plan import Plan, Step, redacted
+from reconciler.plan import AwaitCompleted, AwaitHealthy, Plan, Step, redacted, verb
 from reconciler.views.faults import describe
 from reconciler.views.terminal import escape
 from runtime.errors import Fault
@@ -66,9 +66,16 @@ _VERBS = {
 
 
 def words(step: Step) -> str:
-    """What a step does: ``create container web``, ``lead clients to service web``."""
-    tag = str(step.action.__struct_config__.tag).partition("-")[0]
-    return f"{_VERBS.get(tag, tag)} {step.object}"
+    """What a step does: ``create container web``, ``wait for container db to be healthy``."""
+    word = verb(step.action)
+    match step.action:
+        case AwaitHealthy():
+            end = " to be healthy"
+        case AwaitCompleted():
+            end = " to be done"
+        case _:
+            end = ""
+    return f"{_VERBS.get(word, word)} {step.object}{end}"
 
 
 def failure(step: Step, fault: Fault, log: Sequence[str]) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from reconciler.plan import (
     Action,
+    AwaitCompleted,
+    AwaitHealthy,
     AwaitReady,
     Change,
     ChangeKind,
@@ -53,7 +55,8 @@ def _change(change: Change) -> str:
     reasons = [*change.reasons]
     if change.kind is ChangeKind.REPLACE and change.impact is Impact.DOWNTIME:
         reasons.append("down for a moment")
-    lead = f"{SIGNS[change.kind]} {escape(change.object)}"
+    place = ", in place" if change.in_place else ""
+    lead = f"{SIGNS[change.kind]} {escape(change.object)}{place}"
     if len(reasons) <= 1:
         return "  ".join([lead, *map(escape, reasons)])
     return "\n".join([lead, *(f"      {escape(reason)}" for reason in reasons)])
@@ -75,7 +78,8 @@ def _words(step: Step, names: Mapping[str, str]) -> str:
     """``create container web@2 after 1``"""
     impact = "" if step.impact is Impact.NONE else f" !{step.impact}"
     after = f" after {' '.join(map(str, step.after))}" if step.after else ""
-    return f"{verb(step.action)} {step.object}{_detail(step.action, names)}{impact}{after}"
+    tried = f" once tried {' '.join(map(str, step.ended))}" if step.ended else ""
+    return f"{verb(step.action)} {step.object}{_detail(step.action, names)}{impact}{after}{tried}"
 
 
 def _reasons(step: Step) -> str:
@@ -95,6 +99,10 @@ def _detail(action: Action, names: Mapping[str, str]) -> str:
         case AwaitReady():
             listed = ", ".join(str(port.container_port) for port in action.ports)
             return f" on {listed}" if listed else ""
+        case AwaitHealthy():
+            return f" healthy within {action.timeout:g}s"
+        case AwaitCompleted():
+            return " done"
         case StartContainer() | UpdateContainer() | StopContainer() | RemoveContainer():
             return f" {names.get(action.id, action.id[:12])}"
         case _:

@@ -15,6 +15,7 @@ from runtime.api import (
     Dependency,
     ImageSpec,
     NetworkSpec,
+    ObservedContainer,
     PortSpec,
     PullPolicy,
     RegistrySource,
@@ -66,11 +67,14 @@ def shop(
     project: str = "shop",
     path: str = "/srv/shop",
     pull: PullPolicy = PullPolicy.MISSING,
+    replicas: Mapping[str, int] | None = None,
 ) -> Desired:
-    """A project with these containers, all that they mount, and these published ports."""
+    """A project with these containers, all that they mount and join, these published ports, and so
+    many replicas of each, one where nothing else is said."""
     ports = ports or {}
     mounts = [m for each in containers.values() for m in each.mounts]
     volumes = {m.volume for m in mounts if isinstance(m, VolumeMount)}
+    joined = {"default", *(n.network for each in containers.values() for n in each.networks)}
     images = {each.image for each in containers.values()}
     return Desired(
         project=project,
@@ -80,16 +84,20 @@ def shop(
             for name in sorted(images)
         },
         volumes={name: VolumeSpec(project=project, name=name) for name in sorted(volumes)},
-        networks={"default": NetworkSpec(project=project, name="default")},
+        networks={name: NetworkSpec(project=project, name=name) for name in sorted(joined)},
         services={
             name: ServiceSpec(
-                project=project, name=name, ports=tuple(map(port, ports.get(name, ())))
+                project=project,
+                name=name,
+                networks=each.networks,
+                ports=tuple(map(port, ports.get(name, ()))),
             )
-            for name in sorted(containers)
+            for name, each in sorted(containers.items())
         },
         containers={
-            ContainerKey(project=project, name=name): each
+            ContainerKey(project=project, name=name, replica=number): each
             for name, each in sorted(containers.items())
+            for number in range(1, (replicas or {}).get(name, 1) + 1)
         },
         in_place=IN_PLACE,
         places=LINES,
@@ -139,6 +147,14 @@ class NoJournal:
         pass
 
 
+def events(plan: Plan, runtime: FakeRuntime) -> list[str]:
+    """What carrying out the plan does to the world."""
+    before = len(runtime.effects)
+    outcome = carry_out(plan, runtime)
+    assert not outcome.failed, outcome.failed
+    return runtime.effects[before:]
+
+
 def carry_out(plan: Plan, runtime: FakeRuntime) -> Outcome:
     return execute(plan, runtime, NoJournal(), (), progress=lambda _event: None)
 
@@ -153,5 +169,11 @@ def applied(desired: Desired, runtime: FakeRuntime | None = None) -> FakeRuntime
 
 def the(runtime: FakeRuntime, name: str) -> str:
     """The id of the newest generation of a container."""
-    found = [each for each in runtime.containers() if each.key.name == name]
-    return max(found, key=lambda each: each.generation).id
+    return newest(runtime, name, 1).id
+
+
+def newest(runtime: FakeRuntime, name: str, replica: int) -> ObservedContainer:
+    """The newest generation of a replica."""
+    keys = (name, replica)
+    found = [c for c in runtime.containers() if (c.key.name, c.key.replica) == keys]
+    return max(found, key=lambda each: each.generation)
