@@ -24,6 +24,7 @@ from runtime.api import (
     Ulimit,
     UpdatePolicy,
     VolumeMount,
+    span,
 )
 from specs.scalars import render_bytes, render_command, render_duration, render_mode
 
@@ -186,11 +187,9 @@ def _attachment(value: Attachment) -> str:
 
 def _port(value: PortSpec) -> str:
     """As people write it: ``8080:80``, ``80``, ``53:53/udp``, ``9000-9010:9000-9010``."""
-    host = f"{value.host_ip}:" if value.host_ip else ""
-    ours, theirs = str(value).rpartition("/")[0].removeprefix(host).split(":")
-    published = f"{ours}:" if ours or host else ""
+    published = f"{value.published}:" if value.published or value.host else ""
     suffix = "" if value.protocol == "tcp" else f"/{value.protocol}"
-    return f"{host}{published}{theirs}{suffix}"
+    return f"{value.host}{published}{span(value.container_port, value.count)}{suffix}"
 
 
 # --- mounts -----------------------------------------------------------------------------------

@@ -21,8 +21,14 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, or
     choices: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        host = f"{self.host_ip}:" if self.host_ip else ""
-        return f"{host}{self.published}:{span(self.container_port, self.count)}/{self.protocol}"
+        inside = span(self.container_port, self.count)
+        return f"{self.host}{self.published}:{inside}/{self.protocol}"
+
+    @property
+    def host(self) -> str:
+        """The host's address with a colon, IPv6 ones in brackets; "" for every address."""
+        address = self.host_ip or ""
+        return f"[{address}]:" if ":" in address else f"{address}:" if address else ""
 
     @property
     def published(self) -> str:

@@ -15,6 +15,8 @@ from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
 from runtime.embedded.linux import namespaces
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
+from runtime.embedded.ports.claims import NoIpv6Target
+from runtime.embedded.ports.maps import versions
 from runtime.embedded.router import addresses
 from runtime.embedded.router.wiring import Pool, Wiring
 
@@ -87,7 +89,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             writer.drop_network(project, name)
 
     def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
-        """Raises ``PortPromised``, ``PortTaken`` and ``UnknownNetwork``; then nothing changed."""
+        """Raises ``PortPromised``, ``PortTaken``, ``NoIpv6Target`` and ``UnknownNetwork``; then
+        nothing changed."""
         with self.rewiring() as writer:
             for row in allocation.without_ports(writer.state(), project, services):
                 writer.put_service(row.spec, row.addresses, row.ports, row.addresses6)
@@ -97,6 +100,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
                 ports = allocation.host_ports(state, spec, services, self.network.free_port)
                 held = allocation.service_addresses(state, spec)
                 writer.put_service(spec, held.v4, ports, held.v6)
+                _refuse_without_ipv6(writer.state(), spec)
 
     def unregister(self, project: str, names: Sequence[str]) -> None:
         with self.rewiring() as writer:
@@ -167,3 +171,11 @@ def _refuse_promised(state: State, spec: ServiceSpec) -> None:
         holder = allocation.claimant(state, spec.project, port)
         if port.host_port and holder:
             raise faults.PortPromised(port.host_port, port.protocol, spec.name, holder)
+
+
+def _refuse_without_ipv6(state: State, spec: ServiceSpec) -> None:
+    row = state.services[spec.project, spec.name]
+    leads = promises.way_out(state, spec.project, spec.networks)
+    for port in spec.ports:
+        if versions(port.host_ip) == (6,) and leads not in row.addresses6:
+            raise NoIpv6Target(port, spec.name)

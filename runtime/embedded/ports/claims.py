@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from runtime.api import PortSpec
 from runtime.embedded.ports.maps import host_address, versions
 from runtime.embedded.router.wiring import PortWire
 from runtime.errors import Fault
@@ -20,9 +21,8 @@ class PortTaken(Fault):
 
     def __init__(self, host_ip: str | None, port: int, protocol: str, holder: str) -> None:
         self.host_ip, self.port, self.protocol, self.holder = host_ip, port, protocol, holder
-        address = f"{host_ip}:{port}" if host_ip else str(port)
         super().__init__(
-            f"port {address}/{protocol} cannot be published",
+            f"port {_place(host_ip)}{port}/{protocol} cannot be published",
             why=f"{holder} has it",
             hint="stop that program, or publish another port",
         )
@@ -34,10 +34,29 @@ class AddressNotHere(Fault):
     def __init__(self, host_ip: str, port: int, protocol: str) -> None:
         self.host_ip, self.port, self.protocol = host_ip, port, protocol
         super().__init__(
-            f"port {host_ip}:{port}/{protocol} cannot be published",
+            f"port {_place(host_ip)}{port}/{protocol} cannot be published",
             why=f"the host has no address {host_ip}",
             hint="`ip address` lists the host's addresses; leave the address out to use them all",
         )
+
+
+class NoIpv6Target(Fault):
+    """A port shall be published on IPv6 for a container without."""
+
+    def __init__(self, port: PortSpec, service: str) -> None:
+        self.port = port
+        super().__init__(
+            f"port {port} of {service} cannot be published",
+            why="the network that leads out of the container has no IPv6",
+            hint="say `enable_ipv6: true` of that network, or publish on an IPv4 address",
+        )
+
+
+def _place(host_ip: str | None) -> str:
+    """An address before the port, IPv6 ones in brackets."""
+    if not host_ip:
+        return ""
+    return f"[{host_ip}]:" if ":" in host_ip else f"{host_ip}:"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, order=True):
