@@ -2,10 +2,6 @@
 
 import socket
 import subprocess
-import sys
-import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -15,6 +11,7 @@ from msgspec.structs import replace
 from runtime.embedded import network as network_module
 from runtime.embedded.linux.namespaces import inside
 from runtime.embedded.router.wiring import AskerWire
+from tests.resolver import answering
 from tests.runtime.embedded.lab import Lab, resolve
 from tests.runtime.embedded.wires import network, service
 
@@ -22,35 +19,6 @@ pytestmark = pytest.mark.root
 
 A, B = network(1), network(2, name="back")
 CLIENT = "10.201.3.0"
-
-# Answers everything with one address; like systemd-resolved, to loopback sources only if it
-# listens there.
-RESOLVER = textwrap.dedent("""
-    import socket, sys
-    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    own.bind((sys.argv[1], 53))
-    print("ready", flush=True)
-    while True:
-        asked, peer = own.recvfrom(4096)
-        if sys.argv[1].startswith("127.") and not peer[0].startswith("127."):
-            continue
-        end = asked.index(0, 12) + 5
-        head = asked[:2] + bytes.fromhex("81800001000100000000")
-        answer = bytes.fromhex("c00c000100010000000a0004") + socket.inet_aton(sys.argv[2])
-        own.sendto(head + asked[12:end] + answer, peer)
-""")
-
-
-@contextmanager
-def _resolver(namespace: Path, address: str, answer: str = "203.0.113.7") -> Iterator[None]:
-    command = ["nsenter", f"--net={namespace}", sys.executable, "-I", "-S", "-c", RESOLVER]
-    with subprocess.Popen([*command, address, answer], stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            yield
-        finally:
-            process.kill()
 
 
 def _use(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +35,8 @@ def test_the_hosts_name_server_answers_for_the_world(
 ) -> None:
     """At another host, at ours, and on ours where only loopback may ask."""
     _use(address, tmp_path, monkeypatch)
-    place = lab.host.other.path if address == lab.host.other.address else lab.host.path
-    with _resolver(place, address):
+    place = lab.host.other if address == lab.host.other.address else lab.host
+    with answering(place, address):
         lab.mend(networks=(A,), services=(service("web", "10.201.2.2"),))
         client = lab.link("client", CLIENT, A)
         lab.net.connect(client)
@@ -99,8 +67,8 @@ def test_who_is_in_two_networks_knows_the_names_of_both_and_asks_his_own_server(
     lab.change(askers=(asker,))
     other = lab.host.other
     with (
-        _resolver(lab.host.path, lab.host.address),
-        _resolver(other.path, other.address, "203.0.113.8"),
+        answering(lab.host, lab.host.address),
+        answering(other, other.address, "203.0.113.8"),
     ):
         for gateway in (A.gateway, B.gateway):
             assert resolve(both.namespace, gateway, "web") == ["10.201.2.2"]
@@ -120,7 +88,7 @@ def test_an_internal_network_asks_nobody(
     """aardvark-dns before 1.11 is silent on names of the outside world, later ones refuse."""
     _use(lab.host.address, tmp_path, monkeypatch)
     inner = replace(A, internal=True)
-    with _resolver(lab.host.path, lab.host.address):
+    with answering(lab.host, lab.host.address):
         lab.mend(networks=(inner, B), services=(service("web", "10.201.2.2"),))
         secluded, free = lab.link("secluded", CLIENT, inner), lab.link("free", "10.201.5.0", B)
         lab.net.connect(secluded)
