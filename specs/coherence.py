@@ -90,6 +90,9 @@ class Coherence:
         if self.container.container_name is not None:
             text = "`container_name` can be the name of one container only"
             yield self._problem("container_name", text, "leave it out where there are replicas")
+        if self.container.mac_address is not None:
+            text = "only one replica can have a `mac_address`"
+            yield self._problem("mac_address", text)
         for network, attachment in self.container.networks.items():
             for field, address in fixed_addresses(attachment):
                 place = self._at("networks", network, field)
@@ -100,9 +103,10 @@ class Coherence:
         one, mode = self.container, self.container.network_mode
         if not mode:
             return
-        if one.networks:
-            text = f"takes either `networks` or `network_mode: {mode}`"
-            yield self._problem("networks", text)
+        for field in ("networks", "mac_address"):
+            if getattr(one, field):
+                text = f"takes either `{field}` or `network_mode: {mode}`"
+                yield self._problem(field, text)
         if (other := joined(mode)) and one.ports:
             text = f"has the network of {quoted(other)}, which publishes its ports"
             yield self._problem("ports", text, f"publish them on {quoted(other)}")

@@ -90,6 +90,7 @@ def container_spec(container: "Container", names: "Names") -> ContainerSpec:
         expose=tuple(sorted(set(words(container.expose)))),
         network_mode=names.mode(container.network_mode),
         networks=attachments(container),
+        mac_address=text(container.mac_address),
         extra_hosts=tuple((str(name), str(address)) for name, address in container.extra_hosts),
         dns=words(container.dns),
         dns_search=words(container.dns_search),

@@ -1,5 +1,6 @@
 """Containers: the fields of a Compose service, with Compose's names, forms and meaning."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Self
 
@@ -75,7 +76,17 @@ _RENAMED: Final = {
     "stop_timeout": "stop_grace_period", "ulimit": "ulimits", "workdir": "working_dir",
 }  # fmt: skip
 _IN_PLACE: Final = Effect.IN_PLACE
+_MAC: Final = "a hardware address such as 02:42:ac:11:00:05"
 _FROM: Final = "`NAME`, `NAME:ro` or `container:NAME`"
+
+
+def _mac_address(text: str) -> str:
+    """Six bytes with colons; that of a group of hosts is no interface's."""
+    if not re.fullmatch(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", text):
+        raise Unreadable(_MAC)
+    if int(text[:2], 16) & 1:
+        raise Unreadable(_MAC, reason="is the address of a group")
+    return text.lower().replace("-", ":")
 
 
 def _source(text: str) -> tuple[str, bool]:
@@ -89,6 +100,7 @@ def _source(text: str) -> tuple[str, bool]:
 ContainerName = Annotated[
     str, *scalar(name_of("a container", OBJECT_NAME, OBJECT_RULE), OBJECT_RULE, {"type": "string"})
 ]
+MacAddress = Annotated[str, *scalar(_mac_address, _MAC, {"type": "string"})]
 Groups = Annotated[tuple[str, ...], *list_of(parse_user, "a group as name or number")]
 Sources = Annotated[tuple[tuple[str, bool], ...], *list_of(_source, _FROM)]
 
@@ -221,6 +233,7 @@ class Container(Spec):
     networks: Attachments = about(
         "Networks that it is in; none: `default`.", _IN_PLACE, default_factory=dict
     )
+    mac_address: MacAddress | None = about("Hardware address of its first interface.", default=None)
     extra_hosts: ExtraHosts = about(
         "Names with addresses, `host-gateway` for the host's.", _IN_PLACE, default=()
     )

@@ -18,12 +18,17 @@ KEYS = sorted(
     {
         *Project.yaml_keys(), *Container.yaml_keys(), *Image.yaml_keys(), *Registry.yaml_keys(),
         "default", "web", "name", "directory", "files", "target", "type", "source", "condition",
-        "x-y", "", "secret_environment", "username", "password", "<<",
+        "x-y", "", "secret_environment", "username", "password", "<<", "aliases", "ipv4_address",
+        "subnet", "ipam", "config", "external", "driver", "options", "max-size", "test", "interval",
+        "resources", "limits", "restart_policy", "update_config", "soft", "hard", "bind", "volume",
+        "propagation", "subpath", "nofile", "net.x",
     }
 )  # fmt: skip
 WORDS = st.sampled_from(
     ["", "x", "8080:80", "a:/b", "/t", "1-9", "on-failure:3", "512m", "10s", "${U}", "${U:?m}", "$",
-     "volume", "bind", "tmpfs", "web", "d:/", "\u202e", "\x1b", "\0", "~", "NET_ADMIN"]
+     "volume", "bind", "tmpfs", "web", "service:web", "container:web", "host", "10.3.0.0/24",
+     "10.3.0.5", "fd00::/64", "web:ro", "web:10.3.0.9", "CMD", "/dev/x:/dev/y:r", "label:x", "0-3",
+     "d:/", "\u202e", "\x1b", "\0", "~", "NET_ADMIN"]
 )  # fmt: skip
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-2, 70_000), st.floats(), WORDS, st.text())
 

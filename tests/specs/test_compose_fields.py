@@ -115,6 +115,7 @@ FORMS: list[tuple[str, Any]] = [
       ("e", "fd00::1"))),
     ("extra_hosts: {a: 10.0.0.5, b_c: [10.0.0.6, host-gateway]}",
      (("a", "10.0.0.5"), ("b_c", "10.0.0.6"), ("b_c", "host-gateway"))),
+    ("mac_address: 02-42-AC-11-00-05", "02:42:ac:11:00:05"),
     ("dns: 1.1.1.1", ("1.1.1.1",)),
     ("dns: [1.1.1.1, '2606:4700:4700::1111']", ("1.1.1.1", "2606:4700:4700::1111")),
     ("dns_search: lab.example", ("lab.example",)),
@@ -213,6 +214,9 @@ REFUSED: list[tuple[str, str]] = [
     ("networks: {default: {ipv4_address: 10.0.0}}", "`networks`: `10.0.0` does not fit here"),
     ("extra_hosts: [a]", "`extra_hosts`: `a` does not fit here"),
     ("extra_hosts: {a: 10.0}", "`extra_hosts`: `10.0` does not fit here"),
+    ("mac_address: 03:42:ac:11:00:05",
+     "`mac_address`: `03:42:ac:11:00:05` is the address of a group"),
+    ("mac_address: 02:42", "`mac_address`: `02:42` does not fit here"),
     ("dns: [one.one]", "`dns`: `one.one` does not fit here"),
     ("dns_opt: ['ndots 1']", "`dns_opt`: `ndots 1` does not fit here"),
     ("volumes: ['v:/a:rslave']", "`volumes`: `v:/a:rslave` has an option that is only for paths of "

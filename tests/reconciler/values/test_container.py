@@ -97,6 +97,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("network_mode: bridge", {}),
     ("network_mode: 'container:db'",
      {"network_mode": "service:db", "networks": (), "depends_on": (Dependency(name="db"),)}),
+    ("mac_address: 02:42:ac:11:00:05", {"mac_address": "02:42:ac:11:00:05"}),
     ("extra_hosts: {a: 10.0.0.5}", {"extra_hosts": (("a", "10.0.0.5"),)}),
     ("dns: 1.1.1.1, dns_search: [a.b], dns_opt: ['ndots:1']",
      {"dns": ("1.1.1.1",), "dns_search": ("a.b",), "dns_opt": ("ndots:1",)}),
