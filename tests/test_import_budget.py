@@ -57,7 +57,13 @@ def _cpu_once(words: Sequence[str | Path], environ: dict[str, str]) -> float:
     return (usage.ru_utime + usage.ru_stime) * 1000
 
 
-@pytest.mark.parametrize("words", [("version",), ("ps",), ("logs", "web"), ("--help",)], ids=str)
+LIGHT = [
+    *(("version",), ("ps",), ("--help",)),
+    *(("logs", "web"), ("exec", "web", "true"), ("top", "web")),
+]
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=str)
 def test_a_light_command_imports_nothing_heavy(words: tuple[str, ...], tmp_path: Path) -> None:
     assert not imports("--root", tmp_path, *words).heavy
 

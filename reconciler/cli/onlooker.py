@@ -11,6 +11,8 @@ from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEven
 from reconciler.passes import Finished
 from reconciler.plan import (
     AdoptProject,
+    AwaitCompleted,
+    AwaitHealthy,
     AwaitReady,
     CreateContainer,
     ForgetProject,
@@ -131,7 +133,7 @@ class Onlooker:
 
 def last_words(step: Step, runtime: Runtime) -> list[str]:
     """The end of the log of a container that did not come up."""
-    if not isinstance(step.action, StartContainer | AwaitReady):
+    if not isinstance(step.action, StartContainer | AwaitReady | AwaitHealthy | AwaitCompleted):
         return []
     try:
         lines = list(runtime.logs(step.action.id, tail=LAST_WORDS, follow=False))
