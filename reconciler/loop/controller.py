@@ -9,6 +9,10 @@ from reconciler.loop.queue import Queue
 
 Clock = Callable[[], float]
 
+# Seconds. A signal that arrives in the last microseconds before a wait does not end it, so that
+# its handler, and with it our end, would come only when something else does.
+LONGEST_WAIT = 1.0
+
 
 @dataclass(slots=True)
 class Wakes:
@@ -39,7 +43,8 @@ class Wakes:
                 if taken is not None:
                     return taken
                 due = self.queue.next_due()
-                self._changed.wait(None if due is None else max(0.0, due - self.clock()))
+                left = LONGEST_WAIT if due is None else max(0.0, due - self.clock())
+                self._changed.wait(min(left, LONGEST_WAIT))
             return None
 
     def succeeded(self, key: str) -> None:
