@@ -41,8 +41,21 @@ class NameNotAllowed(Fault):
         )
 
 
+class NameServerNotAllowed(Fault):
+    """A container shall ask a name server that cannot be asked for it."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        super().__init__(
+            f"no container can ask the name server {server!r}",
+            why="it is no address, or one that belongs to a single link of the host",
+            hint="write an address in `dns:` that leads there from everywhere on this host",
+        )
+
+
 def zones(wiring: Wiring, name_servers: Sequence[str]) -> dict[str, str]:
-    """The files by name, one per network. Raises ``NameNotAllowed``."""
+    """The files by name, one per network. Raises ``NameNotAllowed`` and
+    ``NameServerNotAllowed``."""
     members: dict[int, list[ServiceWire]] = {network.id: [] for network in wiring.networks}
     for service in wiring.services:
         if service.network_id in members:
@@ -89,9 +102,20 @@ def _zone(
 
 def _asker(address: IPv4Address, asker: AskerWire, name_servers: Sequence[str]) -> str:
     """A line has to have a name; nobody asks for this one."""
-    servers = (asker.name_servers or name_servers) if asker.way_out else _NOBODY
+    own = [_server(each) for each in asker.name_servers]
+    servers = (own or name_servers) if asker.way_out else _NOBODY
     id = f"c{asker.container}"
     return f"{id} {address}  _{id} {','.join(servers)}".rstrip()
+
+
+def _server(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError as error:
+        raise NameServerNotAllowed(text) from error
+    if address.is_link_local:
+        raise NameServerNotAllowed(text)
+    return str(address)
 
 
 def _checked(name: str, service: str) -> str:

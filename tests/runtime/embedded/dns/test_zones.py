@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from runtime.embedded.dns import zones
-from runtime.embedded.dns.zones import NameNotAllowed
+from runtime.embedded.dns.zones import NameNotAllowed, NameServerNotAllowed
 from runtime.embedded.router.wiring import AskerWire
 from tests.runtime.embedded.wires import SHOP, network, service
 
@@ -87,6 +87,15 @@ def test_names_that_would_silence_the_server_are_refused(name: str) -> None:
     bad = replace(SMALL, services=(service("web", "10.90.0.2", network_id=2, names=("ok", name)),))
     with pytest.raises(NameNotAllowed, match="web cannot be found by the name"):
         zones.zones(bad, [])
+
+
+@pytest.mark.parametrize("server", ["", "resolver.example", "1.1.1.1 2", "fe80::1%eth0", "1.1.1"])
+def test_name_servers_that_would_silence_the_server_are_refused(server: str) -> None:
+    asker = AskerWire(
+        container="ab12", addresses=((2, IPv4Address("10.90.0.5")),), name_servers=(server,)
+    )
+    with pytest.raises(NameServerNotAllowed, match="can ask the name server"):
+        zones.zones(replace(SMALL, askers=(asker,)), [])
 
 
 @pytest.mark.parametrize("name", ["web", "web-1", "my_app", "a.b.c", "x" * 63, "1", "WEB"])
