@@ -130,3 +130,68 @@ def test_a_limit_below_the_use_is_refused_with_both_numbers(boxes: Boxes) -> Non
     now = limits.read(layout, box.cgroup)
     assert now is not None
     assert now.mem_limit == 64 << 20
+
+
+# --- what was asked, as the kernel keeps it -------------------------------------------------
+
+KEPT: dict[str, tuple[Limits, Limits]] = {
+    "pages": (Limits(mem_limit=4096 * 10), Limits(mem_limit=4096 * 10 + 5)),
+    "swap is twice the memory": (
+        Limits(mem_limit=8192, memswap_limit=16384),
+        Limits(mem_limit=8192),
+    ),
+    "swap that is not counted": (
+        Limits(mem_limit=8192),
+        Limits(mem_limit=8192, memswap_limit=9999),
+    ),
+    "unlimited swap": (Limits(mem_limit=8192), Limits(mem_limit=8192, memswap_limit=-1)),
+    "a weight of crun's": (Limits(cpu_shares=limits._shares(20)), Limits(cpu_shares=512)),
+    "a weight of newer ones": (Limits(cpu_shares=limits._shares(59)), Limits(cpu_shares=512)),
+    "the default": (Limits(), Limits(cpu_shares=1024)),
+    "a set in other words": (Limits(cpuset="0-2"), Limits(cpuset="0,1,2")),
+    "a third of a processor": (Limits(cpus=0.33333), Limits(cpus=1 / 3)),
+}
+
+
+@pytest.mark.parametrize(("live", "asked"), KEPT.values(), ids=KEPT)
+def test_what_means_the_same_is_no_difference(live: Limits, asked: Limits) -> None:
+    assert limits.as_asked(live, asked) == asked
+
+
+CHANGED: dict[str, tuple[Limits, Limits]] = {
+    "memory": (Limits(mem_limit=1 << 20), Limits(mem_limit=2 << 20)),
+    "no memory limit": (Limits(), Limits(mem_limit=2 << 20)),
+    "swap": (Limits(mem_limit=8192, memswap_limit=8192), Limits(mem_limit=8192)),
+    "shares": (Limits(cpu_shares=700), Limits(cpu_shares=512)),
+    "no shares": (Limits(), Limits(cpu_shares=512)),
+    "a set": (Limits(cpuset="0"), Limits()),
+    "processors": (Limits(cpus=0.5), Limits(cpus=0.6)),
+}
+
+
+@pytest.mark.parametrize(("live", "asked"), CHANGED.values(), ids=CHANGED)
+def test_what_means_another_is_seen(live: Limits, asked: Limits) -> None:
+    assert limits.as_asked(live, asked) == live
+
+
+def test_all_limits_of_v2(v2: cgroups.Layout) -> None:
+    folder = v2.hierarchies[0].root / "g"
+    for name, text in {"memory.swap.max": "max", "memory.low": "0", "cpu.weight": "100"}.items():
+        (folder / name).write_text(text)
+    (folder / "cpuset.cpus").write_text("\n")
+    assert limits.read(v2, "g") == Limits(pids_limit=2048)
+    wanted = Limits(
+        mem_limit=4_096_000,
+        memswap_limit=8_192_000,
+        mem_reservation=2_048_000,
+        cpus=0.5,
+        cpu_shares=512,
+        cpuset="0-1",
+        pids_limit=2048,
+    )
+    limits.write(v2, "g", wanted)
+    texts = {name: (folder / name).read_text() for name in ("memory.swap.max", "memory.low")}
+    assert texts == {"memory.swap.max": "4096000", "memory.low": "2048000"}
+    assert (folder / "cpu.weight").read_text().startswith("20")
+    (folder / "cpu.weight").write_text("20")
+    assert limits.read(v2, "g", wanted) == wanted

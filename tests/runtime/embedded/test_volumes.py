@@ -1,14 +1,21 @@
 """Volumes on a real file system: made, filled once for all who share them, and removed."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from runtime.api import VolumeSpec
+from runtime.api import ContainerKey, VolumeSpec
 from runtime.embedded.linux import files, mounts
-from runtime.embedded.volumes import MountedInVolume, Volumes
+from runtime.embedded.volumes import (
+    MountedInVolume,
+    NoSuchVolume,
+    UnsupportedDriver,
+    Volumes,
+    anonymous_name,
+)
 from tests.runtime.embedded.deep import deep
 
 pytestmark = pytest.mark.root
@@ -149,3 +156,114 @@ def test_volumes_are_removed_and_made_at_the_same_time(volumes: Volumes) -> None
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(again, range(4)))
     assert list(volumes.of("shop")) == []
+
+
+# --- volumes of other projects ------------------------------------------------------------------
+
+
+def test_an_external_volume_is_its_owners(volumes: Volumes) -> None:
+    volumes.create(VolumeSpec(project="shop", name="data", full_name="wares"))
+    volumes.create(VolumeSpec(project="blog", name="theirs", external=True, full_name="wares"))
+    assert volumes.data("blog", "theirs") == volumes.data("shop", "data")
+    (seen,) = volumes.of("blog")
+    assert (seen.applied.name, seen.path) == ("theirs", str(volumes.data("shop", "data")))
+    assert [use.project for use in volumes.uses()] == ["shop"]
+
+
+def test_a_volume_goes_by_project_and_name_where_it_has_no_other(volumes: Volumes) -> None:
+    volumes.create(VolumeSpec(project="shop", name="data"))
+    volumes.create(VolumeSpec(project="blog", name="d", external=True, full_name="shop_data"))
+    assert volumes.data("blog", "d") == volumes.data("shop", "data")
+
+
+def test_an_external_volume_that_nobody_has_is_told(volumes: Volumes) -> None:
+    with pytest.raises(NoSuchVolume, match="wares"):
+        volumes.create(VolumeSpec(project="blog", name="x", external=True, full_name="wares"))
+    assert list(volumes.of("blog")) == []
+
+
+def test_forgetting_an_external_volume_leaves_the_owners(volumes: Volumes) -> None:
+    volumes.create(VolumeSpec(project="shop", name="data"))
+    (volumes.data("shop", "data") / "file").touch()
+    volumes.create(VolumeSpec(project="blog", name="d", external=True, full_name="shop_data"))
+    volumes.remove("blog", "d")
+    assert (volumes.data("shop", "data") / "file").exists()
+    assert list(volumes.of("blog")) == []
+
+
+def test_an_external_volume_goes_with_its_owners(volumes: Volumes) -> None:
+    volumes.create(VolumeSpec(project="shop", name="data"))
+    volumes.create(VolumeSpec(project="blog", name="d", external=True, full_name="shop_data"))
+    volumes.remove("shop", "data")
+    assert list(volumes.of("blog")) == []
+    with pytest.raises(NoSuchVolume):
+        volumes.prepare("blog", "d")
+
+
+def test_all_volumes_and_whose_they_are(volumes: Volumes) -> None:
+    key = ContainerKey(project="shop", name="web", replica=2)
+    before = time.time()
+    for spec in (
+        VolumeSpec(project="shop", name="data"),
+        VolumeSpec(project="shop", name=anonymous_name(key, "/cache")),
+        VolumeSpec(project="blog", name="posts"),
+    ):
+        volumes.create(spec)
+    found = volumes.uses()
+    assert [(use.project, use.owner) for use in found] == [
+        ("blog", ""), ("shop", ""), ("shop", "web.2")
+    ]  # fmt: skip
+    assert all(before <= use.volume.created <= time.time() for use in found)
+    assert Path(found[0].volume.path).is_dir()
+    again = found[0].volume.created
+    volumes.create(VolumeSpec(project="blog", name="posts", mode=0o700))
+    assert next(volumes.of("blog")).created == again
+
+
+# --- driver_opts --------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "nfs": ({"type": "nfs", "o": "addr=192.0.2.1", "device": ":/x"}, "type is nfs"),
+    "cifs": ({"type": "cifs", "device": "//host/x"}, "type is cifs"),
+    "a folder that is not there": (
+        {"type": "none", "o": "bind", "device": "/no/such/folder"},
+        "/no/such/folder is no folder",
+    ),
+    "no folder": ({"type": "none", "o": "bind"}, "its device is no folder"),
+    "no bind": ({"type": "none", "device": "/"}, "type is none"),
+    "options of another": ({"o": "bind,uid=5", "device": "/"}, "uid=5"),
+    "a word that nobody reads": ({"size": "5"}, "size"),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_no_driver_does_is_refused_by_name(
+    volumes: Volumes, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UnsupportedDriver, match=words):
+        volumes.create(VolumeSpec(project="shop", name="x", driver_opts=options))
+    assert list(volumes.of("shop")) == []
+
+
+def test_a_folder_of_the_host_is_used_where_it_is(volumes: Volumes, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "file").touch()
+    options = {"type": "none", "o": "bind", "device": str(place)}
+    volumes.create(VolumeSpec(project="shop", name="x", driver_opts=options))
+    assert volumes.data("shop", "x") == place
+    volumes.remove("shop", "x")
+    assert (place / "file").exists()
+
+
+def test_a_volume_in_memory_is_mounted_once_and_goes(volumes: Volumes) -> None:
+    options = {"type": "tmpfs", "o": "size=1m"}
+    volumes.create(VolumeSpec(project="shop", name="x", driver_opts=options, mode=0o750))
+    data = volumes.data("shop", "x")
+    volumes.prepare("shop", "x")
+    (data / "file").touch()
+    volumes.prepare("shop", "x")
+    assert (data / "file").exists()
+    assert data.stat().st_mode & 0o777 == 0o750
+    volumes.remove("shop", "x")
+    assert not data.is_mount()

@@ -86,3 +86,12 @@ def test_a_root_must_not_lead_our_mounts_astray(tmp_path: Path, name: str) -> No
     (tmp_path / name).touch()
     with pytest.raises(HostileRoot):
         check_root(tmp_path)
+
+
+def test_groups_besides_those_of_the_image() -> None:
+    group = "web:x:33:\nextra:x:2000:user\n"
+    passwd = "user:x:1000:1000::/home/user:/bin/sh\n"
+    assert users.resolve("user", passwd, group, ("web", "77")).groups == (1000, 33, 77, 2000)
+    assert users.resolve("user:web", passwd, group, ("77",)).groups == (33, 77)
+    with pytest.raises(UnknownUser, match="nobodies"):
+        users.resolve("user", passwd, group, ("nobodies",))
