@@ -98,3 +98,47 @@ def test_a_new_run_begins_anew(stage: Stage) -> None:
     assert status(stage, "db").endswith("(health: starting)")
     time.sleep(0.5)
     assert status(stage, "db").endswith("(health: starting)"), "nobody asks"
+
+
+IMAGE = """\
+project: shop
+containers:
+  app:
+    image: {image}
+    stop_signal: SIGKILL
+    command: [sleep, "1000"]
+    healthcheck: {check}
+  web:
+    image: $busybox
+    command: [sleep, "1000"]
+    stop_signal: SIGKILL
+    depends_on: {{app: {{condition: service_healthy}}}}
+"""
+
+
+def test_the_images_check_holds_until_the_spec_says_otherwise(stage: Stage) -> None:
+    own = {"Test": ["CMD-SHELL", "echo own"], "Interval": 3_600_000_000_000, "Retries": 2}
+    image = stage.images.publish("asked", {}, {"Healthcheck": own})
+    stage.make(IMAGE.format(image=image, check="{interval: 0.1s}"))
+    assert status(stage, "app").endswith("(healthy)")
+    pids = stage.pids()
+    for check, shown in (
+        ("{disable: true}", ""),
+        ("{test: [CMD, 'true'], interval: 5s}", "healthy"),
+    ):
+        text = IMAGE.format(image=image, check=check)
+        stage.make(text if shown else text.partition("  web:")[0])
+        assert shown in status(stage, "app")
+        assert ("(" in status(stage, "app")) == bool(shown)
+        assert stage.pid("app") == pids["app"], "a check changes in place"
+
+
+def test_a_job_that_fails_is_told_with_its_last_words(stage: Stage) -> None:
+    job = 'command: [sh, -c, "echo migrating; usleep 300000; echo no such table; exit 4"]'
+    text = SPEC.replace("service_healthy", "service_completed_successfully")
+    text = re.sub(r"command: \[sh, -c, .*\]", job, text)
+    stage.write(re.sub(r"    healthcheck:\n(      .*\n)+", "", text))
+    said = stage.apply(code=1).stderr
+    assert "shop/db did not complete: it ended with exit code 4" in said
+    assert "no such table" in said
+    assert "web" not in stage.pids()
