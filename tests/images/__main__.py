@@ -1,27 +1,36 @@
-"""`python -m tests.images serve`: the images in a registry on loopback, until stdin closes.
+"""`python -m tests.images serve NAME...`: images in a registry on loopback, until stdin closes.
 
-Prints the registry's address once it answers. The demo pulls from it what docker.io would
+Prints the registry's address once it answers. The examples pull from it what docker.io would
 give in real life, therefore the names are those of Docker's official images.
 """
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.images import recipes
+from tests.images import applications, recipes
 from tests.images.registry import Registry, free_port
 
-OFFICIAL = {"busybox": "stable", "nginx": "stable", "python": "3-slim"}
+OFFICIAL = {
+    "busybox": "stable",
+    "nginx": "stable",
+    "postgres": "15",
+    "python": "3-slim",
+    "redis": "7",
+}
 
 
-def serve() -> None:
+def serve(names: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="trueup-registry-") as storage:
         registry = Registry(Path(storage), free_port())
         try:
-            layouts = recipes.layouts()
+            layouts = dict(recipes.layouts())
+            if not layouts.keys() >= set(names):
+                layouts |= applications.layouts()
             registry.serve()
-            for name, tag in OFFICIAL.items():
-                registry.push(layouts[name], name, tag)
+            for name in names:
+                registry.push(layouts[name], name, OFFICIAL[name])
             print(registry.address, flush=True)
             sys.stdin.read()
         finally:
@@ -29,6 +38,8 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["serve"]:
-        sys.exit("usage: python -m tests.images serve")
-    serve()
+    match sys.argv[1:]:
+        case ["serve", *names] if names and OFFICIAL.keys() >= set(names):
+            serve(names)
+        case _:
+            sys.exit(f"usage: python -m tests.images serve {'|'.join(OFFICIAL)}...")

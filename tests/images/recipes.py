@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,19 +46,29 @@ server {
 
 def cache() -> Path:
     """Where built images live between runs: one directory for each state of these recipes."""
+    return place_for(Path(__file__))
+
+
+def place_for(*recipes: Path) -> Path:
+    """A directory in the cache for each state of ``recipes`` and of what they are written with."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    sources = [Path(module.__file__ or "") for module in (layers, oci)] + [Path(__file__)]
+    sources = [Path(module.__file__ or "") for module in (layers, oci)] + list(recipes)
     text = b"".join(source.read_bytes() for source in sources) + _suite().encode()
     return Path(home) / "trueup-tests" / hashlib.sha256(text).hexdigest()[:16]
 
 
 def layouts() -> Mapping[str, Path]:
-    """Name -> OCI layout, built now where the cache lacks it. Safe beside another builder."""
-    place = cache()
+    """Name -> OCI layout of the images that most tests need."""
+    return built(cache(), IMAGES)
+
+
+def built(place: Path, images: "Recipes") -> Mapping[str, Path]:
+    """Name -> OCI layout below ``place``, built now where it is not complete. Safe beside another
+    builder."""
     with _locked(place):
         if not (place / "complete").exists():
-            _build_all(place)
-    return {name: place / name for name in IMAGES}
+            _build_all(place, images)
+    return {name: place / name for name in images}
 
 
 @contextmanager
@@ -69,9 +79,9 @@ def _locked(place: Path) -> Iterator[None]:
         yield
 
 
-def _build_all(place: Path) -> None:
-    base = _with_users(_unpacked(place, "base"))
-    for name, build in IMAGES.items():
+def _build_all(place: Path, images: "Recipes") -> None:
+    base = with_users(unpacked(place, "base"))
+    for name, build in images.items():
         shutil.rmtree(place / name, ignore_errors=True)
         oci.write(build(place, base), place / name)
     for archive in place.glob("*.tar"):
@@ -87,8 +97,9 @@ def _suite() -> str:
     raise RuntimeError("/etc/os-release has no VERSION_CODENAME: Debian or Ubuntu is needed")
 
 
-def _unpacked(place: Path, name: str, *packages: str) -> Layer:
-    """The root file system of the base and ``packages``, without documentation."""
+def unpacked(place: Path, name: str, *packages: str, without: Sequence[str] = ()) -> Layer:
+    """The root file system of the base and ``packages``, without documentation and ``without``
+    what starts with these words."""
     archive = place / f"{name}.tar"
     wanted = ",".join((*BASE, *packages))
     command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={wanted}"]
@@ -97,14 +108,14 @@ def _unpacked(place: Path, name: str, *packages: str) -> Layer:
     done = subprocess.run([word for word in command if word], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"mmdebstrap failed for {wanted}:\n{done.stdout}{done.stderr}")
-    return layers.read(archive, without=NOISE)
+    return layers.read(archive, without=(*NOISE, *without))
 
 
 def _is_ubuntu() -> bool:
     return "\nID=ubuntu" in "\n" + Path("/etc/os-release").read_text()
 
 
-def _with_users(root: Layer) -> Layer:
+def with_users(root: Layer) -> Layer:
     """Users and groups as base-passwd's script makes them, and busybox as the shell."""
     masters = {
         f"etc/{name}": file(root[f"usr/share/base-passwd/{name}.master"].content)
@@ -145,7 +156,7 @@ def busybox() -> oci.Image:
 
 
 def _nginx(place: Path, base: Layer) -> oci.Image:
-    full = _with_users(_unpacked(place, "nginx", "nginx"))
+    full = with_users(unpacked(place, "nginx", "nginx"))
     extra: Layer = {
         "etc/nginx/conf.d/default.conf": file(NGINX_SITE),
         "run": directory(),
@@ -162,12 +173,15 @@ def _nginx(place: Path, base: Layer) -> oci.Image:
 
 
 def _python(place: Path, base: Layer) -> oci.Image:
-    full = _with_users(_unpacked(place, "python", "python3"))
+    full = with_users(unpacked(place, "python", "python3"))
     config = {"Cmd": ["python3"], "Env": [PATH, "PYTHONUNBUFFERED=1"]}
     return oci.Image(layers=[base, layers.difference(full, base)], config=config)
 
 
-IMAGES: Mapping[str, Callable[[Path, Layer], oci.Image]] = {
+Recipes = Mapping[str, Callable[[Path, Layer], oci.Image]]
+"""Name -> what makes the image, given a folder to work in and the base layer."""
+
+IMAGES: Recipes = {
     "busybox": lambda _place, _base: busybox(),
     "nginx": _nginx,
     "python": _python,

@@ -23,7 +23,15 @@ ENGINE = (
     "crun", "conmon", "aardvark-dns", "nftables", "libnftables1", "iproute2", "iptables",
     "golang-github-containers-common", "ca-certificates", "python3", "python3-venv",
 )  # fmt: skip
-TESTS = ("busybox-static", "docker-registry", "skopeo", "util-linux", "umoci", "docker.io", "podman")
+TESTS = (
+    "busybox-static",
+    "docker-registry",
+    "skopeo",
+    "util-linux",
+    "umoci",
+    "docker.io",
+    "podman",
+)
 
 
 def main(words: Sequence[str]) -> int:
@@ -50,7 +58,9 @@ def _on_a_machine(packages: Sequence[str], part: Callable[[Machine], object]) ->
         cargo, began = payload.pack(folder), time.monotonic()
         try:
             with started(made, cargo, folder) as machine:
-                _say(f"{time.monotonic() - began:6.1f} s  {machine.run('uname -sr').strip()} booted")
+                _say(
+                    f"{time.monotonic() - began:6.1f} s  {machine.run('uname -sr').strip()} booted"
+                )
                 part(machine)
         except Failed as failure:
             _say(f"FAILED: {failure}")

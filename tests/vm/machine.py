@@ -84,7 +84,9 @@ class Machine:
 
     def _answer(self, script: str, end: float, show: Callable[[str], object] | None) -> Done:
         lines: list[str] = []
-        while not (line := self._line(end, f"the end of: {script}\n" + "\n".join(lines))).startswith("="):
+        while not (
+            line := self._line(end, f"the end of: {script}\n" + "\n".join(lines))
+        ).startswith("="):
             if line.startswith("+"):
                 raise Failed(f"the machine rebooted during: {script}")
             if line:

@@ -36,4 +36,3 @@ def scenarios(machine: Machine, options: Sequence[str], say: Callable[[str], obj
     last = result.rstrip().splitlines()[-1]
     if " passed" not in last or "failed" in last or "error" in last:
         raise Failed(f"pytest: {last}")
-

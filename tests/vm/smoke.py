@@ -107,8 +107,12 @@ def _edit_in_place(machine: Machine) -> None:
 
 def _heals(machine: Machine) -> None:
     machine.run(f"kill -9 {_pid(machine)}")
-    _expect(machine, f"for n in $(seq 50); do {FETCH.format(url='http://127.0.0.1:8080/')} "
-            "2>/dev/null && break; sleep 0.2; done", "200")
+    _expect(
+        machine,
+        f"for n in $(seq 50); do {FETCH.format(url='http://127.0.0.1:8080/')} "
+        "2>/dev/null && break; sleep 0.2; done",
+        "200",
+    )
 
 
 def _expect(machine: Machine, script: str, output: str, *, code: int = 0) -> None:
