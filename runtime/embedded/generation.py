@@ -43,12 +43,12 @@ from runtime.embedded.mounting import all_mounts, seeded
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.supervise import Supervisor
+from runtime.embedded.router.ends import FIRST_INTERFACE
 from runtime.embedded.signals import signal_number
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.volumes import Volumes, anonymous_name
 
 _POLL = 0.02  # seconds
-_LOOPBACK = 1  # its index in every namespace
 
 
 class Generations(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +168,8 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         with self.host_lock():
             if wanted:
                 self.network.connect(*wanted)
+        if wanted and row.spec.mac_address:
+            _name_hardware(self.paths.namespace(row.id), row.spec.mac_address)
         if row.spec.network_mode == "none" or not (wanted or row.spec.network_mode):
             _isolate(self.paths.namespace(row.id))
         if self.paths.bundle(row.id).is_dir():
@@ -259,10 +261,16 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         boot.remove_tree(self.paths.container(row.id))
 
 
+def _name_hardware(namespace: Path, address: str) -> None:
+    """Give the first interface its hardware address."""
+    with closing(Netlink.within(namespace)) as netlink:
+        netlink.request([rtnetlink.set_hardware_address(FIRST_INTERFACE, address)])
+
+
 def _isolate(namespace: Path) -> None:
     """A network namespace with nothing but its loopback."""
     if namespaces.exists(namespace):
         return
     namespaces.create(namespace)
     with closing(Netlink.within(namespace)) as netlink:
-        netlink.request([rtnetlink.set_up(_LOOPBACK)])
+        netlink.request([rtnetlink.set_up(rtnetlink.LOOPBACK)])

@@ -37,7 +37,7 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-IFLA_IFNAME, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD = 3, 18, 20, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD = 1, 3, 18, 20, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x2, 0x200
@@ -118,6 +118,16 @@ def set_up(index: int) -> Message:
         kind=RTM_NEWLINK,
         body=_LINK.pack(0, 0, index, IFF_UP, IFF_UP),
         doing=f"set link {index} up",
+    )
+
+
+def set_hardware_address(index: int, address: str) -> Message:
+    """``address`` as in 02:42:ac:11:65:43."""
+    return Message(
+        kind=RTM_NEWLINK,
+        body=_LINK.pack(0, 0, index, 0, 0)
+        + attribute(IFLA_ADDRESS, bytes.fromhex(address.replace(":", "").replace("-", ""))),
+        doing=f"give link {index} the hardware address {address}",
     )
 
 

@@ -16,7 +16,7 @@ from runtime.embedded.linux.rtnetlink import Address, RuleSeen, Subnet
 from runtime.embedded.router.wiring import Link
 
 FIRST_INDEX = 16  # of the router's ends; below are its loopback and uplink
-_FIRST_INTERFACE = 2
+FIRST_INTERFACE = 2
 _FIRST_TABLE = 100
 _EVERYWHERE: dict[int, Subnet] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 
@@ -34,7 +34,7 @@ def router_index(link: Link) -> int:
 
 
 def interface_index(link: Link) -> int:
-    return _FIRST_INTERFACE + link.index
+    return FIRST_INTERFACE + link.index
 
 
 def host_route(address: Address) -> Subnet:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded import selinux
 from runtime.embedded.selinux import label_for, relabel
 
 SHARED = b"system_u:object_r:container_file_t:s0\0"
@@ -20,7 +19,7 @@ def labels(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         assert (name, follow_symlinks) == ("security.selinux", False)
         found[path.name] = value
 
-    monkeypatch.setattr(selinux.os, "setxattr", note)
+    monkeypatch.setattr(os, "setxattr", note)
     return found
 
 

@@ -119,6 +119,14 @@ SAID: dict[str, tuple[dict[str, object], str, str]] = {
         "ls /sys/class/net; ping -c1 -W1 127.0.0.1 >/dev/null && echo lo; cat /etc/resolv.conf",
         "lo\nlo",
     ),
+    "mac_address": (
+        {
+            "mac_address": "02:42:ac:11:65:43",
+            "extra_hosts": (("gate", "host-gateway"),),
+        },
+        "cat /sys/class/net/eth0/address; ping -c1 -W2 gate >/dev/null && echo yes",
+        "02:42:ac:11:65:43\nyes",
+    ),
     "privileged": (
         {"privileged": True},
         "grep Seccomp: /proc/self/status | cut -f2; test -c /dev/kmsg && echo kmsg;"

@@ -10,6 +10,8 @@ import pytest
 from runtime.api import BindMount, RestartKind, RestartPolicy, VolumeMount
 from runtime.embedded.linux import mounts
 from runtime.embedded.mounting import SubpathMissing
+from runtime.embedded.process.joining import NotRunning
+from runtime.embedded.sharing import NobodyToJoin, NotShareable
 from tests.conftest import Images
 from tests.eventually import eventually
 from tests.hosts import Host
@@ -157,3 +159,44 @@ def test_volumes_that_say_where_their_data_is(shop: Workshop, tmp_path: Path) ->
     other = shop.start("beside", mounts=wanted)
     made.says("echo shared > /memory/note")
     assert other.says("cat /memory/note") == "shared"
+
+
+# --- sharing that cannot be ---------------------------------------------------------------------
+
+
+def test_nobody_to_share_with_is_told_at_create(shop: Workshop) -> None:
+    with pytest.raises(NobodyToJoin, match="nobody"):
+        shop.create("alone", networks=(), network_mode="service:nobody")
+
+
+def test_an_ipc_namespace_is_shared_only_where_it_is_offered(shop: Workshop) -> None:
+    shop.start("closed")
+    with pytest.raises(NotShareable, match="closed"):
+        shop.create("curious", ipc="service:closed")
+
+
+def test_who_does_not_run_cannot_be_joined(shop: Workshop) -> None:
+    shop.create("asleep")
+    made = shop.create("joiner", pid="service:asleep")
+    with pytest.raises(NotRunning):
+        shop.engine.start(made.id)
+    assert made.seen.pid is None
+
+
+def test_a_chain_ends_at_whose_namespace_it_is(shop: Workshop) -> None:
+    first = shop.start("end", ipc="shareable")
+    shared = {"networks": (), "network_mode": "service:end", "ipc": "service:end"}
+    shop.start("middle", **shared)
+    last = shop.start("far", networks=(), network_mode="service:middle", ipc="service:middle")
+    for kind in ("net", "ipc"):
+        assert _namespace(last.pid, kind) == _namespace(first.pid, kind)
+    first.says("echo chained > /dev/shm/note")
+    assert last.says("cat /dev/shm/note") == "chained"
+
+
+def test_a_network_of_nobody_else_is_gone_with_its_container(shop: Workshop) -> None:
+    made = shop.start("lonely", network_mode="none", networks=())
+    place = shop.paths.namespace(made.id)
+    assert place.exists()
+    shop.engine.remove(made.id)
+    assert not place.exists()
