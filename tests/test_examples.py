@@ -15,6 +15,8 @@ EXAMPLES = sorted(path.parent for path in (TOP / "examples").glob("*/trueup.yaml
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: str(folder.name))
 def test_an_example_is_valid(folder: Path) -> None:
+    if (folder / "pack").exists():
+        subprocess.run([folder / "pack"], check=True)
     done = subprocess.run([COMMAND, "validate", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -58,9 +58,7 @@ def _on_a_machine(packages: Sequence[str], part: Callable[[Machine], object]) ->
         cargo, began = payload.pack(folder), time.monotonic()
         try:
             with started(made, cargo, folder) as machine:
-                _say(
-                    f"{time.monotonic() - began:6.1f} s  {machine.run('uname -sr').strip()} booted"
-                )
+                _say(f"{time.monotonic() - began:6.1f} s  {machine.run('uname -sr').strip()}")
                 part(machine)
         except Failed as failure:
             _say(f"FAILED: {failure}")

@@ -1,7 +1,8 @@
 """The machine's disk: Debian 12 as it comes, with what the engine and the tests need, made once.
 
 mmdebstrap fills a folder, mke2fs makes it a file system without mounting anything. Machines only
-read it: their writes go to a snapshot of their own. The cache holds one disk for each state of the recipe.
+read it: their writes go to a snapshot of their own. The cache holds one disk for
+each state of the recipe.
 """
 
 import fcntl

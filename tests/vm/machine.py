@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.vm.disk import Disk
 
 MEMORY = "3072"  # MiB
-BOOT_SECONDS = 120.0
+BOOT_SECONDS = 300.0
 OFF_SECONDS = 60.0
 KERNEL_WORDS = "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=0"
 
