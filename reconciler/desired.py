@@ -90,7 +90,7 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
     ``environ`` holds the registries' passwords that the spec says are there.
     Raises ``BadReference``.
     """
-    names = Names(images=image_names(project), containers=project.containers)
+    names = Names.of(project, image_names(project))
     containers = sorted(project.containers.items())
     return Desired(
         project=project.name,

@@ -69,8 +69,8 @@ class _Checks:
     def unknown_dependencies(self) -> Iterator[Problem]:
         declared = self.root.get("containers", {})
         for name, container in self.containers.items():
-            for other in container.depends_on:
-                if other not in declared:
+            for other, dependency in container.depends_on.items():
+                if other not in declared and dependency.required:
                     text = f"container {quoted(name)}: there is no container {quoted(other)}"
                     near = nearest_word(other, declared.keys() - {name})
                     yield problem_at(self._dependency_place(name, other), text, nearest=near)

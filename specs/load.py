@@ -9,6 +9,7 @@ empty or vanished spec is broken, never a project without containers.
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TypeGuard
 
 from specs import document
@@ -139,7 +140,8 @@ class _Loading:
         self.problems += crosscheck(whole, containers, objects.networks)
         self.problems += _missing_files(root, objects)
         self.warnings += _missing_sources(root, objects)
-        self.warnings += remarks(root, objects.containers, objects.networks)
+        said = remarks(root, objects.containers, objects.networks)
+        self.warnings += islice(said, MOST_PROBLEMS + 1)
         if not any(root.get(section) for section in SECTIONS) and not self.problems:
             hint = "to remove everything run `trueup down`"
             text = "nothing is declared here, so the spec is taken as broken"

@@ -34,6 +34,7 @@ def remarks(
     for name, container in containers.items():
         yield from _deployed(root, name)
         yield from _retries(root, name, container)
+        yield from _absent(root, name, container)
         if container.network_mode in ("host", "none") and container.ports:
             text = f"container {quoted(name)}: with `network_mode: {container.network_mode}` no "
             text += "port is published"
@@ -59,6 +60,13 @@ def _retries(root: Map, name: str, container: Container) -> Iterator[Problem]:
         path = ("containers", name, "deploy", "restart_policy", "max_attempts")
         text = f"container {quoted(name)}: `max_attempts` counts only with `condition: on-failure`"
         yield problem_at(nearest_place(root, path), text)
+
+
+def _absent(root: Map, name: str, container: Container) -> Iterator[Problem]:
+    for other, dependency in container.depends_on.items():
+        if not dependency.required and other not in root["containers"]:
+            text = f"container {quoted(name)}: there is no container {quoted(other)} to wait for"
+            yield problem_at(place_of(root, name, "depends_on", other), text)
 
 
 def _written(root: Map, path: tuple[str, ...]) -> Node | None:

@@ -184,7 +184,10 @@ def _update(container: "Container") -> UpdatePolicy:
 
 
 def _depends_on(container: "Container", names: "Names") -> tuple[Dependency, ...]:
-    """What it waits for, and by name those whose namespaces, mounts or names it shares."""
+    """What it waits for, those included whose namespaces, mounts or names it shares.
+
+    What need not be there, and is not declared at all, is nothing to wait for.
+    """
     said = {
         str(name): Dependency(
             name=str(name),
@@ -193,6 +196,7 @@ def _depends_on(container: "Container", names: "Names") -> tuple[Dependency, ...
             restart=each.restart,
         )
         for name, each in container.depends_on.items()
+        if name in names.containers
     }
     for name in _implied(container, names):
         said.setdefault(name, Dependency(name=name))

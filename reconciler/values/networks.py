@@ -94,10 +94,7 @@ def _aliases(name: str, container: "Container", names: "Names") -> Iterator[str]
         return
     if container.container_name:
         yield str(container.container_name)
-    for other in names.containers.values():
-        for target, alias in other.links:
-            if names.container(target) == name and alias != target:
-                yield str(alias)
+    yield from names.aliases.get(name, ())
 
 
 def _port_order(port: PortSpec) -> tuple[int, str, str, int]:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import model_validator
 
 from specs.fields import Spec, about
-from specs.model.ownership import External
+from specs.model.ownership import External, check_external
 from specs.model.pairs import Labels
 from specs.notations import Filled, Flag, Ignored, list_of, scalar
 from specs.problems import nearest_word
@@ -126,8 +126,7 @@ class Network(Spec):
         versions = [version_of(each) for each in self.subnets]
         if len(set(versions)) != len(versions):
             raise ValueError("takes one subnet of each family at most")
-        if self.external is not None and self.subnets:
-            raise ValueError("takes no `subnet` where it is external")
+        check_external(self)
         return self
 
     @property

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from specs.fields import Spec
 from specs.model.mount import long_texts
 from specs.nodes import Map
 from specs.notations import filled, read_text
@@ -21,6 +22,16 @@ def _read(value: object) -> Any:
         return value if value is None else refuse([wrong(value, _EXPECTED)])
     texts = long_texts(value, ("name",), set(), "`external`")
     return read_text(texts["name"], filled) if "name" in texts else ""
+
+
+def check_external(spec: Spec) -> None:
+    """What belongs to another project is only named here."""
+    if getattr(spec, "external", None) is None:
+        return
+    said = [name for name in type(spec).yaml_keys() if name in spec.model_fields_set]
+    others = [name for name in said if name not in ("external", "name")]
+    if others:
+        raise ValueError(f"takes no `{others[0]}` where it is external")
 
 
 External = Annotated[

@@ -1,10 +1,12 @@
 """Named volumes: directories that outlive their containers."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
+
+from pydantic import model_validator
 
 from specs.fields import Spec, about
-from specs.model.ownership import External
+from specs.model.ownership import External, check_external
 from specs.model.pairs import Labels
 from specs.notations import Filled, Mode, Owner, scalar
 from specs.scalars import Unreadable
@@ -51,3 +53,8 @@ class Volume(Spec):
         "What other projects call it; default: `PROJECT_NAME`.", default=None
     )
     labels: Labels = about("Labels for people and tools.", default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_external(self) -> Self:
+        check_external(self)
+        return self

@@ -23,6 +23,8 @@ SAID = [
      "`deploy.update_config.monitor` has no effect: see `update: {healthy_within: …}`"),
     ("deploy: {resources: {reservations: {cpus: 1}}}",
      "`deploy.resources.reservations.cpus` has no effect"),
+    ("depends_on: {d: {condition: service_healthy, required: false}}",
+     "there is no container `d` to wait for"),
     ("network_mode: host, ports: ['80:80']", "with `network_mode: host` no port is published"),
     ("network_mode: none, ports: ['80:80']", "with `network_mode: none` no port is published"),
 ]  # fmt: skip

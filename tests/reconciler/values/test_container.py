@@ -153,3 +153,8 @@ def test_a_container_is_named_by_its_container_name_as_well(tmp_path: Path) -> N
     assert spec.network_mode == "service:vpn"
     assert spec.depends_on == (Dependency(name="vpn"),)
     assert spec.shares == ("vpn",)
+
+
+def test_what_need_not_be_there_and_is_not_is_nothing_to_wait_for(tmp_path: Path) -> None:
+    spec = container(tmp_path, "depends_on: {db: , gone: {condition: healthy, required: false}}")
+    assert spec.depends_on == (Dependency(name="db"),)
