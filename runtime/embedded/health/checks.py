@@ -15,11 +15,14 @@ from runtime.embedded.ledger import ContainerRow
 from runtime.embedded.paths import Paths
 from runtime.embedded.process import identity, run
 from runtime.embedded.process import state as states
+from runtime.embedded.process.intent import Want
 from runtime.embedded.process.state import ProcessState
 from runtime.embedded.process.supervise import Supervisor
 
 _LOOK = 0.5  # seconds after which the record is read again: others ask, too
 _BACK = 0.05  # seconds from look to look at a container that comes back
+# With a container's first process all others are killed, and seen dead before it is.
+_KILLED, _DEATH = 128 + 9, 0.5  # exit code; seconds
 _LIVE = (Phase.RUNNING, Phase.RESTARTING)
 
 
@@ -39,7 +42,7 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
         its result is ours. None without a check, and when it does not run or has ended meanwhile.
         """
         check, process = self.at_work(row), self.supervisor.state(row.id)
-        if check is None or process.phase is not Phase.RUNNING:
+        if check is None or process.phase is not Phase.RUNNING or process.started_at is None:
             return None
         bundle = self.paths.bundle(row.id)
         try:
@@ -61,12 +64,20 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
             layout=self.layout, path=cgroups.path_for(self.paths.cgroup, row.key.project, row.id)
         )
         result = probe.ask(self.execution.further(row, spec), mark, group, check.timeout)
-        after = self.supervisor.state(row.id)
-        if (after.pid, after.started_at) != (process.pid, process.started_at):
+        if self._ends(row, process, result):
             return None
         health = verdict.judged(check, before, result, process.started_at or 0.0)
         record.write(self.paths.bundle(row.id), process, health)
         return health
+
+    def _ends(self, row: ContainerRow, process: ProcessState, result: verdict.Result) -> bool:
+        """Whether the run is over or shall be: then the result says nothing of it."""
+        last = run.read_run(self.paths.bundle(row.id))
+        if last is not None and result.code == _KILLED:
+            identity.wait(last.init, _DEATH)
+        now = self.supervisor.state(row.id)
+        same = (now.pid, now.started_at) == (process.pid, process.started_at)
+        return not same or now.want is not Want.RUN
 
     # --- waiting ----------------------------------------------------------------------------
 
