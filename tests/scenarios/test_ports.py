@@ -17,7 +17,7 @@ from tests.scenarios.stage import Stage, answer, started, within
 
 pytestmark = pytest.mark.root
 
-# Answers on port 80, tcp and udp, with the address that it was called from.
+# Answers on port 80, tcp and udp, and on port 15000, udp, with the address that it was called from.
 SERVER = """
 import socketserver, threading
 
@@ -34,8 +34,9 @@ class Datagram(socketserver.BaseRequestHandler):
 
 socketserver.ThreadingTCPServer.allow_reuse_address = True
 pages = socketserver.ThreadingTCPServer(("", 80), Page)
-datagrams = socketserver.ThreadingUDPServer(("", 80), Datagram)
-threading.Thread(target=datagrams.serve_forever, daemon=True).start()
+for number in (80, 15000):
+    datagrams = socketserver.ThreadingUDPServer(("", number), Datagram)
+    threading.Thread(target=datagrams.serve_forever, daemon=True).start()
 pages.serve_forever()
 """
 SPEC = """
@@ -56,7 +57,10 @@ FORMS: dict[str, tuple[str, frozenset[str]]] = {
     "192.0.2.1:8081:80": (r"192\.0\.2\.1:(8081)->80", EVERYWHERE - {"loopback"}),
     "127.0.0.1:8082:80": (r"127\.0\.0\.1:(8082)->80", frozenset({"loopback"})),
     "192.0.2.1::80": (r"192\.0\.2\.1:(?!8081)(\d+)->80", EVERYWHERE - {"loopback"}),
-    "80": (r"0\.0\.0\.0:(?!8080)(\d+)->80", EVERYWHERE),
+    "80": (r"0\.0\.0\.0:(?!8080|9100)(\d+)->80", EVERYWHERE),
+    "80-82:80-82": (r"0\.0\.0\.0:(80)-82->80-82", EVERYWHERE),
+    "127.0.0.1:9000-9002:80-82": (r"127\.0\.0\.1:(9000)-9002->80-82", frozenset({"loopback"})),
+    "9100-9110:80": (r"0\.0\.0\.0:(9100)->80", EVERYWHERE),
 }
 PROTOCOLS = ("tcp", "udp")
 
@@ -124,9 +128,19 @@ def test_where_a_form_answers(published: Stage, form: str, protocol: str) -> Non
         assert told["other host"] == f"for {published.host.other.address}"
 
 
-def test_a_container_reaches_a_published_port_through_the_host(published: Stage) -> None:
+ASK = """
+import socket
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+own.settimeout(2)
+own.sendto(b"?", ("192.0.2.1", 8080))
+print(own.recv(100).decode())
+"""
+
+
+def test_a_container_reaches_its_own_published_port_through_the_host(published: Stage) -> None:
     page = within(published.pid("web"), "busybox", "wget", "-qO-", "http://192.0.2.1:8080/")
     assert page.startswith("for ")
+    assert within(published.pid("web"), "python3", "-c", ASK).startswith("for ")
 
 
 def test_the_other_loopback_refuses_at_once(published: Stage) -> None:
@@ -156,6 +170,23 @@ def test_a_chosen_port_stays_chosen(published: Stage) -> None:
     published.apply()
     assert published.pending() == ""
     assert shown(published) == before[1]
+
+
+def test_ten_thousand_ports_come_without_touching_the_process(stage: Stage) -> None:
+    write(stage, ["9080:80"])
+    stage.apply()
+    pid, host = stage.pid("web"), stage.host
+    assert ask(host, host.address, 15000, "udp") == "refused"
+    stage.edit("['9080:80']", "['9080:80', '10000-20000:10000-20000/udp']")
+    stage.apply()
+    assert stage.pid("web") == pid
+    assert "0.0.0.0:10000-20000->10000-20000/udp" in shown(stage)
+    assert stage.pending() == ""
+    for client, address in places(stage).values():
+        assert ask(client, address, 15000, "udp").startswith("for ")
+    assert ask(host.other, host.address, 15001, "udp") == "refused"
+    rules = host.run("nft", "list", "ruleset").stdout
+    assert len(re.findall(r"udp \. 10000-20000", rules)) == 1
 
 
 # --- ports that others have -----------------------------------------------------------------------
