@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from reconciler.cli.arguments import GlobalOptions, Parser, add_path
+from reconciler.cli.console import read_spec
 
 
 class Options(GlobalOptions):
@@ -15,10 +16,8 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: Options) -> int:
-    """Report the errors (exit 64) or say that there are none."""
-    from reconciler.spec import read
-
-    loaded = read(options.path)
+    """Report the errors (exit 64) or say that there are none; warnings go to stderr."""
+    loaded = read_spec(options.path)
     count = len(loaded.project.containers)
     noun = "container" if count == 1 else "containers"
     sys.stdout.write(f"{loaded.project.name}: the spec is valid ({count} {noun})\n")

@@ -224,6 +224,13 @@ def test_validate_counts_what_it_found(world: World) -> None:
     assert world.run("validate").out == "shop: the spec is valid (2 containers)\n"
 
 
+def test_validate_tells_what_has_no_effect(world: World) -> None:
+    world.spec.write_text("containers: {web: {image: x, deploy: {endpoint_mode: vip}}}\n")
+    ran = world.run("validate")
+    assert (ran.code, ran.out) == (0, "shop: the spec is valid (1 container)\n")
+    assert "`deploy.endpoint_mode` has no effect: it is only for Swarm" in ran.err
+
+
 def test_status_tells_every_object_and_why_it_is_pending(world: World) -> None:
     world.run("apply")
     assert world.run("status").out.startswith(f"shop ({world.folder}): in sync\n")
