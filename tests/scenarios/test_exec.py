@@ -229,6 +229,24 @@ def test_a_killed_exec_hangs_the_terminal_of_its_command_up(
         eventually(lambda: "sleep 4321" not in shop.trueup("top", "web").stdout)
 
 
+def test_a_terminal_without_one_for_the_command(shop: Stage, terminal: Terminal) -> None:
+    """It reads what is typed, and Ctrl-C ends it as it ends a program of the host."""
+    before = terminal.mode()
+    with at(terminal, words(shop, "-i", "web", "cat")) as process:
+        terminal.type("typed\n")
+        terminal.sees("typed\r\ntyped\r\n")
+        terminal.type("\x03")
+        assert process.wait(10) == 130
+    assert terminal.mode() == before
+
+
+def test_who_stops_reading_ends_the_command(shop: Stage) -> None:
+    command = " ".join(words(shop, "web", "yes"))
+    done = subprocess.run(["sh", "-c", f"{command} | head -1"], capture_output=True, timeout=20)
+    assert done.stdout == b"y\n"
+    eventually(lambda: "yes" not in shop.trueup("top", "web").stdout)
+
+
 def test_a_terminal_is_asked_for_and_not_there(shop: Stage) -> None:
     code, _, said = ran(shop, "-it", "web", "sh")
     assert (code, said.splitlines()[0]) == (1, "the input device is not a TTY")
