@@ -225,7 +225,9 @@ def test_validate_counts_what_it_found(world: World) -> None:
 
 
 def test_validate_tells_what_has_no_effect(world: World) -> None:
-    world.spec.write_text("containers: {web: {image: x, deploy: {endpoint_mode: vip}}}\n")
+    world.spec.write_text(
+        "project: shop\ncontainers: {web: {image: x, deploy: {endpoint_mode: vip}}}\n"
+    )
     ran = world.run("validate")
     assert (ran.code, ran.out) == (0, "shop: the spec is valid (1 container)\n")
     assert "`deploy.endpoint_mode` has no effect: it is only for Swarm" in ran.err
