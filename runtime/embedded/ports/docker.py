@@ -5,6 +5,7 @@ They are written with iptables(8) of the flavour that Docker used: rules that nf
 table of iptables break `iptables -S`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from runtime import programs
@@ -12,7 +13,8 @@ from runtime.embedded.nft.apply import Nft
 from runtime.errors import Fault
 
 CHAIN = "DOCKER-USER"
-_LEGACY_TABLES = Path("/proc/thread-self/net/ip_tables_names")
+_LEGACY = Path("/proc/thread-self/net")
+_VERSIONS = (("ip", "iptables", "ip_tables_names"), ("ip6", "ip6tables", "ip6_tables_names"))
 
 
 class DockerChain:
@@ -23,43 +25,48 @@ class DockerChain:
 
     def missing(self) -> bool:
         """Whether Docker's chain is there and one of our rules is not in it."""
-        iptables = self._flavour()
-        return iptables is not None and any(rule not in _rules(iptables) for rule in self._ours())
+        return any(
+            rule not in _rules(iptables) for iptables in self._flavours() for rule in self._ours()
+        )
 
     def admit(self) -> None:
         """Add the rules that are missing, behind those of the user. Without Docker's chain
         nothing is done."""
-        if (iptables := self._flavour()) is None:
-            return
-        for rule in self._ours():
-            present = _rules(iptables)
-            if rule not in present:
-                returns = f"-A {CHAIN} -j RETURN"
-                place = present.index(returns) if returns in present else len(present)
-                words = rule.split()[2:]
-                programs.run([iptables, "-w", "-I", CHAIN, str(place + 1), *words])
+        for iptables in self._flavours():
+            for rule in self._ours():
+                present = _rules(iptables)
+                if rule not in present:
+                    returns = f"-A {CHAIN} -j RETURN"
+                    place = present.index(returns) if returns in present else len(present)
+                    words = rule.split()[2:]
+                    programs.run([iptables, "-w", "-I", CHAIN, str(place + 1), *words])
 
     def retract(self) -> None:
         """Delete our rules, however often they stand there. Idempotent."""
-        if (iptables := self._flavour()) is None:
-            return
-        for rule in _rules(iptables):
-            if f"--comment {self._mark} " in rule:
-                programs.run([iptables, "-w", "-D", *rule.split()[1:]])
+        for iptables in self._flavours():
+            for rule in _rules(iptables):
+                if f"--comment {self._mark} " in rule:
+                    programs.run([iptables, "-w", "-D", *rule.split()[1:]])
 
     def _ours(self) -> tuple[str, str]:
         tail = f"{self._uplink} -m comment --comment {self._mark} -j ACCEPT"
         return f"-A {CHAIN} -i {tail}", f"-A {CHAIN} -o {tail}"
 
-    def _flavour(self) -> str | None:
-        """The iptables that Docker's chain was made with, None when there is no such chain."""
-        if self._nft.has_chain("ip", "filter", CHAIN):
-            return "iptables-nft"
-        try:
-            legacy = "filter" in _LEGACY_TABLES.read_text().split()
-        except FileNotFoundError:
-            return None
-        return "iptables-legacy" if legacy and _has_chain("iptables-legacy") else None
+    def _flavours(self) -> Iterator[str]:
+        """The programs that Docker's chains were made with, one for each IP version in which
+        there is one."""
+        for family, program, tables in _VERSIONS:
+            if self._nft.has_chain(family, "filter", CHAIN):
+                yield f"{program}-nft"
+            elif _is_legacy(tables) and _has_chain(f"{program}-legacy"):
+                yield f"{program}-legacy"
+
+
+def _is_legacy(tables: str) -> bool:
+    try:
+        return "filter" in Path(_LEGACY, tables).read_text().split()
+    except FileNotFoundError:
+        return False
 
 
 def _rules(iptables: str) -> list[str]:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime.api import PortSpec
+from runtime.embedded import promises
+from tests.eventually import eventually
+from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import Lab, fetch
 from tests.runtime.embedded.wires import network, port, service
 
@@ -133,3 +137,22 @@ def test_the_host_does_not_become_a_router(lab: Lab) -> None:
         assert fetch(lab.host.other.path, "198.51.100.2", 7000) == "third 192.0.2.2"
     finally:
         _ip("ip", "netns", "del", third.name)
+
+
+@pytest.mark.parametrize("flavour", ["ip6tables-nft", "ip6tables-legacy"])
+def test_a_docker_with_ipv6_has_the_rules_in_both_versions(estate: Estate, flavour: str) -> None:
+    host = estate.lab.host
+    _feed(DOCKER.replace("203.0.113.9/32", "2001:db8:9::9/128"), f"{flavour}-restore")
+    before = _all_rules(estate.lab, flavour)
+    estate.network("front", ipv6=True)
+    estate.run("web", "front", ports=(PortSpec(container_port=80, host_port=8080),))
+    # The two hosts were just made, and look for others with their addresses for a second.
+    eventually(lambda: fetch(host.other.path, host.address6, 8080).startswith("web "))
+    assert len(_user_chain(estate.lab, flavour)) == 5
+    assert estate.causes() == []
+    host.run(flavour, "-D", "DOCKER-USER", "3")
+    assert len(estate.causes()) == 1
+    estate.services.mend()
+    assert estate.causes() == []
+    estate.lab.net.tear_down(promises.wiring(estate.state) or estate.lab.wiring)
+    assert _all_rules(estate.lab, flavour) == before
