@@ -2,7 +2,7 @@
 # Both need root (namespaces, mounts, nftables) on Debian 12, Ubuntu 24.04 or newer.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help test quick lint format lock venv demo bench clean packages
+.PHONY: help test test-vm quick lint format lock venv demo bench clean packages
 
 VENV := .venv
 PYTHON ?= python3
@@ -13,12 +13,14 @@ ENGINE_PACKAGES := crun conmon aardvark-dns nftables libnftables1 iproute2 iptab
 	golang-github-containers-common ca-certificates
 IMAGE_PACKAGES := busybox-static mmdebstrap docker-registry skopeo util-linux
 TEST_PACKAGES := umoci docker.io podman
+VM_PACKAGES := qemu-system-x86 mmdebstrap e2fsprogs debian-archive-keyring
 BENCH_PACKAGES := docker.io docker-compose podman
 PYTHON_PACKAGES := python3 python3-venv
 
 help:
-	@echo "make demo    set up this machine and run the main job (examples/pair)"
+	@echo "make demo    set up this machine and run the main job (EXAMPLE=pair, shop, site, job)"
 	@echo "make test    set up and run every check and test, as CI does"
+	@echo "make test-vm boot Debian (systemd, cgroup v2) in qemu and run the scenario tests there"
 	@echo "make quick   lint, types and the tests that need no root"
 	@echo "make lint    ruff and mypy; 'make format' mends what can be mended"
 	@echo "make bench   measure trueup beside its peers into docs/benchmarks.md"
@@ -42,10 +44,17 @@ format: venv
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# Settings: ROOT= another instance root, PORT= the published port, KEEP=1 to leave it running.
+# Settings: EXAMPLE= what to run (pair), ROOT= another instance root, PORT= the published port,
+# KEEP=1 to leave it running.
 demo: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(PYTHON_PACKAGES)
 demo: packages venv
 	@examples/demo
+
+# Settings: PART= smoke (seconds once its disk is made, CI runs it) or scenarios (an hour or two).
+PART ?= scenarios
+test-vm: PACKAGES := $(VM_PACKAGES) $(IMAGE_PACKAGES) $(PYTHON_PACKAGES)
+test-vm: packages venv
+	$(VENV)/bin/python -m tests.vm $(PART) $(PYTEST_ARGS)
 
 bench: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(BENCH_PACKAGES) $(PYTHON_PACKAGES)
 bench: packages venv
