@@ -78,8 +78,12 @@ def environment(
 
 
 def working_dir(spec: ContainerSpec, image: ImageDefaults) -> str:
+    """Raises ``BadWorkingDir``."""
+    return plain_dir(spec.working_dir or image.working_dir or "/")
+
+
+def plain_dir(written: str) -> str:
     """Absolute and without ``..``. Raises ``BadWorkingDir``."""
-    written = spec.working_dir or image.working_dir or "/"
     path = posixpath.normpath(posixpath.join("/", written)).replace("//", "/")
     if path == "/proc" or path.startswith("/proc/"):
         raise BadWorkingDir(path)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from runtime.api import ExecSpec
+from runtime.embedded.bundle.command import plain_dir
 from runtime.embedded.bundle.users import Account
 
 
@@ -23,12 +24,12 @@ def process(
 ) -> bytes:
     """``first`` is the container's own process. ``account`` takes the place of ``owner``, who
     runs that; both are None where nobody else shall run this. ``capabilities`` take the place of
-    its own; ``size`` is the terminal's, rows and columns."""
+    its own; ``size`` is the terminal's, rows and columns. Raises ``BadWorkingDir``."""
     made = {
         **first,
         "args": list(spec.command),
         "env": _environment(first["env"], spec, owner, account),
-        "cwd": spec.working_dir or first["cwd"],
+        "cwd": plain_dir(spec.working_dir) if spec.working_dir else first["cwd"],
         "terminal": spec.tty,
     }
     if account is not None:

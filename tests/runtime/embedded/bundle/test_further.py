@@ -3,7 +3,10 @@
 import json
 from typing import Any
 
+import pytest
+
 from runtime.api import ExecSpec
+from runtime.embedded.bundle.command import BadWorkingDir
 from runtime.embedded.bundle.further import process
 from runtime.embedded.bundle.users import Account
 
@@ -35,6 +38,15 @@ def test_what_is_asked_comes_on_top() -> None:
     found = made(spec)
     assert found["env"] == ["HOME=/root", "PATH=/bin", "A=1", "B=2"]
     assert found["cwd"] == "/tmp"
+
+
+@pytest.mark.parametrize(
+    "path", ["/proc/self/fd/8", "/proc/self/fd/../fd/7", "/tmp/../proc/1/root"]
+)
+def test_no_working_dir_leads_out_of_the_container(path: str) -> None:
+    """CVE-2024-21626: a descriptor of the OCI runtime is a folder of the host."""
+    with pytest.raises(BadWorkingDir):
+        made(ExecSpec(command=("ls",), working_dir=path))
 
 
 def test_another_user_has_another_home_unless_it_was_set() -> None:
