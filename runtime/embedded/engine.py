@@ -72,6 +72,7 @@ class Engine:
         self._stack = ExitStack()
         self._monitors = False
         self._begun = False
+        self._queries: dict[str, Query] = {}
 
     @classmethod
     def open(cls, paths: Paths) -> "Engine":
@@ -176,6 +177,7 @@ class Engine:
     # --- looking ----------------------------------------------------------------------------
 
     def observe(self, query: Query) -> Observed:
+        self._queries[query.project] = query
         return self._observer.observe(self._ledger.state(), query)
 
     def containers(self) -> tuple[ObservedContainer, ...]:
@@ -229,6 +231,7 @@ class Engine:
             if not (state.projects.keys() - {project} or state.networks or state.containers):
                 self._tear_down(state)
             # The row goes last: whoever is killed before has left a project to take down.
+            self._volumes.forget_externals(project)
             with self._ledger.writing() as writer:
                 writer.drop_project(project)
 
@@ -266,9 +269,25 @@ class Engine:
     def remove_volume(self, project: str, name: str) -> None:
         self._volumes.remove(project, name)
 
+    def _name_externals(self, project: str) -> None:
+        """What the project calls networks and volumes of others, as it told when it last looked,
+        is recorded before it is used: a restart or another process must know it, too."""
+        query = self._queries.get(project)
+        if query is None:
+            return
+        known = self._ledger.known().externals
+        for external in query.networks:
+            if known.get((project, external.name)) != external:
+                self.create_network(external)
+        for volume in query.volumes:
+            record = self._volumes.record(project, volume.name)
+            if record is None or record.spec != volume:
+                self.create_volume(volume)
+
     # --- services ---------------------------------------------------------------------------
 
     def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
+        self._name_externals(project)
         self._services.register(project, services)
 
     def unregister(self, project: str, names: Sequence[str]) -> None:
@@ -286,6 +305,7 @@ class Engine:
         if row is not None and row.whole:
             return
         image = self._generations.image(spec, str(key))
+        self._name_externals(key.project)
         with self._services.rewiring() as writer:
             row = self._generations.row(writer, id, key, generation, spec, image)
             writer.put_container(row)

@@ -14,6 +14,7 @@ from runtime.api import (
     Observed,
     ObservedImage,
     ObservedNetwork,
+    ObservedVolume,
     PortHolder,
     PortSpec,
     Query,
@@ -45,8 +46,8 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             project=project,
             spec_path=state.projects.get(project, ""),
             images=self._images(query.images, query.registries),
-            volumes={each.applied.name: each for each in self.volumes.of(project)},
-            networks=_networks(state, project),
+            volumes=self._volumes(query),
+            networks=_others_networks(state, query) | _networks(state, project),
             services={
                 name: service(row, state)
                 for (owner, name), row in state.services.items()
@@ -60,6 +61,14 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             defects=host,
             warnings=(*self._warnings(state, project), *self._closed_ways(state, query)),
         )
+
+    def _volumes(self, query: Query) -> dict[str, ObservedVolume]:
+        """Its own by name, and those of others that it uses by the name that it has for them."""
+        others = ((spec.name, self.volumes.known(spec)) for spec in query.volumes)
+        own = {each.applied.name: each for each in self.volumes.of(query.project)}
+        return {name: each for name, each in others if each is not None} | {
+            name: each for name, each in own.items() if not each.applied.external
+        }
 
     def _warnings(self, state: State, project: str) -> tuple[str, ...]:
         """What will not work as the spec says, and no repair of ours would help."""
@@ -131,6 +140,13 @@ def _networks(state: State, project: str) -> dict[str, ObservedNetwork]:
     names = _network_names(state, project)
     rows = ((name, state.network_of(project, name)) for name in names)
     return {name: network(row) for name, row in rows if row is not None}
+
+
+def _others_networks(state: State, query: Query) -> dict[str, ObservedNetwork]:
+    """Those of others that it asks for, by the name that it has for them."""
+    by_name = {row.spec.known_as: row for row in state.networks.values()}
+    asked = ((spec.name, by_name.get(spec.known_as)) for spec in query.networks)
+    return {name: network(row) for name, row in asked if row is not None}
 
 
 def _network_names(state: State, project: str) -> list[str]:

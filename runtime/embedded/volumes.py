@@ -249,6 +249,20 @@ class Volumes:
                     created=0.0 if record is None else record.created,
                 )
 
+    def known(self, external: VolumeSpec) -> ObservedVolume | None:
+        """A volume of another project, None when nobody has one that is known so."""
+        spec = self._known_as(external.known_as)
+        if spec is None:
+            return None
+        everything = self.of(spec.project)
+        return next((each for each in everything if each.applied.name == spec.name), None)
+
+    def forget_externals(self, project: str) -> None:
+        """The project is gone, and with it its names for volumes of others."""
+        for spec in list(self._recorded(project)):
+            if spec.external:
+                self.remove(project, spec.name)
+
     def uses(self) -> tuple[VolumeUse, ...]:
         """The volumes of all projects, but for those that are another's."""
         return tuple(
