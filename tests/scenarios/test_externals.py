@@ -1,6 +1,5 @@
 """Networks and volumes of one project that another one uses."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,10 +36,10 @@ containers:
 
 
 @pytest.fixture
-def guest(trueup: Trueup, images: Images, tmp_path: Path) -> Iterator[Stage]:
+def guest(trueup: Trueup, images: Images, tmp_path: Path) -> Stage:
     folder = tmp_path / "guest"
     folder.mkdir()
-    yield Stage(trueup=trueup, images=images, folder=folder)
+    return Stage(trueup=trueup, images=images, folder=folder)
 
 
 def test_a_guest_uses_what_its_owner_made(stage: Stage, guest: Stage) -> None:
