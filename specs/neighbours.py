@@ -81,6 +81,7 @@ class Neighbours:
             self._addresses_taken(),
             self._subnets_that_overlap(),
             self._two_platforms(),
+            self._ports_without_ipv6(),
         )
 
     def _unknown_networks(self) -> Iterator[Problem]:
@@ -168,6 +169,26 @@ class Neighbours:
                 other = ("containers", first, "networks", network, first_field)
                 places = nearest_place(self.root, path), nearest_place(self.root, other)
                 yield _clash(text, *places, f"to container {quoted(first)} at")
+
+    def _ports_without_ipv6(self) -> Iterator[Problem]:
+        """The kernel translates no version of IP into the other."""
+        for name, container in self.containers.items():
+            if any(self._may_have_ipv6(each) for each in container.networks or (DEFAULT,)):
+                continue
+            for port in container.ports:
+                if port.host_ip is not None and ":" in port.host_ip:
+                    text = f"container {quoted(name)}: none of its networks has IPv6, so nothing"
+                    text += f" can be published on {quoted(port.host_ip)}"
+                    hint = "say `enable_ipv6: true` of a network"
+                    yield problem_at(place_of(self.root, name, "ports"), text, hint=hint)
+                    break
+
+    def _may_have_ipv6(self, name: str) -> bool:
+        """Of a network that is declared elsewhere nobody knows here."""
+        network = self.networks.get(name)
+        if network is None:
+            return False
+        return bool(network.enable_ipv6 or network.external or network.subnet_of(6))
 
     def _fixed(self) -> Iterator[tuple[str, str, str, Address]]:
         """(container, network, field, address) of every fixed address."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from specs.model.port import Port, Protocol, clashes
-from tests.specs.reading import container, refused
+from tests.specs.reading import loaded, refused
 
 UDP = Protocol.UDP
 FORMS = [
@@ -39,7 +39,17 @@ FORMS = [
 
 @pytest.mark.parametrize(("written", "ports"), FORMS, ids=[written for written, _ in FORMS])
 def test_a_form_is_read_as(tmp_path: Path, written: str, ports: list[Port]) -> None:
-    assert container(tmp_path, f"ports: [{written}]").ports == tuple(ports)
+    text = f"containers: {{c: {{image: x, ports: [{written}]}}}}\n"
+    read = loaded(tmp_path, f"networks: {{default: {{enable_ipv6: true}}}}\n{text}").project
+    assert read.containers["c"].ports == tuple(ports)
+
+
+def test_ipv6_addresses_are_for_containers_that_have_ipv6(tmp_path: Path) -> None:
+    text = "none of its networks has IPv6, so nothing can be published on `::`"
+    assert refused(tmp_path, "ports: ['[::]:80:80']") == f"container `c`: {text}"
+    networks = "networks: {a: {}, b: {subnet: 'fd00:1::/64'}}\n"
+    both = "containers: {c: {image: x, networks: [a, b], ports: ['[::]:80:80']}}\n"
+    assert loaded(tmp_path, networks + both).project.containers["c"].ports[0].host_ip == "::"
 
 
 REFUSED = [
