@@ -110,7 +110,7 @@ def _service_wires(row: ServiceRow, state: State) -> list[ServiceWire]:
 
 
 def _names(row: ServiceRow, network: int, state: State) -> tuple[str, ...]:
-    """Its name and its aliases, those of the network included."""
+    """Its name and its aliases, those of the network included, and the names of containers."""
     spec = row.spec
     here = (
         alias
@@ -118,7 +118,9 @@ def _names(row: ServiceRow, network: int, state: State) -> tuple[str, ...]:
         if (found := state.network_of(spec.project, each.network)) and found.id == network
         for alias in each.aliases
     )
-    return tuple(dict.fromkeys((spec.name, *spec.aliases, *here)))
+    of_containers = (g.spec.container_name for g in _generations(row, state))
+    given = (name for name in of_containers if name is not None)
+    return tuple(dict.fromkeys((spec.name, *spec.aliases, *here, *given)))
 
 
 def _generations(row: ServiceRow, state: State) -> list[ContainerRow]:
