@@ -75,6 +75,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["ports"],
         ["dns"],
         ["allocation", "promises"],
+        ["notices"],
         ["network"],
         ["listeners", "signals"],
         ["hostfacts"],

@@ -195,6 +195,29 @@ def service_addresses(state: State, spec: ServiceSpec) -> Held:
     return Held(v4=v4, v6=v6)
 
 
+def without_addresses(state: State, services: Sequence[ServiceSpec]) -> tuple[ServiceRow, ...]:
+    """Rows of the same project that must let go of an address that was picked for them, because
+    ``services`` ask for it by number."""
+    wanted = {
+        (network_of(state, spec.project, each.network).id, ip_address(text)): spec.name
+        for spec in services
+        for each in spec.networks
+        for text in (each.ipv4_address, each.ipv6_address)
+        if text is not None
+    }
+    projects = {spec.project for spec in services}
+    found = []
+    for (owner, name), row in state.services.items():
+        picked = {*row.addresses.items(), *row.addresses6.items()}
+        ids = {id for id, a in picked if wanted.get((id, a), name) != name}
+        ids -= _fixed(state, row.spec)
+        if owner in projects and ids:
+            four = {id: a for id, a in row.addresses.items() if id not in ids}
+            six = {id: a for id, a in row.addresses6.items() if id not in ids}
+            found.append(structs.replace(row, addresses=four, addresses6=six))
+    return tuple(found)
+
+
 def places(
     state: State,
     key: ContainerKey,

@@ -20,9 +20,9 @@ from runtime.api import (
     Query,
     RegistryAccess,
 )
-from runtime.embedded import allocation, boot, promises
+from runtime.embedded import allocation, boot, notices, promises
 from runtime.embedded.containers import Broken, ContainerObserver, network, service
-from runtime.embedded.ledger import ServiceRow, State
+from runtime.embedded.ledger import State
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.images import ImageStore
@@ -59,7 +59,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             },
             port_holders=self._port_holders(state, query),
             defects=host,
-            warnings=(*self._warnings(state, project), *self._closed_ways(state, query)),
+            warnings=tuple(self._warnings(state, query)),
         )
 
     def _volumes(self, query: Query) -> dict[str, ObservedVolume]:
@@ -70,22 +70,11 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             name: each for name, each in own.items() if not each.applied.external
         }
 
-    def _warnings(self, state: State, project: str) -> tuple[str, ...]:
-        """What will not work as the spec says, and no repair of ours would help."""
-        return (*_unpublished(state, project), *self._overlaps(state, project))
-
-    def _overlaps(self, state: State, project: str) -> Iterator[str]:
-        """Routes that came to the host after our subnets were picked."""
-        rows = [state.network_of(project, name) for name in _network_names(state, project)]
-        routes = self.network.host_networks() if rows else {}
-        for row in rows:
-            for route, link in routes.items():
-                if row is not None and route.overlaps(row.subnet):
-                    yield (
-                        f"the host's route to {route} ({link or 'nowhere'}) overlaps with network"
-                        f" {row.spec.name}, {row.subnet}: one of both is not reached; give the"
-                        " network another `subnet:`"
-                    )
+    def _warnings(self, state: State, query: Query) -> Iterator[str]:
+        yield from notices.unpublished(state, query.project)
+        if state.network_names(query.project):
+            yield from notices.overlapping(state, query.project, self.network.host_networks())
+        yield from self._closed_ways(state, query)
 
     def _closed_ways(self, state: State, query: Query) -> Iterator[str]:
         """What the host's own firewalls do to ports that shall be published."""
@@ -100,7 +89,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
     def _defects(self, state: State, project: str) -> tuple[tuple[Defect, ...], Broken]:
         """Of the host, if the project has a network; and of its running containers' links."""
         wiring = promises.wiring(state)
-        if wiring is None or not _network_names(state, project):
+        if wiring is None or not state.network_names(project):
             return (), {}
         if not boot.is_current(self.paths):
             return (Defect(kind=DefectKind.HOST, cause="the machine was started anew"),), {}
@@ -137,7 +126,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
 
 def _networks(state: State, project: str) -> dict[str, ObservedNetwork]:
     """By the project's own names; those of others included that it uses."""
-    names = _network_names(state, project)
+    names = state.network_names(project)
     rows = ((name, state.network_of(project, name)) for name in names)
     return {name: network(row) for name, row in rows if row is not None}
 
@@ -147,20 +136,6 @@ def _others_networks(state: State, query: Query) -> dict[str, ObservedNetwork]:
     by_name = {row.spec.known_as: row for row in state.networks.values()}
     asked = ((spec.name, by_name.get(spec.known_as)) for spec in query.networks)
     return {name: network(row) for name, row in asked if row is not None}
-
-
-def _network_names(state: State, project: str) -> list[str]:
-    return [name for owner, name in (*state.networks, *state.externals) if owner == project]
-
-
-def _unpublished(state: State, project: str) -> Iterator[str]:
-    for (owner, name), row in state.services.items():
-        if owner == project and row.ports and row.addresses and not _leads_out(row, state):
-            yield f"no port of {name} is published: all of its networks are internal"
-
-
-def _leads_out(row: ServiceRow, state: State) -> bool:
-    return promises.way_out(state, row.spec.project, row.spec.networks) is not None
 
 
 def _reserved(state: State, project: str, port: PortSpec) -> bool:

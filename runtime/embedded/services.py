@@ -94,7 +94,12 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         with self.rewiring() as writer:
             for row in allocation.without_ports(writer.state(), project, services):
                 writer.put_service(row.spec, row.addresses, row.ports, row.addresses6)
-            for spec in sorted(services, key=_fixed_first):
+            moved = allocation.without_addresses(writer.state(), services)
+            for row in moved:
+                writer.put_service(row.spec, row.addresses, row.ports, row.addresses6)
+            named = {spec.name for spec in services}
+            others = [row.spec for row in moved if row.spec.name not in named]
+            for spec in sorted([*services, *others], key=_fixed_first):
                 state = writer.state()
                 _refuse_promised(state, spec)
                 ports = allocation.host_ports(state, spec, services, self.network.free_port)

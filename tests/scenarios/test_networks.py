@@ -38,12 +38,12 @@ def shop(stage: Stage) -> Stage:
     return stage
 
 
-def page(stage: Stage, name: str, other: str) -> str:
-    """Who container ``name`` finds by the name of ``other``, as that says itself."""
-    known = within(stage.pid(name), "nslookup", other)
+def page(pid: int, other: str) -> str:
+    """Who the container of ``pid`` finds by the name of ``other``, as that says itself."""
+    known = within(pid, "nslookup", other)
     found = re.search(r"^Name:.*\nAddress: ([0-9.]+)$", known, re.MULTILINE)
     assert found is not None, known
-    return get(stage.pid(name), found[1])
+    return get(pid, found[1])
 
 
 def get(pid: int, address: str) -> str:
@@ -65,12 +65,12 @@ def hostnames(stage: Stage) -> dict[str, str]:
 
 def test_an_internal_network_beside_another(shop: Stage) -> None:
     """Nobody leaves from the internal one; each network has names of its own."""
-    ids = hostnames(shop)
-    assert page(shop, "web", "store") == page(shop, "web", "db") == ids["db"]
-    assert page(shop, "db", "web") == ids["web"]
+    ids, pids = hostnames(shop), shop.pids()
+    assert page(pids["web"], "store") == page(pids["web"], "db") == ids["db"]
+    assert page(pids["db"], "web") == ids["web"]
     assert answer(shop.host.other, "192.0.2.1", 8080, path="/hostname") == ids["web"]
     with pytest.raises(OSError, match="Network is unreachable"):
-        get(shop.pid("db"), "192.0.2.2")
+        get(pids["db"], "192.0.2.2")
 
 
 EDITS = {
@@ -94,10 +94,10 @@ def test_processes_go_on_while_networks_change(shop: Stage) -> None:
         shop.apply()
         assert (edit, shop.pids()) == (edit, before)
         assert (edit, shop.pending()) == (edit, "")
-        assert page(shop, "web", "store") == ids["db"]
-        assert page(shop, "db", "web") == ids["web"]
+        assert page(before["web"], "store") == ids["db"]
+        assert page(before["db"], "web") == ids["web"]
         assert answer(shop.host.other, "192.0.2.1", 8080, path="/hostname") == ids["web"]
-        address = within(shop.pid("db"), "ip", "-o", "-4", "a", "show", "eth0").split()[3]
-        hosts = within(shop.pid("db"), "cat", "/etc/hosts")
+        address = within(before["db"], "ip", "-o", "-4", "a", "show", "eth0").split()[3]
+        hosts = within(before["db"], "cat", "/etc/hosts")
         assert address.partition("/")[0] in hosts
-    assert page(shop, "web", "shelf") == ids["db"]
+    assert page(before["web"], "shelf") == ids["db"]

@@ -92,6 +92,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         known = (row for row in self.networks.values() if row.spec.known_as == external.known_as)
         return next(known, None)
 
+    def network_names(self, project: str) -> list[str]:
+        """What a project calls its networks, those of others included that it uses."""
+        return [name for owner, name in (*self.networks, *self.externals) if owner == project]
+
     def network_name(self, project: str, id: int) -> str:
         """What a project calls a network."""
         row = self.network_by_id(id)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from runtime.api import Attachment, NetworkSpec, PortSpec
-from runtime.embedded import allocation, promises
+from runtime.embedded import allocation, notices, promises
 from runtime.embedded.allocation import AddressOutside, AddressTaken, NetworkInUse, SubnetTaken
 from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import fetch, resolve, send
@@ -275,8 +275,20 @@ def test_a_successor_takes_the_fixed_address_over(town: Estate) -> None:
     assert town.asks(one, "10.77.0.9")[0].startswith("web ")
 
 
+def test_an_address_that_was_only_picked_gives_way_to_who_asks_for_it(town: Estate) -> None:
+    town.network("fixed", subnet="10.77.0.0/24")
+    town.run("one", "fixed")
+    assert str(town.gives("one", "fixed")) == "10.77.0.2"
+    town.run("web", Attachment(network="fixed", ipv4_address="10.77.0.2"))
+    assert str(town.gives("one", "fixed")) == "10.77.0.3"
+    two = town.run("two", "fixed")
+    assert town.asks(two, "10.77.0.3")[0].startswith("one ")
+    assert town.asks(two, "10.77.0.2")[0].startswith("web ")
+    assert town.causes() == []
+
+
 REFUSED = {
-    "another's service address": ("10.77.0.2", AddressTaken, "shop/one has it"),
+    "another's fixed address": ("10.77.0.66", AddressTaken, "shop/one has it"),
     "the gateway's": ("10.77.0.1", AddressTaken, "the gateway has it"),
     "of another subnet": ("10.78.0.9", AddressOutside, "10.77.0.0/24"),
     "the broadcast address": ("10.77.0.255", AddressOutside, "10.77.0.0/24"),
@@ -287,7 +299,7 @@ REFUSED = {
 def test_a_fixed_address_that_cannot_be_is_refused(town: Estate, case: str) -> None:
     address, fault, why = REFUSED[case]
     town.network("fixed", subnet="10.77.0.0/24")
-    town.service("one", "fixed")
+    town.service("one", Attachment(network="fixed", ipv4_address="10.77.0.66"))
     before = town.state
     with pytest.raises(fault) as refused:
         town.service("web", Attachment(network="fixed", ipv4_address=address))
@@ -340,6 +352,27 @@ def test_subnets_keep_away_from_the_hosts_routes(estate: Estate) -> None:
     host.run("ip", "route", "add", "10.204.4.0/24", "dev", "wg0")
     estate.network("next")
     assert str(estate.state.networks["shop", "next"].subnet) == "10.204.6.0/23"
+
+
+def test_what_comes_later_is_told(town: Estate) -> None:
+    state, host = town.state, town.lab.host
+    overlapping = notices.overlapping(state, "shop", town.lab.net.host_networks())
+    assert list(overlapping) == []
+    host.run("ip", "link", "add", "wg0", "type", "bridge")
+    host.run("ip", "link", "set", "wg0", "up")
+    host.run("ip", "route", "add", "10.201.2.0/24", "dev", "wg0")
+    (told,) = notices.overlapping(state, "shop", town.lab.net.host_networks())
+    assert told.startswith("network front, 10.201.2.0/23, overlaps with the host's route to")
+    assert "10.201.2.0/24 (wg0)" in told
+
+
+def test_ports_that_nothing_leads_to_are_told(town: Estate) -> None:
+    ports = (PortSpec(container_port=80, host_port=8080),)
+    town.service("db", "back", ports=ports)
+    town.service("web", "back", "front", ports=(PortSpec(container_port=80, host_port=8081),))
+    assert list(notices.unpublished(town.state, "shop")) == [
+        "no port of db is published: all of its networks are internal"
+    ]
 
 
 # --- replicas -----------------------------------------------------------------------------------
