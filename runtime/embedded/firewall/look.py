@@ -4,6 +4,7 @@ packets of containers pass."""
 from collections.abc import Sequence
 
 from runtime.api import Finding
+from runtime.embedded.firewall import legacy
 from runtime.embedded.firewall.rules import Entry
 from runtime.embedded.firewall.ways import Place, findings, is_ours
 from runtime.embedded.linux import rtnetlink
@@ -15,7 +16,7 @@ _HOOKS = ("forward", "input", "output")
 
 def closed_ways(nft: Nft, place: Place) -> tuple[Finding, ...]:
     """What the host's firewalls close; one short listing where there is none."""
-    return findings(listing(nft), place)
+    return (*findings(listing(nft), place), *legacy.closed_ways(place))
 
 
 def listing(nft: Nft) -> Sequence[Entry]:

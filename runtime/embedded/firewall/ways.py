@@ -15,6 +15,8 @@ from runtime.embedded.firewall.rules import Chain, Entry, Packet, Ruleset, Subne
 
 SUBJECT = "firewall"
 DOCKER_CHAIN = "DOCKER-USER"
+FROM_OUTSIDE = "what comes from outside for published ports"
+FROM_CONTAINERS = "what containers send to other hosts"
 _OWN = "trueup"  # how the tables of all instances begin
 _ANY = (("tcp", None), ("udp", None))
 _NAMES = (("udp", 53),)
@@ -79,7 +81,7 @@ def is_ours(entry: Entry) -> bool:
 def _ways(place: Place) -> Iterator[Way]:
     uplink, published = place.uplink, place.ports or _ANY
     yield Way(
-        what="what comes from outside for published ports",
+        what=FROM_OUTSIDE,
         verdict=Verdict.BLOCKER,
         hook="forward",
         inward=True,
@@ -90,7 +92,7 @@ def _ways(place: Place) -> Iterator[Way]:
         ),
     )
     yield Way(
-        what="what containers send to other hosts",
+        what=FROM_CONTAINERS,
         verdict=Verdict.WARNING,
         hook="forward",
         inward=False,

@@ -33,6 +33,13 @@ PLACE = Place(
 )
 OUTSIDE = "what comes from outside for published ports"
 CONTAINERS = "what containers send to other hosts"
+IPTABLES = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+COMMIT
+"""
 OWN = "the chain inet filter forward of nftables"
 OWN_IN = (
     "nft 'insert rule inet filter forward oifname \"tuu\" accept'",
@@ -138,6 +145,8 @@ def loaded(host: Host, rules: str, program: str = "nft") -> Iterator[None]:
     try:
         yield
     finally:
+        if program == "iptables-legacy-restore":
+            host.run(program, stdin=IPTABLES.replace("DROP", "ACCEPT"))
         for table in host.run("nft", "list", "tables").stdout.splitlines():
             if not table.split()[-1].startswith("trueup"):
                 host.run("nft", "delete", *table.split())
@@ -206,17 +215,8 @@ def test_what_is_said_is_what_happens(
     assert ways(lab) == ("web 192.0.2.2", "other 192.0.2.1")
 
 
-IPTABLES = """\
-*filter
-:INPUT ACCEPT [0:0]
-:FORWARD DROP [0:0]
-:OUTPUT ACCEPT [0:0]
-COMMIT
-"""
-
-
 @pytest.mark.root
-@pytest.mark.parametrize("program", ["nft", "iptables-nft-restore"])
+@pytest.mark.parametrize("program", ["nft", "iptables-nft-restore", "iptables-legacy-restore"])
 def test_the_printed_commands_open_the_way(lab: Lab, host: Host, program: str) -> None:
     lab.serve("other", host.other.path, 8000)
     rules = (HOSTS / "own.nft").read_text() if program == "nft" else IPTABLES
