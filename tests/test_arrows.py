@@ -74,6 +74,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["router"],
         ["ports"],
         ["dns"],
+        ["subnets", "publishing"],
         ["allocation", "promises"],
         ["notices"],
         ["network"],

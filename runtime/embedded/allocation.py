@@ -1,71 +1,22 @@
-"""Who gets which address and which host port: pure, over the ledger's rows.
+"""Who gets which address: pure, over the ledger's rows.
 
-An address or port that a service has is kept for as long as it is asked for, so that clients
-which resolve once never notice an update, and a port picked once stays.
+An address that a service has is kept for as long as it is asked for, so that clients which
+resolve once never notice an update.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 import msgspec
 from msgspec import structs
 
-from runtime.api import Attachment, ContainerKey, ContainerSpec, NetworkSpec, PortSpec, ServiceSpec
+from runtime.api import Attachment, ContainerKey, ContainerSpec, ServiceSpec
 from runtime.embedded.ledger import ContainerRow, NetworkRow, Place, ServiceRow, State
+from runtime.embedded.linux.rtnetlink import Address, Subnet
 from runtime.embedded.router import addresses
-from runtime.embedded.router.wiring import Pool
+from runtime.embedded.subnets import network_of
 from runtime.errors import Fault
-
-Address = IPv4Address | IPv6Address
-Subnet = IPv4Network | IPv6Network
-FreePort = Callable[[PortSpec, Sequence[range]], int]
-
-
-class UnknownNetwork(Fault):
-    """A service names a network that its project does not have."""
-
-    def __init__(self, project: str, network: str) -> None:
-        super().__init__(
-            f"project {project} has no network {network}",
-            why="it was not created, or removed by hand",
-            hint="trueup apply",
-        )
-
-
-class SubnetTaken(Fault):
-    """A declared subnet overlaps with another one."""
-
-    def __init__(self, subnet: Subnet, other: str) -> None:
-        self.subnet, self.other = subnet, other
-        super().__init__(
-            f"subnet {subnet} cannot be used",
-            why=f"it overlaps with {other}",
-            hint="choose another `subnet:`, or leave it out and one is picked",
-        )
-
-
-class ExternalMissing(Fault):
-    """A network that should be another project's is nobody's."""
-
-    def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__(
-            f"project {spec.project} cannot use the external network {spec.name}",
-            why=f"no project has a network that is known as {spec.known_as}",
-            hint="apply the project that has it first, or correct its `name:`",
-        )
-
-
-class NetworkInUse(Fault):
-    """A network cannot go while somebody is in it."""
-
-    def __init__(self, network: str, users: Sequence[str]) -> None:
-        self.users = users
-        super().__init__(
-            f"network {network} cannot be removed",
-            why=f"{', '.join(users)} {'are' if len(users) > 1 else 'is'} in it",
-            hint="take those down first, or keep the network",
-        )
 
 
 class AddressTaken(Fault):
@@ -100,73 +51,6 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     v6: dict[int, IPv6Address] = {}
 
 
-def network_of(state: State, project: str, name: str) -> NetworkRow:
-    row = state.network_of(project, name)
-    if row is None:
-        raise UnknownNetwork(project, name)
-    return row
-
-
-def subnet(
-    state: State, pool: Pool, spec: NetworkSpec, host_routes: Mapping[IPv4Network, str]
-) -> IPv4Network:
-    """The subnet of a network: the one asked for if nobody has it, else the one that it has, else
-    a free one. Raises ``SubnetTaken``."""
-    row = state.networks.get((spec.project, spec.name))
-    asked = None if spec.subnet is None else IPv4Network(spec.subnet)
-    if row is not None and asked in (None, row.subnet):
-        return row.subnet
-    owners = {r.subnet: f"network {r.spec.known_as}" for r in _others(state, spec)}
-    if asked is None:
-        # A wider route than the pool leads elsewhere but for what is ours: no subnet would help.
-        inside = (route for route in host_routes if route.subnet_of(pool.pool))
-        return addresses.pick_subnet(pool, (*owners, *inside))
-    _refuse_overlap(asked, owners.items())
-    _refuse_overlap(asked, ((r, f"the host's route to {r}") for r in host_routes))
-    uplink = IPv4Network((int(pool.uplink_host) & ~3, 30))
-    _refuse_overlap(asked, [(uplink, "the router's own addresses")])
-    return asked
-
-
-def subnet6(state: State, pool: Pool, spec: NetworkSpec) -> IPv6Network | None:
-    """The same of IPv6; None for a network without."""
-    if not spec.ipv6 and spec.subnet6 is None:
-        return None
-    row = state.networks.get((spec.project, spec.name))
-    asked = None if spec.subnet6 is None else IPv6Network(spec.subnet6)
-    if row is not None and row.subnet6 is not None and asked in (None, row.subnet6):
-        return row.subnet6
-    owners = {r.subnet6: f"network {r.spec.known_as}" for r in _others(state, spec) if r.subnet6}
-    assert pool.pool6 is not None
-    if asked is None:
-        return addresses.pick_subnet6(pool.pool6, tuple(owners))
-    _refuse_overlap(asked, owners.items())
-    return asked
-
-
-def _others(state: State, spec: NetworkSpec) -> list[NetworkRow]:
-    own = (spec.project, spec.name)
-    return [row for key, row in state.networks.items() if key != own]
-
-
-def _refuse_overlap(asked: Subnet, taken: Iterable[tuple[Subnet, str]]) -> None:
-    for other, owner in taken:
-        if asked.overlaps(other):
-            raise SubnetTaken(asked, owner)
-
-
-def refuse_in_use(state: State, project: str, name: str) -> None:
-    """Raises ``NetworkInUse`` while services or containers, of other projects too, are in it."""
-    row = state.networks.get((project, name))
-    if row is None:
-        return
-    services = {f"{p}/{n}" for (p, n), s in state.services.items() if row.id in s.addresses}
-    containers = (c for c in state.containers.values() if row.id in c.addresses)
-    users = services | {f"{c.key.project}/{c.key.name}" for c in containers}
-    if users:
-        raise NetworkInUse(row.spec.known_as, sorted(users))
-
-
 def service_addresses(state: State, spec: ServiceSpec) -> Held:
     """One address per network of the service and family; what it has it keeps. A fixed one is
     that of its container. Raises ``AddressTaken``, ``AddressOutside`` and ``SubnetFull``."""
@@ -199,17 +83,16 @@ def without_addresses(state: State, services: Sequence[ServiceSpec]) -> tuple[Se
     """Rows of the same project that must let go of an address that was picked for them, because
     ``services`` ask for it by number."""
     wanted = {
-        (network_of(state, spec.project, each.network).id, ip_address(text)): spec.name
+        (network_of(state, spec.project, each.network).id, address): spec.name
         for spec in services
         for each in spec.networks
-        for text in (each.ipv4_address, each.ipv6_address)
-        if text is not None
+        for address in _asked(each)
     }
     projects = {spec.project for spec in services}
     found = []
     for (owner, name), row in state.services.items():
-        picked = {*row.addresses.items(), *row.addresses6.items()}
-        ids = {id for id, a in picked if wanted.get((id, a), name) != name}
+        held: list[tuple[int, Address]] = [*row.addresses.items(), *row.addresses6.items()]
+        ids = {id for id, a in held if wanted.get((id, a), name) != name}
         ids -= _fixed(state, row.spec)
         if owner in projects and ids:
             four = {id: a for id, a in row.addresses.items() if id not in ids}
@@ -254,12 +137,10 @@ def _place(
     taken = _taken(state, network, key.project, key.name, key.replica)
     # Its service's own address is the container's only while it is a fixed one.
     service = state.services.get((key.project, key.name))
-    own = () if service is None else (service.addresses, service.addresses6)
-    stable = {str(each[network.id]) for each in own if network.id in each}
-    busy = {**taken, **_of_generations(state, network, key)}
-    used = (*busy, *(ip_address(text) for text in stable))
-    old = None if kept is None or str(kept.address) in stable else kept.address
-    old6 = None if kept is None or str(kept.address6) in stable else kept.address6
+    stable = set() if service is None else set(_at(network, service))
+    used = (*taken, *_of_generations(state, network, key), *stable)
+    old = None if kept is None or kept.address in stable else kept.address
+    old6 = None if kept is None or kept.address6 in stable else kept.address6
     six: IPv6Address | None = None
     if network.subnet6 is not None:
         six = (
@@ -276,6 +157,13 @@ def _place(
         or addresses.pick_generation(network.subnet, used, network.last_address),
         address6=six,
     )
+
+
+def _asked(attachment: Attachment) -> Iterator[Address]:
+    if attachment.ipv4_address is not None:
+        yield IPv4Address(attachment.ipv4_address)
+    if attachment.ipv6_address is not None:
+        yield IPv6Address(attachment.ipv6_address)
 
 
 def _fixed(state: State, spec: ServiceSpec) -> set[int]:
@@ -343,10 +231,10 @@ def _taken(
     return held
 
 
-def _of_generations(state: State, network: NetworkRow, key: ContainerKey) -> dict[Address, str]:
-    """Addresses of the other generations of the same container."""
+def _of_generations(state: State, network: NetworkRow, key: ContainerKey) -> set[Address]:
+    """Addresses of the generations of a container."""
     rows = (row for row in state.containers.values() if row.key == key)
-    return {address: str(key) for row in rows for address in _at(network, row)}
+    return {address for row in rows for address in _at(network, row)}
 
 
 def _at(network: NetworkRow, row: ServiceRow | ContainerRow) -> Iterator[Address]:
@@ -354,71 +242,3 @@ def _at(network: NetworkRow, row: ServiceRow | ContainerRow) -> Iterator[Address
         yield row.addresses[network.id]
     if network.id in row.addresses6:
         yield row.addresses6[network.id]
-
-
-def host_ports(
-    state: State, spec: ServiceSpec, beside: Sequence[ServiceSpec], free_port: FreePort
-) -> tuple[tuple[PortSpec, int], ...]:
-    """The host port of each published port: as asked, as it was, or a free one that neither is
-    promised nor asked for by the services ``beside`` it."""
-    row = state.services.get((spec.project, spec.name))
-    kept = {} if row is None else dict(row.ports)
-    found: list[tuple[PortSpec, int]] = []
-    for port in spec.ports:
-        promised = (
-            *(pair for row in state.services.values() for pair in row.ports),
-            *((each, each.host_port) for one in (spec, *beside) for each in one.ports),
-            *found,
-        )
-        numbers = [
-            range(number, number + each.count)
-            for each, number in promised
-            if number and each.protocol == port.protocol
-        ]
-        found.append((port, port.host_port or kept.get(port) or free_port(port, numbers)))
-    return tuple(found)
-
-
-def claimant(state: State, project: str, port: PortSpec) -> str | None:
-    """Which service of another project was promised this host port, as a name for people.
-
-    Within a project the spec decides, see ``without_ports``.
-    """
-    for (owner, name), row in state.services.items():
-        if owner != project and any(
-            _overlap(other, host_port, port) for other, host_port in row.ports
-        ):
-            return f"{owner}/{name}"
-    return None
-
-
-def without_ports(
-    state: State, project: str, services: Sequence[ServiceSpec]
-) -> tuple[ServiceRow, ...]:
-    """Rows of the project that must let go of a port because ``services`` have it from now on."""
-    wanted = [(spec.name, port) for spec in services for port in spec.ports if port.host_port]
-    return tuple(
-        structs.replace(row, ports=kept)
-        for (owner, name), row in state.services.items()
-        if owner == project
-        and (kept := tuple(each for each in row.ports if not _wanted(name, each, wanted)))
-        != row.ports
-    )
-
-
-def _wanted(name: str, held: tuple[PortSpec, int], wanted: Sequence[tuple[str, PortSpec]]) -> bool:
-    """Whether another service than ``name`` wants the port that it holds."""
-    port, host_port = held
-    return any(other != name and _overlap(port, host_port, each) for other, each in wanted)
-
-
-def _overlap(held: PortSpec, host_port: int, wanted: PortSpec) -> bool:
-    """Whether what is held from ``host_port`` on has a port in common with what is wanted."""
-    if wanted.host_port is None or held.protocol != wanted.protocol:
-        return False
-    if not -held.count < host_port - wanted.host_port < wanted.count:
-        return False
-    one, other = held.host_ip or "", wanted.host_ip or ""
-    if one == other or "" in (one, other):
-        return True
-    return (":" in one) == (":" in other) and bool({one, other} & {"0.0.0.0", "::"})

@@ -20,7 +20,7 @@ from runtime.api import (
     Query,
     RegistryAccess,
 )
-from runtime.embedded import allocation, boot, notices, promises
+from runtime.embedded import boot, notices, promises, publishing
 from runtime.embedded.containers import Broken, ContainerObserver, network, service
 from runtime.embedded.ledger import State
 from runtime.embedded.network import Network
@@ -113,7 +113,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
         for _, port in query.ports:
             if port.host_port is None:
                 continue
-            holder = allocation.claimant(state, query.project, port)
+            holder = publishing.claimant(state, query.project, port)
             if holder is not None:
                 found.append(PortHolder(port=port, holder=holder))
             elif not _reserved(state, query.project, port):

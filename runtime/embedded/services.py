@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 import msgspec
 
 from runtime.api import ContainerSpec, NetworkSpec, ServiceSpec
-from runtime.embedded import allocation, faults, promises
+from runtime.embedded import allocation, faults, promises, publishing, subnets
 from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
 from runtime.embedded.linux import namespaces
 from runtime.embedded.network import Network
@@ -43,15 +43,15 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     def _name_external(self, writer: Writer, spec: NetworkSpec) -> None:
         if all(row.spec.known_as != spec.known_as for row in writer.state().networks.values()):
-            raise allocation.ExternalMissing(spec)
+            raise subnets.ExternalMissing(spec)
         writer.put_external(spec)
 
     def _put_network(self, writer: Writer, spec: NetworkSpec) -> None:
         pool = self._pool(writer, spec)
         state = writer.state()
         old = state.networks.get((spec.project, spec.name))
-        subnet = allocation.subnet(state, pool, spec, self.network.host_networks())
-        subnet6 = allocation.subnet6(state, pool, spec)
+        subnet = subnets.subnet(state, pool, spec, self.network.host_networks())
+        subnet6 = subnets.subnet6(state, pool, spec)
         writer.put_network(spec, subnet, addresses.gateway(subnet), subnet6)
         if old is not None and (old.subnet, old.subnet6) != (subnet, subnet6):
             self._readdress(writer, old.id)
@@ -85,14 +85,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     def remove_network(self, project: str, name: str) -> None:
         """Raises ``NetworkInUse`` while somebody is in it."""
         with self.rewiring() as writer:
-            allocation.refuse_in_use(writer.state(), project, name)
+            subnets.refuse_in_use(writer.state(), project, name)
             writer.drop_network(project, name)
 
     def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
         """Raises ``PortPromised``, ``PortTaken``, ``NoIpv6Target`` and ``UnknownNetwork``; then
         nothing changed."""
         with self.rewiring() as writer:
-            for row in allocation.without_ports(writer.state(), project, services):
+            for row in publishing.without_ports(writer.state(), project, services):
                 writer.put_service(row.spec, row.addresses, row.ports, row.addresses6)
             moved = allocation.without_addresses(writer.state(), services)
             for row in moved:
@@ -102,7 +102,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             for spec in sorted([*services, *others], key=_fixed_first):
                 state = writer.state()
                 _refuse_promised(state, spec)
-                ports = allocation.host_ports(state, spec, services, self.network.free_port)
+                ports = publishing.host_ports(state, spec, services, self.network.free_port)
                 held = allocation.service_addresses(state, spec)
                 writer.put_service(spec, held.v4, ports, held.v6)
                 _refuse_without_ipv6(writer.state(), spec)
@@ -173,7 +173,7 @@ def _fixed_first(spec: ServiceSpec) -> bool:
 
 def _refuse_promised(state: State, spec: ServiceSpec) -> None:
     for port in spec.ports:
-        holder = allocation.claimant(state, spec.project, port)
+        holder = publishing.claimant(state, spec.project, port)
         if port.host_port and holder:
             raise faults.PortPromised(port.host_port, port.protocol, spec.name, holder)
 

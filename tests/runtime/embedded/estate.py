@@ -19,7 +19,7 @@ from runtime.api import (
     ServiceSpec,
     container_id,
 )
-from runtime.embedded import allocation, promises
+from runtime.embedded import allocation, promises, subnets
 from runtime.embedded.ledger import ContainerRow, Ledger, State
 from runtime.embedded.services import Services
 from tests.runtime.embedded.lab import Lab, fetch, send
@@ -165,15 +165,15 @@ class Estate:
         return row.addresses6[self._id(row.key.project, network)]
 
     def gateway(self, network: str = "default", *, project: str = "shop") -> IPv4Address:
-        return allocation.network_of(self.state, project, network).gateway
+        return subnets.network_of(self.state, project, network).gateway
 
     def gateway6(self, network: str = "default", *, project: str = "shop") -> IPv6Address:
-        subnet = allocation.network_of(self.state, project, network).subnet6
+        subnet = subnets.network_of(self.state, project, network).subnet6
         assert subnet is not None
         return subnet[1]
 
     def _id(self, project: str, network: str) -> int:
-        return allocation.network_of(self.state, project, network).id
+        return subnets.network_of(self.state, project, network).id
 
     def causes(self) -> list[str]:
         wiring = promises.wiring(self.state)

@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from runtime.api import Attachment, NetworkSpec, PortSpec
-from runtime.embedded import allocation, notices, promises
-from runtime.embedded.allocation import AddressOutside, AddressTaken, NetworkInUse, SubnetTaken
+from runtime.embedded import notices, promises, subnets
+from runtime.embedded.allocation import AddressOutside, AddressTaken
+from runtime.embedded.subnets import NetworkInUse, SubnetTaken
 from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import fetch, resolve, send
 
@@ -217,7 +218,7 @@ def test_a_network_is_renumbered_under_its_containers(town: Estate) -> None:
     town.network("front", subnet="10.77.0.0/24")
     assert str(town.has(web, "front")).startswith("10.77.0.")
     assert str(town.gives("web", "front")) == "10.77.0.2"
-    assert town.gateway("front") in allocation.network_of(town.state, "shop", "front").subnet
+    assert town.gateway("front") in subnets.network_of(town.state, "shop", "front").subnet
     heard = f"web {town.has(app, 'front')}"
     assert town.asks(app, town.gives("web", "front")) == (heard, heard)
     assert resolve(town.namespace(app), town.gateway("front"), "web") == ["10.77.0.2"]
@@ -312,7 +313,7 @@ def test_a_fixed_address_that_cannot_be_is_refused(town: Estate, case: str) -> N
 
 def test_another_projects_network_is_used_by_its_full_name(town: Estate) -> None:
     town.run("web", "front")
-    with pytest.raises(allocation.ExternalMissing, match="no project has a network"):
+    with pytest.raises(subnets.ExternalMissing, match="no project has a network"):
         town.network("theirs", project="blog", external=True, full_name="shop_nowhere")
     town.network("theirs", project="blog", external=True, full_name="shop_front")
     blog = town.run("blog", "theirs", project="blog")
