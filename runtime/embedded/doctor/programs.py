@@ -43,7 +43,7 @@ _DOCKER = Wanted(
 
 def findings() -> Iterator[Finding]:
     """One per program; crun or runc is enough."""
-    wanted = (*_OCI, *_OTHERS, *([_DOCKER] if _is_there("dockerd") else []))
+    wanted = (*_OCI, *_OTHERS, *([_DOCKER] if is_there("dockerd") else []))
     with ThreadPoolExecutor(len(wanted)) as pool:
         found = list(pool.map(_look, wanted))
     runtimes, others = found[: len(_OCI)], found[len(_OCI) :]
@@ -66,7 +66,8 @@ def _first_process() -> Finding:
     return Finding(subject="init", verdict=Verdict.OK, text=str(found))
 
 
-def _is_there(name: str) -> bool:
+def is_there(name: str) -> bool:
+    """Whether a program is installed."""
     try:
         programs.find(name)
     except ProgramMissing:

@@ -9,6 +9,7 @@ from pathlib import Path
 from runtime.api import Finding, Verdict
 from runtime.embedded import boot, cgroups
 from runtime.embedded.bundle import seccomp
+from runtime.embedded.doctor import programs
 from runtime.embedded.paths import Paths
 
 _MIB = 1 << 20
@@ -32,11 +33,19 @@ def cgroup_findings() -> Iterator[Finding]:
     unified = next((each.root for each in layout.hierarchies if not each.name), None)
     listed = unified / "cgroup.controllers" if unified else None
     available = listed.read_text().split() if listed and listed.exists() else []
-    yield judged_cgroups(layout, available)
+    yield judged_cgroups(layout, available, runc=programs.is_there("runc"))
+    closed = [str(each.root) for each in layout.hierarchies if not os.access(each.root, os.W_OK)]
+    if closed and os.geteuid() == 0:
+        yield Finding(
+            subject="cgroups",
+            verdict=Verdict.BLOCKER,
+            text=f"no groups can be made in {', '.join(closed)}",
+            commands=tuple(f"mount -o remount,rw {place}" for place in closed),
+        )
 
 
-def judged_cgroups(layout: cgroups.Layout, unified: list[str]) -> Finding:
-    """``unified`` are the controllers of the v2 tree."""
+def judged_cgroups(layout: cgroups.Layout, unified: list[str], *, runc: bool) -> Finding:
+    """``unified`` are the controllers of the v2 tree; ``runc`` says whether that is installed."""
     if not layout.hierarchies:
         return Finding(
             subject="cgroups",
@@ -49,7 +58,7 @@ def judged_cgroups(layout: cgroups.Layout, unified: list[str]) -> Finding:
         place = f"/sys/fs/cgroup/{names}"
         return Finding(
             subject="cgroups",
-            verdict=Verdict.WARNING,
+            verdict=Verdict.WARNING if runc else Verdict.BLOCKER,
             text=f"hybrid; {names} is left in the v2 tree, which crun refuses (runc does not)",
             commands=(f"mkdir -p {place}", f"mount -t cgroup -o {names} {names} {place}"),
         )

@@ -160,8 +160,13 @@ CGROUPS = {
 @pytest.mark.parametrize("name", CGROUPS)
 def test_control_groups(name: str) -> None:
     seen, unified, verdict, commands = CGROUPS[name]
-    judged = system.judged_cgroups(seen, unified)
+    judged = system.judged_cgroups(seen, unified, runc=True)
     assert (judged.verdict, judged.commands) == (verdict, commands), judged.text
+
+
+def test_controllers_left_over_are_a_blocker_where_crun_is_alone() -> None:
+    hybrid, unified, _, _ = CGROUPS["a controller is left over"]
+    assert system.judged_cgroups(hybrid, unified, runc=False).verdict is Verdict.BLOCKER
 
 
 @pytest.mark.parametrize(
