@@ -1,14 +1,14 @@
 """The machine's disk: Debian 12 as it comes, with what the engine and the tests need, made once.
 
-mmdebstrap fills a folder, mke2fs makes it a file system without mounting anything. Machines only
+mmdebstrap collects it, mke2fs makes it a file system without mounting anything. Machines only
 read it: their writes go to a snapshot of their own. The cache holds one disk for
 each state of the recipe.
 """
 
 import fcntl
 import hashlib
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,26 +52,29 @@ def _key(packages: Sequence[str]) -> str:
 
 
 def _build(place: Path, packages: Sequence[str]) -> None:
-    root, image = place / "root", place / "root.img"
-    shutil.rmtree(root, ignore_errors=True)
-    image.unlink(missing_ok=True)
-    try:
-        _bootstrap(root, packages)
+    """A tar between, as mmdebstrap mounts /proc and /sys in a folder while it fills it: should it
+    be killed, nobody may take that for files to remove."""
+    archive, image = place / "root.tar", place / "root.img"
+    _bootstrap(archive, packages)
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        root = Path(folder) / "root"
+        root.mkdir()
+        _run("tar", "--numeric-owner", "--xattrs", "-xf", archive, "-C", root)
+        archive.unlink()
         for name, stem in (("vmlinuz", "vmlinuz-*"), ("initrd.img", "initrd.img-*")):
             (found,) = (root / "boot").glob(stem)
             found.replace(place / name)
+        image.unlink(missing_ok=True)
         _run("truncate", "--size", SIZE, image)
         _run("mke2fs", "-q", "-F", "-t", "ext4", "-d", root, image)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
     (place / "complete").touch()
 
 
-def _bootstrap(root: Path, packages: Sequence[str]) -> None:
+def _bootstrap(archive: Path, packages: Sequence[str]) -> None:
     wanted = ",".join((*MACHINE, *packages))
     lean = [f"--dpkgopt=path-exclude=/usr/share/{bulk}/*" for bulk in BULK]
     command = ["mmdebstrap", "--quiet", "--variant=essential", f"--include={wanted}", *lean]
-    _run(*command, f"--customize-hook={GUEST}/customize", SUITE, root)
+    _run(*command, f"--customize-hook={GUEST}/customize", SUITE, archive)
 
 
 def _run(*command: str | Path) -> None:
