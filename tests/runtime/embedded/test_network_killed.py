@@ -1,6 +1,7 @@
 """Whoever works on the network may be killed at any moment: the next one finishes, or clears."""
 
 import random
+import re
 import subprocess
 import sys
 import time
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from runtime.embedded import promises
+from runtime.embedded.dns.aardvark import DnsSilent
 from runtime.embedded.router.wiring import Link
 from tests.eventually import eventually
+from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import Lab, fetch, processes_with
 from tests.runtime.embedded.wires import network, port, service
 
@@ -27,6 +31,7 @@ from msgspec.structs import replace
 from pathlib import Path
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
+from runtime.embedded import promises
 from runtime.embedded.router.wiring import Link
 from ipaddress import IPv4Address
 from tests.runtime.embedded.wires import SHOP, network, port, service
@@ -65,8 +70,8 @@ def test_killed_at_any_moment(lab: Lab) -> None:
         _assert_nothing(lab)
 
 
-def _work_and_die(lab: Lab, seconds: float) -> None:
-    command = [sys.executable, "-c", WORKER, str(lab.paths.run.parent)]
+def _work_and_die(lab: Lab, seconds: float, program: str = WORKER) -> None:
+    command = [sys.executable, "-c", program, str(lab.paths.run.parent)]
     root = Path(__file__).parents[3]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
@@ -87,3 +92,73 @@ def _assert_nothing(lab: Lab) -> None:
     assert [p.name for p in lab.paths.run.rglob("*") if p.is_file()] == []
     assert lab.host.run("nft", "list", "ruleset").stdout == ""
     assert "tuu" not in lab.host.run("ip", "-br", "link").stdout
+
+
+# Moves and renumbers networks under three containers for ever, as the engine does.
+MOVER = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from runtime.api import Attachment, ContainerSpec, NetworkSpec
+from runtime.embedded import promises
+from runtime.embedded.ledger import Ledger
+from runtime.embedded.network import Network
+from runtime.embedded.paths import Paths
+from runtime.embedded.services import Services
+paths = Paths.below(Path(sys.argv[1]))
+ledger, net = Ledger(paths.run / "ledger.db"), Network(paths)
+services = Services(paths=paths, ledger=ledger, network=net, host_lock=nullcontext)
+print("ready", flush=True)
+for number in range(100000):
+    front = NetworkSpec(project="shop", name="front", subnet=f"10.77.{number % 9}.0/24",
+                        ipv6=number % 2 == 1, internal=number % 3 == 1)
+    changed = list(services.create_network(front))
+    for row in list(ledger.state().containers.values()):
+        names = ("front", "side") if number % 2 else ("side", "front") if number % 3 else ("front",)
+        spec = ContainerSpec(image="", networks=tuple(Attachment(network=n) for n in names))
+        with services.rewiring() as writer:
+            writer.set_spec(row.id, spec)
+            services.reseat(writer, row, spec)
+        changed.append(row.id)
+    for id in changed:
+        state = ledger.state()
+        net.connect(*promises.links(state, state.containers[id], paths))
+"""
+
+
+def test_killed_while_networks_change(estate: Estate) -> None:
+    """What is not as the rows say is seen, and mended without touching a process."""
+    chance = random.Random(11)
+    estate.network("front")
+    estate.network("side", ipv6=True)
+    ids = [estate.run(name, "front") for name in ("web", "app", "job")]
+    for _ in range(TIMES):
+        _work_and_die(estate.lab, chance.uniform(0, 0.4), MOVER)
+        broken = estate.causes()
+        _mend(estate)
+        for id in ids:
+            estate.mend(id)
+        assert estate.causes() == [], broken
+        assert all(estate.servers[id].poll() is None for id in ids)
+        for id in ids:
+            _assert_as_promised(estate, id)
+        answer = fetch(estate.namespace(ids[1]), estate.has(ids[0], "front"))
+        assert answer == f"web {estate.has(ids[1], 'front')}"
+
+
+def _mend(estate: Estate) -> None:
+    try:
+        estate.services.mend()
+    except DnsSilent:
+        # A DNS server that the dead one had just started may come after ours, and take its place.
+        estate.services.mend()
+
+
+def _assert_as_promised(estate: Estate, id: str) -> None:
+    """Addresses of the container's own side, and its default route."""
+    row, lines = estate.state.containers[id], estate.ip(id, "-o", "a", "show", "scope", "global")
+    held = {line.split()[3].partition("/")[0] for line in lines.splitlines()}
+    assert held == {*map(str, row.addresses.values()), *map(str, row.addresses6.values())}
+    links = promises.links(estate.state, row, estate.lab.paths)
+    wanted = [link.interface for link in links if link.way_out]
+    assert re.findall(r"^default .* dev (\w+)", estate.ip(id, "r"), re.MULTILINE) == wanted
