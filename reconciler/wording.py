@@ -125,8 +125,8 @@ def _update(policy: UpdatePolicy) -> Iterator[str]:
 
 
 def _security(options: SecurityOptions) -> Iterator[str]:
-    if options.no_new_privileges:
-        yield "no-new-privileges"
+    if options.no_new_privileges is not None:
+        yield "no-new-privileges" + ("" if options.no_new_privileges else ":false")
     if options.seccomp is not None:
         yield f"seccomp:{options.seccomp}"
     if options.apparmor is not None:

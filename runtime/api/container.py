@@ -62,11 +62,11 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SecurityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``seccomp`` and ``apparmor`` None: the engine's default; ``unconfined``: none; else the
+    """None: the engine's default. ``seccomp`` and ``apparmor`` are ``unconfined`` for none, else the
     absolute path of a profile in Docker's form, or the name of a loaded one. ``label`` are
     SELinux words (``disable``, ``type:spc_t``), without effect where SELinux is off."""
 
-    no_new_privileges: bool = False
+    no_new_privileges: bool | None = None
     seccomp: str | None = None
     apparmor: str | None = None
     label: tuple[str, ...] = ()

@@ -90,6 +90,7 @@ class Bundles(msgspec.Struct, frozen=True, kw_only=True):
             gid=account.gid,
             groups=account.groups,
             terminal=spec.tty,
+            no_new_privileges=confinement.gains_nothing(spec),
             read_only=spec.read_only,
             mounts=(*self.mounts.of(state, row, image), *_init(spec)),
             shm_size=config.SHM_SIZE if spec.shm_size is None else spec.shm_size,

@@ -32,7 +32,9 @@ class Security(Spec):
 
     noun: ClassVar[str] = "`security_opt`"
 
-    no_new_privileges: bool = about("Whether execve(2) can give no more rights.", default=False)
+    no_new_privileges: bool | None = about(
+        "Whether execve(2) can give no more rights.", default=None
+    )
     seccomp: str | None = about("Profile of system calls, or `unconfined`.", default=None)
     apparmor: str | None = about("Profile of AppArmor, or `unconfined`.", default=None)
     label: tuple[str, ...] = about("Words of SELinux.", default=())

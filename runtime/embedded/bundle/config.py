@@ -120,6 +120,7 @@ class BundleInput(msgspec.Struct, frozen=True, kw_only=True):
     gid: int = 0
     groups: tuple[int, ...] = ()
     terminal: bool = False
+    no_new_privileges: bool = True
     read_only: bool = False
     mounts: tuple[Bind | Tmpfs, ...] = ()
     shm_size: int = SHM_SIZE
@@ -179,7 +180,7 @@ def _process(wanted: BundleInput) -> dict[str, Any]:
             {"type": f"RLIMIT_{r.name}", "soft": _unlimited(r.soft), "hard": _unlimited(r.hard)}
             for r in wanted.rlimits
         ],
-        "noNewPrivileges": not wanted.privileged,
+        "noNewPrivileges": wanted.no_new_privileges,
         "oomScoreAdj": wanted.oom_score_adj,
     }
     return process | ({"apparmorProfile": wanted.apparmor} if wanted.apparmor else {})

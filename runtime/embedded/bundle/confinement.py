@@ -35,6 +35,13 @@ def filter_of(
     return seccomp.resolve(profile, caps, machine=machine, kernel=kernel)
 
 
+def gains_nothing(spec: ContainerSpec) -> bool:
+    """Whether its programs get no more rights by execve(2), as from set-user-id files: so where
+    nothing is said, but for who has all rights anyway."""
+    asked = spec.security.no_new_privileges
+    return not spec.privileged if asked is None else asked
+
+
 def apparmor(spec: ContainerSpec, container: str, enabled: Path = _APPARMOR) -> str:
     """The profile to put it under, "" for none. Raises ``NoAppArmor``."""
     asked = spec.security.apparmor

@@ -33,9 +33,15 @@ def check(sysctls: Mapping[str, str], namespaces: Namespaces, container: str) ->
 
 
 def _objection(name: str, namespaces: Namespaces) -> str:
+    name = name.replace("/", ".")
+    if name == "kernel.hostname":
+        return "`hostname:` says that"
     if name.startswith("net."):
         if namespaces.network is None:
             return "it has the host's network, so that would be set for the host"
+    elif name == "kernel.domainname":
+        if namespaces.uts is None:
+            return "it has the host's names, so that would be set for the host"
     elif name in _OF_IPC or name.startswith("fs.mqueue."):
         if namespaces.ipc is None:
             return "it has the host's IPC namespace, so that would be set for the host"

@@ -86,6 +86,11 @@ SAID: dict[str, tuple[dict[str, object], str, str]] = {
         "pipe\n143",
     ),
     "no new privileges": ({}, "grep NoNewPrivs /proc/self/status | cut -f2", "1"),
+    "new privileges": (
+        {"security": SecurityOptions(no_new_privileges=False)},
+        "grep NoNewPrivs /proc/self/status | cut -f2",
+        "0",
+    ),
     "seccomp unconfined": (
         {"security": SecurityOptions(seccomp="unconfined")},
         "grep Seccomp: /proc/self/status | cut -f2",
@@ -232,6 +237,7 @@ def _capabilities() -> frozenset[str]:
             SysctlRefused,
             "host's network",
         ),
+        ({"sysctls": {"kernel.hostname": "x"}}, SysctlRefused, "hostname"),
         ({"sysctls": {"net.nonsense": "1"}}, SysctlRefused, "no such parameter"),
         ({"runtime": "no-such-runtime"}, ProgramMissing, "no-such-runtime"),
     ],
