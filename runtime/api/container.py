@@ -62,8 +62,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SecurityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """None: the engine's default. ``seccomp`` and ``apparmor`` are ``unconfined`` for none, else the
-    absolute path of a profile in Docker's form, or the name of a loaded one. ``label`` are
+    """None: the engine's default. ``seccomp`` and ``apparmor`` are ``unconfined`` for none, else
+    the absolute path of a profile in Docker's form, or the name of a loaded one. ``label`` are
     SELinux words (``disable``, ``type:spc_t``), without effect where SELinux is off."""
 
     no_new_privileges: bool | None = None
