@@ -247,22 +247,31 @@ class Writer:
         )
 
     def restore(self, before: State) -> None:
-        """Put networks and services back to what they were, and generations in their networks."""
+        """Put back what a rewiring changes: networks and services, which generations there are,
+        their specs and their networks."""
         for network in self._state.networks.keys() - before.networks.keys():
             self.drop_network(*network)
         for key in self._state.networks.keys() & before.networks.keys():
             old = before.networks[key]
             if self._state.networks[key] != old:
                 self.put_network(old.spec, old.subnet, old.gateway, old.subnet6)
+        for id in self._state.containers.keys() - before.containers.keys():
+            self.drop_container(id)
         for id in self._state.containers.keys() & before.containers.keys():
-            if self._state.containers[id].places != before.containers[id].places:
-                self.set_places(id, before.containers[id].places)
+            self._restore_container(before.containers[id])
         for service in self._state.services.keys() - before.services.keys():
             self.drop_service(*service)
         for key, row in before.services.items():
             if self._state.services.get(key) != row:
                 self.put_service(row.spec, row.addresses, row.ports, row.addresses6)
                 self.set_targets(*key, row.targets)
+
+    def _restore_container(self, old: ContainerRow) -> None:
+        now = self._state.containers[old.id]
+        if now.spec != old.spec:
+            self.set_spec(old.id, old.spec)
+        if now.places != old.places:
+            self.set_places(old.id, old.places)
 
     def next_serial(self) -> int:
         """A number that was never used before on this instance."""

@@ -215,10 +215,13 @@ def test_what_an_interrupted_rewiring_changed_is_put_back(tmp_path: Path) -> Non
     before = ledger.state()
     with ledger.writing() as writer:
         network(writer, "shop", "default", 3)
+        container(writer, "shop", "app", 1)
         for row in before.containers.values():
             writer.set_places(row.id, ())
+            writer.set_spec(row.id, ContainerSpec(image="other"))
     with ledger.writing() as writer:
         writer.restore(before)
     agrees(ledger, tmp_path / "ledger.db")
-    assert ledger.state() == before
+    after = ledger.state()
+    assert (after.networks, after.containers) == (before.networks, before.containers)
     ledger.close()
