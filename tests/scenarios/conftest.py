@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import Images, Trueup, fresh_instance
 from tests.hosts import Host
 from tests.images.layers import file
+from tests.images.registry import Registry
+from tests.scenarios import shop
 from tests.scenarios.scene import FOUR, page_files
 from tests.scenarios.stage import Stage
 
@@ -45,3 +47,18 @@ def four(stage: Stage, pages: str) -> Stage:
     """The project of four (`scene.FOUR`), not applied yet."""
     stage.write(FOUR.replace("$pages", pages))
     return stage
+
+
+@pytest.fixture(scope="session")
+def wares(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """The registry with the images of examples/shop in it."""
+    shop.push(registry, tmp_path_factory.mktemp("variant"))
+    return registry
+
+
+@pytest.fixture(scope="module")
+def open_shop(long_stage: Stage, wares: Registry) -> Stage:
+    """examples/shop, applied, for a whole module."""
+    shop.write(long_stage.folder, wares)
+    long_stage.apply()
+    return long_stage
