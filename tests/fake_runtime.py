@@ -403,7 +403,8 @@ class FakeRuntime:
                 return
             self._nobody_else_writes(there, there.applied)
             for host in there.shares.values():
-                assert self.generations[host].phase in RUNNING, "whose namespaces it lives in"
+                began = self.generations[host].phase in (*RUNNING, Phase.EXITED)
+                assert began, f"{there.key} lives in namespaces that are not there"
             self._effect(f"start {there.key.name}@{there.generation}")
             gone = (DefectKind.LINK, DefectKind.WISH)
             left = tuple(d for d in there.defects if d.kind not in gone)

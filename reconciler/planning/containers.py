@@ -106,7 +106,7 @@ def decide(
         fate = _resume(fate, whole, served, found, explicit=explicit)
     elif by_worth:
         current = by_worth[0]
-        fate = _replace(key, spec, current, whole, found[current.id], generation, explicit=explicit)
+        fate = _replace(outlook, key, current, whole, found[current.id], generation)
     else:
         new = Verdict(fortune=Fortune.START, why=why)
         fate = Fate(key=key, spec=spec, create=generation, verdict=new)
@@ -148,7 +148,7 @@ def _stay(
         mends=_mends(keep),
         olds=gone,
         alone=left,
-        stop_first=_stop_first(gone, spec) if verdict.fortune is Fortune.START else "",
+        stop_first=_stop_first(gone, spec, frozenset()) if verdict.fortune is Fortune.START else "",
         notes=(
             *_life_note(key, keep, verdict),
             *_health_note(key, keep),
@@ -199,17 +199,16 @@ def _failure(keep: ObservedContainer, old: ObservedContainer, verdict: Verdict) 
 
 
 def _replace(
+    outlook: Outlook,
     key: ContainerKey,
-    spec: ContainerSpec,
     current: ObservedContainer,
     whole: Sequence[ObservedContainer],
     found: tuple[Difference, ...],
     generation: int,
-    *,
-    explicit: bool,
 ) -> Fate:
     """No generation fits: a new one comes, unless what is there must be left alone."""
-    if reason := "" if explicit else _hands_off(current, found):
+    spec = outlook.desired.containers[key]
+    if reason := "" if outlook.explicit else _hands_off(current, found):
         note = f"{called(key)} is left as it is: {reason}"
         return Fate(key=key, spec=spec, alone=tuple(whole), notes=(note,))
     return Fate(
@@ -218,7 +217,7 @@ def _replace(
         create=generation,
         differences=found,
         olds=tuple(whole),
-        stop_first=_stop_first(whole, spec),
+        stop_first=_stop_first(whole, spec, outlook.remade),
     )
 
 
@@ -230,9 +229,11 @@ def _hands_off(current: ObservedContainer, differences: Sequence[Difference]) ->
     return next(unknown, "")
 
 
-def _stop_first(olds: Sequence[ObservedContainer], spec: ContainerSpec) -> str:
+def _stop_first(
+    olds: Sequence[ObservedContainer], spec: ContainerSpec, remade: frozenset[str]
+) -> str:
     running = (each for each in olds if each.phase in RUNNING or is_broken(each))
-    return next((why for each in running if (why := stop_first(each, spec))), "")
+    return next((why for each in running if (why := stop_first(each, spec, remade))), "")
 
 
 def _also_removing(fate: Fate, half_made: tuple[ObservedContainer, ...]) -> Fate:

@@ -20,6 +20,7 @@ _ORDER = (
     "adopt",
     "mend host",
     "unregister",
+    "lead away",
     "discard",
     "pull",
     "network",

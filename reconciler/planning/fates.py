@@ -11,6 +11,7 @@ from reconciler.desired import Desired
 from reconciler.planning.containers import Fate, called, decide
 from reconciler.planning.differences import Kin, Outlook
 from reconciler.planning.stopped import RUNNING, Fortune
+from reconciler.planning.update_order import is_broken
 from runtime.api import (
     Condition,
     ContainerKey,
@@ -84,7 +85,7 @@ def fates(outlook: Outlook, wanted: Collection[str]) -> dict[str, tuple[Fate, ..
         together = _in_waves(_with_siblings(alone), outlook.observed)
         found[name] = tuple(_held_back(fate, found) for fate in together)
         kin[name] = _kin(found[name])
-    return dict(sorted(found.items()))
+    return _evicted(dict(sorted(found.items())))
 
 
 def scaled(desired: Desired, observed: Observed, name: str) -> str:
@@ -103,6 +104,37 @@ def _kin(of_one: Iterable[Fate]) -> Kin:
         ids=frozenset(fate.id for fate in of_one if fate.id),
         renewed=any(fate.renews for fate in of_one),
     )
+
+
+def evictors(fate: Fate, found: Fates) -> list[Fate]:
+    """Those in whose namespaces its old generations live, and who stop before their own successors
+    start."""
+    may_run = (old for old in fate.olds if old.phase in RUNNING or is_broken(old))
+    homes = {id for old in may_run for id in old.shares.values()}
+    return [
+        host
+        for each in found.values()
+        for host in each
+        if host.stop_first and any(old.id in homes for old in host.olds)
+    ]
+
+
+def _evicted(found: dict[str, tuple[Fate, ...]]) -> dict[str, tuple[Fate, ...]]:
+    """Who loses the namespaces that it lives in stops first, whatever its successor lives in."""
+    while True:
+        after = {
+            name: tuple(_stopping_with_hosts(fate, found) for fate in each)
+            for name, each in found.items()
+        }
+        if after == found:
+            return found
+        found = after
+
+
+def _stopping_with_hosts(fate: Fate, found: Fates) -> Fate:
+    hosts = () if fate.stop_first else evictors(fate, found)
+    names = sorted({called(host.key) for host in hosts})
+    return replace(fate, stop_first=f"{names[0]} stops, in which it lives") if names else fate
 
 
 # --- replicas ---------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from reconciler.plan import (
 )
 from reconciler.planning.containers import Fate, label
 from reconciler.planning.edges import Draft, Name
+from reconciler.planning.fates import evictors
 from reconciler.planning.gates import gates
 from reconciler.planning.stopped import RUNNING
-from reconciler.planning.surroundings import Surroundings, uses
-from reconciler.planning.update_order import is_broken, shared_writable
+from reconciler.planning.surroundings import Surroundings
+from reconciler.planning.update_order import is_broken, shared_writable, uses
 from reconciler.planning.waits import arrival
 from runtime.api import ObservedContainer, Phase, VolumeMount
 
@@ -167,18 +168,11 @@ def _before_stop(
         return GROUND | arrival(fate.key.name, [fate]) | lodgers, frozenset()
     if uses(old, around.remade):
         return GROUND | lodgers, frozenset()
-    evicting = _evicting(fate, around)
-    if evicting:
-        emptied = any(uses(each, around.remade) for host in evicting for each in host.olds)
+    if hosts := evictors(fate, around.waits.fates):
+        emptied = any(uses(each, around.remade) for host in hosts for each in host.olds)
         return GROUND | lodgers | (set() if emptied else {("create", fate.id)}), frozenset()
     done, tried = _before_start(fate, around)
     return done | lodgers, tried
-
-
-def _evicting(fate: Fate, around: Surroundings) -> list[Fate]:
-    """Those in whose namespaces it lives and who stop before their own successor starts."""
-    hosts = (host for name in fate.spec.shares for host in around.waits.fates.get(name, ()))
-    return [host for host in hosts if host.stop_first and host.olds]
 
 
 def former(fate: Fate, old: ObservedContainer) -> str:

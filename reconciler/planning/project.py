@@ -17,8 +17,9 @@ from reconciler.planning.edges import Draft, Name, number
 from reconciler.planning.fates import Fates, chosen, fates, names, scaled
 from reconciler.planning.lifecycle import steps
 from reconciler.planning.stopped import RUNNING
-from reconciler.planning.surroundings import Surroundings, uses
-from reconciler.planning.waits import Waits, serves
+from reconciler.planning.surroundings import Surroundings
+from reconciler.planning.update_order import uses
+from reconciler.planning.waits import Waits
 from reconciler.planning.world import fingerprint
 from runtime.api import Observed, ObservedContainer, VolumeMount
 
@@ -145,7 +146,7 @@ def _pruned(
 ) -> Iterator[Draft]:
     def after(each: ObservedContainer) -> set[Name]:
         """Clients are led elsewhere first."""
-        return {services.UNREGISTER, *serves(each.key.name, found.get(each.key.name, ()))}
+        return {services.UNREGISTER, services.lead_away(each.key.name)}
 
     yield from services.unregister(observed.services.keys() - desired.services.keys())
     yield from prune.containers(
@@ -153,14 +154,20 @@ def _pruned(
     )
     mine = [c.id for c in observed.containers]
     yield from prune.networks(
-        ground.own_networks(observed) - desired.networks.keys(),
+        ground.own_networks(observed) - desired.networks.keys() - _still_joined(found),
         reason=prune.UNDECLARED,
         after=[
-            *((verb, id) for verb in ("remove", "update") for id in mine),
+            *((verb, id) for verb in ("discard", "remove", "update") for id in mine),
             services.REGISTER,
             services.UNREGISTER,
         ],
     )
+
+
+def _still_joined(found: Fates) -> set[str]:
+    """Networks of generations that are left as they are."""
+    alone = (each for fates in found.values() for fate in fates for each in fate.alone)
+    return {n.network for each in alone if each.applied for n in each.applied.networks}
 
 
 # --- for people ---------------------------------------------------------------------------------

@@ -86,13 +86,39 @@ def lead(
     """
     there = observed.services.get(name)
     targets = set(there.targets) if there else set()
-    answering, last = targets, last_wave(fates)
+    answering, last = targets & _known(fates), last_wave(fates)
+    if answering and answering != targets:
+        ids = tuple(id for id in there.targets if id in answering) if there else ()
+        yield _lead_away(name, ids)
+    else:
+        answering = targets
     for wave in range(last + 1):
         ids = led_to(fates, targets, wave, explicit=explicit)
         if set(ids) == answering or not (ids or (wave == last and answering - _idle(fates))):
             continue
         yield _lead(name, fates, wave, ids, _aim(fates, answering, ids))
         answering = set(ids)
+
+
+def lead_away(name: str) -> Name:
+    """The step that takes surplus replicas out of a service before they stop."""
+    return ("lead away", name)
+
+
+def _known(fates: Iterable[Fate]) -> set[str]:
+    """The generations of all replicas that there shall be."""
+    there = {e.id for fate in fates for e in (*fate.olds, *fate.alone)}
+    return there | {fate.id for fate in fates}
+
+
+def _lead_away(name: str, ids: tuple[str, ...]) -> Draft:
+    return Draft(
+        name=lead_away(name),
+        action=Serve(service=name, ids=ids),
+        object=f"service {name}",
+        after=GROUND,
+        reasons=("fewer replicas answer",),
+    )
 
 
 def _lead(name: str, fates: Iterable[Fate], wave: int, ids: tuple[str, ...], why: str) -> Draft:
@@ -102,7 +128,7 @@ def _lead(name: str, fates: Iterable[Fate], wave: int, ids: tuple[str, ...], why
         action=Serve(service=name, ids=ids),
         object=f"service {name}",
         after=GROUND
-        | {REGISTER}
+        | {REGISTER, lead_away(name)}
         | {("serve", name, str(before)) for before in range(wave)}
         | {(verb, id) for verb in ("start", "ready") for id in came},
         reasons=(why,),

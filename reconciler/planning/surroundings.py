@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from reconciler.planning.containers import Fate
 from reconciler.planning.stopped import RUNNING
-from reconciler.planning.update_order import is_broken
+from reconciler.planning.update_order import is_broken, uses
 from reconciler.planning.waits import Waits
-from runtime.api import ObservedContainer, ObservedService, Phase, ServiceSpec, VolumeMount
+from runtime.api import ObservedContainer, ObservedService, Phase, ServiceSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +53,3 @@ def _makes_way(fate: Fate, old: ObservedContainer) -> bool:
     if old.phase is Phase.EXITED:
         return old.stopped
     return old.phase is Phase.LOST or (old.phase in RUNNING and bool(fate.stop_first))
-
-
-def uses(container: ObservedContainer, volumes: frozenset[str]) -> bool:
-    """Whether it mounts one of these volumes."""
-    mounts = container.applied.mounts if container.applied else ()
-    return any(isinstance(mount, VolumeMount) and mount.volume in volumes for mount in mounts)

@@ -18,14 +18,17 @@ from runtime.api import (
 )
 
 
-def stop_first(old: ObservedContainer, new: ContainerSpec) -> str:
-    """Why the old one must stop first, in words; "" when the new one may start beside it."""
+def stop_first(old: ObservedContainer, new: ContainerSpec, remade: frozenset[str]) -> str:
+    """Why the old one must stop first, in words; "" when the new one may start beside it.
+    ``remade`` are volumes whose data goes."""
     if old.applied is None:
         return "what it uses is not known"
     if is_broken(old):
         return "its files are gone"
     if what := exclusive(old, old.applied, new):
         return f"both would use {what}"
+    if uses(old, remade):
+        return "its data is deleted"
     return "update.order says so" if new.update.order is UpdateOrder.STOP_FIRST else ""
 
 
@@ -68,6 +71,12 @@ def is_broken(container: ObservedContainer) -> bool:
     """Whether its files are gone: then nothing else that is said of it can be relied on, and a
     process of it may run that does not show."""
     return any(defect.kind is DefectKind.BUNDLE for defect in container.defects)
+
+
+def uses(container: ObservedContainer, volumes: frozenset[str]) -> bool:
+    """Whether it mounts one of these volumes."""
+    mounts = container.applied.mounts if container.applied else ()
+    return any(isinstance(mount, VolumeMount) and mount.volume in volumes for mount in mounts)
 
 
 def shared_writable(one: ContainerSpec, other: ContainerSpec) -> str:

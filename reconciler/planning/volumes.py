@@ -9,7 +9,7 @@ from reconciler.desired import Desired
 from reconciler.plan import CreateVolume, Impact, RemoveVolume
 from reconciler.planning.edges import Draft, Name
 from reconciler.planning.lifecycle import GROUND
-from reconciler.planning.surroundings import uses
+from reconciler.planning.update_order import uses
 from runtime.api import Observed, VolumeSpec
 from specs.scalars import render_mode, render_owner
 

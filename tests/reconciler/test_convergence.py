@@ -6,36 +6,61 @@ random orders that their edges allow, so a missing edge shows as a broken rule o
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.desired import Desired
+from reconciler.executor import gate
 from reconciler.executor.steps import perform
 from reconciler.plan import Plan, decode, encode
 from reconciler.planning import plan, plan_down
 from runtime.api import (
     AnonymousMount,
+    Attachment,
     BindMount,
+    Condition,
     ContainerSpec,
     DefectKind,
+    Dependency,
+    Health,
+    Healthcheck,
+    HealthStatus,
     Limits,
     Mount,
+    NetworkSpec,
     Observed,
+    ObservedContainer,
+    ObservedNetwork,
+    OnFailure,
     Phase,
     Query,
     RestartKind,
     RestartPolicy,
     TmpfsMount,
+    UpdateOrder,
+    UpdatePolicy,
     VolumeMount,
 )
 from tests.fake_runtime import RUNNING, FakeRuntime, Killed
 from tests.reconciler.world import MYSQL, NGINX, applied, plan_for, shop, spec
 
+
+@pytest.fixture(autouse=True, scope="module")
+def in_no_time() -> Iterator[None]:
+    """Nothing happens here by itself: there is no moment to wait for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "MOMENT", 0.0)
+        yield
+
+
 NAMES = ("a", "b", "c")
+CHECKS = (None, Healthcheck(test=("CMD", "true")), Healthcheck(test=("NONE",)))
+BOTH = (Attachment(network="default"), Attachment(network="back"))
 MOUNTS: tuple[Mount, ...] = (
     VolumeMount(volume="data", target="/data"),
     VolumeMount(volume="data", target="/data", read_only=True),
@@ -48,15 +73,42 @@ MOUNTS: tuple[Mount, ...] = (
 PORTS = ("8080:80", "53:53/udp", "80", "8081:80")
 
 
+RARELY = st.sampled_from([True, False, False, False])
+
+
+@st.composite
+def dependencies(draw: st.DrawFn, name: str) -> Dependency:
+    return Dependency(
+        name=name,
+        condition=draw(st.sampled_from(Condition)),
+        required=draw(st.booleans()),
+        restart=draw(RARELY),
+    )
+
+
+@st.composite
+def updates(draw: st.DrawFn) -> UpdatePolicy:
+    return UpdatePolicy(
+        order=draw(st.sampled_from([None, UpdateOrder.STOP_FIRST])),
+        parallelism=draw(st.integers(0, 2)),
+        on_failure=draw(st.sampled_from(OnFailure)),
+    )
+
+
 @st.composite
 def specs(draw: st.DrawFn, name: str) -> ContainerSpec:
     kind = draw(st.sampled_from(RestartKind))
     retries = draw(st.sampled_from([None, 2])) if kind is RestartKind.ON_FAILURE else None
     needs = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=2))
+    lodges = draw(st.sampled_from([n for n in NAMES if n < name] or [""])) if draw(RARELY) else ""
     mounts = draw(st.lists(st.sampled_from(MOUNTS), unique_by=lambda m: m.target, max_size=2))
     return spec(
         draw(st.sampled_from([NGINX, MYSQL])),
-        needs=tuple(sorted(each for each in needs if each < name)),
+        depends_on=tuple([draw(dependencies(n)) for n in sorted(needs) if n < name]),
+        healthcheck=draw(st.sampled_from(CHECKS)),
+        network_mode=f"service:{lodges}" if lodges else "",
+        networks=() if lodges else draw(st.sampled_from([BOTH[:1], BOTH])),
+        update=draw(updates()),
         command=draw(st.sampled_from([None, ("sleep",)])),
         environment=draw(st.sampled_from([{}, {"A": "1"}, {"A": "2"}])),
         labels=draw(st.sampled_from([{}, {"x": "y"}])),
@@ -71,14 +123,43 @@ def projects(draw: st.DrawFn) -> Desired:
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=draw(st.integers(0, 2))))
     containers = {name: draw(specs(name)) for name in names}
     for name, each in containers.items():
-        needs = tuple(d for d in each.depends_on if d.name in containers)
-        containers[name] = msgspec.structs.replace(each, depends_on=needs)
+        containers[name] = _sound(each, containers)
     free = list(PORTS)
     ports: dict[str, tuple[str, ...]] = {}
     for name in names:
         if draw(st.booleans()):
             ports[name] = (free.pop(draw(st.integers(0, 1))),)
-    return shop(containers, ports)
+    several = {name: draw(st.integers(1, 3)) for name in names if draw(RARELY)}
+    made = shop(containers, ports, replicas=several)
+    changed = {name: _renumbered(each, draw) for name, each in made.networks.items()}
+    return replace(made, networks=changed)
+
+
+def _sound(each: ContainerSpec, there: Mapping[str, ContainerSpec]) -> ContainerSpec:
+    """As the spec's own checks leave it: it names only what is there, waits for the health and the
+    end only of what has a health check or an end, and not for the end of its host."""
+    needs = tuple(
+        d
+        for d in each.depends_on
+        if d.name in there and d.name not in each.shares and _comes_true(d, there[d.name])
+    )
+    if all(name in there for name in each.shares):
+        return msgspec.structs.replace(each, depends_on=needs)
+    return msgspec.structs.replace(
+        each, depends_on=needs, network_mode="", networks=(Attachment(network="default"),)
+    )
+
+
+def _comes_true(dependency: Dependency, on: ContainerSpec) -> bool:
+    if dependency.condition is Condition.HEALTHY:
+        return on.healthcheck is not None and not on.healthcheck.disabled
+    ends = on.restart.kind in (RestartKind.NO, RestartKind.ON_FAILURE) and not on.healthcheck
+    return dependency.condition is Condition.STARTED or ends
+
+
+def _renumbered(network: NetworkSpec, draw: st.DrawFn) -> NetworkSpec:
+    subnet = draw(st.sampled_from([None, "10.90.0.0/24", "10.91.0.0/24"]))
+    return msgspec.structs.replace(network, subnet=subnet, internal=draw(RARELY))
 
 
 # --- drift --------------------------------------------------------------------------------------
@@ -117,7 +198,18 @@ def _unregister(runtime: FakeRuntime, id: str) -> None:
     runtime.services_made.pop(("shop", runtime.generations[id].key.name), None)
 
 
+def _health(status: HealthStatus) -> Drift:
+    def become(runtime: FakeRuntime, id: str) -> None:
+        there = runtime.generations[id]
+        if there.phase in RUNNING and there.healthcheck:
+            runtime.change(id, health=Health(status=status))
+
+    return become
+
+
 DRIFTS: dict[str, Drift] = {
+    "is unhealthy": _health(HealthStatus.UNHEALTHY),
+    "is healthy": _health(HealthStatus.HEALTHY),
     "ends well": lambda runtime, id: runtime.exit(id, 0),
     "ends badly": lambda runtime, id: runtime.exit(id, 1),
     "is lost": lambda runtime, id: runtime.exit(id, None),
@@ -151,7 +243,7 @@ def _drift(runtime: FakeRuntime, drifts: list[str], chance: random.Random) -> No
 
 def walk(made: Plan, runtime: FakeRuntime, chance: random.Random) -> None:
     """Every step, in a random order that the edges allow. Raises what steps raise."""
-    waits = {step.number: set(step.after) for step in made.steps}
+    waits = {step.number: {*step.after, *step.ended} for step in made.steps}
     steps = {step.number: step for step in made.steps}
     while waits:
         number = chance.choice(sorted(n for n, before in waits.items() if not before))
@@ -189,6 +281,12 @@ def problems(desired: Desired, runtime: FakeRuntime) -> list[str]:
     services = {name: each.applied for name, each in observed.services.items()}
     found += [] if services == desired.services else [f"services are {services}"]
     found += [f"no network {name}" for name in desired.networks.keys() - observed.networks.keys()]
+    found += [
+        f"network {name}"
+        for name, each in desired.networks.items()
+        if not _is(each, observed.networks[name])
+    ]
+    found += [each for name in sorted(desired.services) for each in _astray(name, observed)]
     found += [f"no volume {name}" for name in desired.volumes.keys() - observed.volumes.keys()]
     found += [f"defect {d.cause}" for d in observed.defects]
     return found
@@ -200,19 +298,38 @@ def _wrong(shall: ContainerSpec, real: object, observed: Observed) -> list[str]:
     assert isinstance(real, ObservedContainer)
     done = real.exit_code == 0 and shall.restart.kind in (RestartKind.NO, RestartKind.ON_FAILURE)
     runs = real.phase in RUNNING
-    targets = observed.services[real.key.name].targets
+    hosts = {c.key.name: c.id for c in observed.containers if c.key.replica == 1}
     facts = {
         "spec": _unordered(real.applied or spec()) == _unordered(shall),
         "image": real.image_id == observed.images[shall.image].id,
         "life": runs or (done and not real.held),
         "limits": real.limits is None or real.limits.mem_limit == shall.mem_limit,
         "policy": real.restart in (None, shall.restart),
-        "served": targets == (real.id,) if runs else set(targets) <= {real.id},
+        "namespaces": real.shares == {name: hosts[name] for name in shall.shares},
         "link": not any(d.kind in (DefectKind.LINK, DefectKind.BUNDLE) for d in real.defects)
         or not runs,
         "wish": not runs or all(d.kind is not DefectKind.WISH for d in real.defects),
     }
     return [f"{real.key}: {name}" for name, right in facts.items() if not right]
+
+
+def _is(shall: NetworkSpec, real: ObservedNetwork) -> bool:
+    subnet = shall.subnet in (None, real.subnet)
+    return subnet and real.applied.internal == shall.internal
+
+
+def _astray(name: str, observed: Observed) -> Iterator[str]:
+    """Whether a service leads to all that run and are well, or, without such, to all that run."""
+    mine = [c for c in observed.containers if c.key.name == name]
+    running = {c.id for c in mine if c.phase in RUNNING}
+    well = {c.id for c in mine if c.phase is Phase.RUNNING and not _ails(c)}
+    targets = set(observed.services[name].targets)
+    if targets != (well or running) and (running or not targets <= {c.id for c in mine}):
+        yield f"{name} leads to {len(targets)} of {len(running)} that run, {len(well)} well"
+
+
+def _ails(container: ObservedContainer) -> bool:
+    return container.health is not None and container.health.status is HealthStatus.UNHEALTHY
 
 
 def _unordered(each: ContainerSpec) -> ContainerSpec:

@@ -1,5 +1,7 @@
 """What a new generation must show, and what becomes of it and of the old one when it does not."""
 
+from typing import Any
+
 import pytest
 
 from reconciler.desired import Desired
@@ -22,7 +24,7 @@ CHECK = Healthcheck(test=("CMD", "true"))
 DATA = (VolumeMount(volume="data", target="/data"),)
 
 
-def web(**fields: object) -> Desired:
+def web(**fields: Any) -> Desired:
     return shop({"web": spec(**fields)}, PORTS)
 
 
@@ -60,7 +62,11 @@ def test_the_health_check_of_an_image_counts_too() -> None:
 @pytest.mark.parametrize("mounts", [(), DATA])
 def test_an_update_that_is_not_healthy(failing: OnFailure, mounts: tuple[VolumeMount, ...]) -> None:
     """Beside the old one or after it: a rollback leaves the old one answering."""
-    before = {"healthcheck": CHECK, "mounts": mounts, "update": UpdatePolicy(on_failure=failing)}
+    before: dict[str, Any] = {
+        "healthcheck": CHECK,
+        "mounts": mounts,
+        "update": UpdatePolicy(on_failure=failing),
+    }
     runtime = applied(web(**before))
     after = web(user="app", **before)
     runtime.well = lambda made: made.user != "app"
@@ -140,7 +146,7 @@ def test_a_run_that_finds_the_old_one_stopped_goes_back_too() -> None:
 # --- order ------------------------------------------------------------------------------------
 
 # What two generations have in common, and how it reads.
-EXCLUSIVE: dict[str, tuple[dict[str, object], str]] = {
+EXCLUSIVE: dict[str, tuple[dict[str, Any], str]] = {
     "a volume": ({"mounts": DATA}, "volume data"),
     "an address": (
         {"networks": (Attachment(network="default", ipv4_address="10.0.0.5"),)},
@@ -189,7 +195,7 @@ def test_start_first_is_obeyed() -> None:
 SIDE = spec(network_mode="service:web", networks=())
 
 
-def lodging(**fields: object) -> Desired:
+def lodging(**fields: Any) -> Desired:
     return shop({"side": SIDE, "web": spec(**fields)})
 
 

@@ -1,5 +1,7 @@
 """Conditions of depends_on: who waits for whose start, health or end."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -37,7 +39,7 @@ DONE = Dependency(name="db", condition=Condition.COMPLETED)
 DATA = (VolumeMount(volume="data", target="/data"),)
 
 
-def pair(dependency: Dependency, db: ContainerSpec | None = None, **web: object) -> Desired:
+def pair(dependency: Dependency, db: ContainerSpec | None = None, **web: Any) -> Desired:
     """``web``, which needs ``db`` as the dependency says."""
     needing = msgspec.structs.replace(spec(**web), depends_on=(dependency,))
     return shop({"db": db or spec(healthcheck=CHECK), "web": needing})
@@ -47,9 +49,9 @@ def well(runtime: FakeRuntime, status: HealthStatus) -> None:
     runtime.change(the(runtime, "db"), health=Health(status=status))
 
 
-def steps_of(desired: Desired, runtime: FakeRuntime, **how: object) -> list[str]:
+def steps_of(desired: Desired, runtime: FakeRuntime, **how: Any) -> list[str]:
     """The waits and starts of a plan."""
-    found = named(plan_for(desired, runtime, **how), runtime)  # type: ignore[arg-type]
+    found = named(plan_for(desired, runtime, **how), runtime)
     kept = ("await", "start", "note", "problem")
     lines = (line.partition(" ")[2] if line[0].isdigit() else line for line in found.splitlines())
     return [line for line in lines if line.startswith(kept)]

@@ -62,7 +62,7 @@ def test_every_kind_of_change() -> None:
       user unset → 1 (shop.yaml:40)
       the old one stops first: both would use volume data
       down for a moment
-  ~ container web
+  ~ container web, in place
       memory 512M → 1G (shop.yaml:31)
       memory is 768M, set by hand
       ports 8080:80 → 8080:80, 443 (shop.yaml:12)
