@@ -1,20 +1,24 @@
 """``trueup apply``: make the machine as the spec says."""
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage, add_path, seconds
 from reconciler.cli.console import opened, records, wanted
 from reconciler.cli.plan import add_scope, scope, shown
+from reconciler.cli.trees import add_recursive, in_turn, one_only, told_tree
 
 if TYPE_CHECKING:
+    from reconciler.desired import Desired
     from reconciler.passes import Aim
     from runtime.api import Runtime
 
 
 class Options(GlobalOptions):
     path: Path
+    recursive: bool
     dry_run: bool
     only: list[str]
     timeout: float | None
@@ -28,6 +32,7 @@ class Options(GlobalOptions):
 def arguments(parser: Parser) -> None:
     add = parser.add_argument
     add_path(parser)
+    add_recursive(parser)
     add(
         "--plan",
         metavar="FILE",
@@ -48,30 +53,63 @@ def arguments(parser: Parser) -> None:
 
 def run(options: Options) -> int:
     """Show the plan, carry it out, tell what came of it; exit 0 converged, 1 failed."""
-    from reconciler.passes import make_true
-
+    if options.recursive:
+        return _run_tree(options)
     if options.plan is not None:
         _alone(options)
     with opened(options) as runtime:
-        aim = _kept(options.plan) if options.plan else _spec(options, runtime)
-        if options.dry_run:
-            plan = aim.plan(runtime)
-            sys.stdout.write(shown(plan, options.format))
-            return 1 if plan.problems else 0
-        from reconciler.cli.onlooker import Onlooker
+        if options.plan is not None:
+            aim = _kept(options.plan)
+        else:
+            aim = _spec(wanted(options.path), options, runtime)
+        return _make_true(aim, runtime, options, timeout=options.timeout)
 
-        agreed = frozenset(f"volume {name}" for name in options.recreate_volume)
-        onlooker = Onlooker(options.format, asks=True, may_ask=not options.yes, agreed=agreed)
-        finished = make_true(
-            aim, runtime, records(options, "apply"), onlooker, timeout=options.timeout
+
+def _run_tree(options: Options) -> int:
+    """One project after the other; their time is one."""
+    one_only(
+        {
+            "--plan": options.plan,
+            "--only": options.only,
+            "--recreate-volume": options.recreate_volume,
+        }
+    )
+    tree = told_tree(options.path)
+    began = time.monotonic()
+
+    def left() -> float | None:
+        if options.timeout is None:
+            return None
+        return max(0.0, options.timeout - (time.monotonic() - began))
+
+    with opened(options) as runtime:
+        return in_turn(
+            tree,
+            lambda member: _make_true(
+                _spec(member.desired, options, runtime), runtime, options, timeout=left()
+            ),
+            headers=options.format == "text",
         )
-        return onlooker.finish(finished, runtime)
 
 
-def _spec(options: Options, runtime: "Runtime") -> "Aim":
+def _make_true(aim: "Aim", runtime: "Runtime", options: Options, *, timeout: float | None) -> int:
+    from reconciler.passes import make_true
+
+    if options.dry_run:
+        plan = aim.plan(runtime)
+        sys.stdout.write(shown(plan, options.format))
+        return 1 if plan.problems else 0
+    from reconciler.cli.onlooker import Onlooker
+
+    agreed = frozenset(f"volume {name}" for name in options.recreate_volume)
+    onlooker = Onlooker(options.format, asks=True, may_ask=not options.yes, agreed=agreed)
+    finished = make_true(aim, runtime, records(options, "apply"), onlooker, timeout=timeout)
+    return onlooker.finish(finished, runtime)
+
+
+def _spec(desired: "Desired", options: Options, runtime: "Runtime") -> "Aim":
     from reconciler.passes import Spec
 
-    desired = wanted(options.path)
     return Spec(
         desired=desired,
         explicit=True,

@@ -63,11 +63,16 @@ def read_spec(path: Path) -> "Loaded":
     from reconciler.spec import read
 
     loaded = read(path)
+    tell_warnings(loaded)
+    return loaded
+
+
+def tell_warnings(loaded: "Loaded") -> None:
+    """Write them to stderr."""
     if loaded.warnings:
         from specs.problems import render
 
         sys.stderr.write("".join(f"warning: {render([each])}" for each in loaded.warnings))
-    return loaded
 
 
 def wanted(path: Path) -> "Desired":

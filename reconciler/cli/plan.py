@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage, add_path, names
 from reconciler.cli.console import opened, wanted
+from reconciler.cli.trees import add_recursive, in_turn, one_only, told_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ PENDING = 2
 
 class Options(GlobalOptions):
     path: Path
+    recursive: bool
     only: list[str]
     take_over: bool
     recreate_volume: list[str]
@@ -30,6 +32,7 @@ class Options(GlobalOptions):
 
 def arguments(parser: Parser) -> None:
     add_path(parser)
+    add_recursive(parser)
     add_scope(parser)
     parser.add_argument(
         "-o",
@@ -86,18 +89,37 @@ def _is(key: "ContainerKey", project: str, name: str) -> bool:
 
 def run(options: Options) -> int:
     """Show the plan; exit 2 when changes are pending, 1 when something forbids to begin."""
-    from reconciler.passes import Spec
-
+    if options.recursive:
+        one_only(
+            {
+                "--only": options.only,
+                "--recreate-volume": options.recreate_volume,
+                "--output": options.output,
+            }
+        )
+        tree = told_tree(options.path)
+        with opened(options) as runtime:
+            return in_turn(
+                tree,
+                lambda member: _show(member.desired, runtime, options),
+                headers=options.format == "text",
+            )
     desired = wanted(options.path)
     with opened(options) as runtime:
-        aim = Spec(
-            desired=desired,
-            explicit=True,
-            only=scope(options.only, desired, runtime),
-            take_over=options.take_over,
-            recreate=frozenset(options.recreate_volume),
-        )
-        plan = _kept(aim, runtime, options) if options.output else aim.plan(runtime)
+        return _show(desired, runtime, options)
+
+
+def _show(desired: "Desired", runtime: "Runtime", options: Options) -> int:
+    from reconciler.passes import Spec
+
+    aim = Spec(
+        desired=desired,
+        explicit=True,
+        only=scope(options.only, desired, runtime),
+        take_over=options.take_over,
+        recreate=frozenset(options.recreate_volume),
+    )
+    plan = _kept(aim, runtime, options) if options.output else aim.plan(runtime)
     sys.stdout.write(shown(plan, options.format))
     if plan.problems:
         return 1

@@ -3,38 +3,57 @@
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.cli.arguments import GlobalOptions, Parser, add_path
 from reconciler.cli.console import opened, wanted
+from reconciler.cli.trees import add_recursive, in_turn, told_tree
+
+if TYPE_CHECKING:
+    from reconciler.desired import Desired
+    from runtime.api import Runtime
 
 
 class Options(GlobalOptions):
     path: Path
+    recursive: bool
     format: str
 
 
 def arguments(parser: Parser) -> None:
     add_path(parser)
+    add_recursive(parser)
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
     )
 
 
 def run(options: Options) -> int:
-    """Show the state; always exit 0: ``plan`` is the command that answers by its exit status."""
+    """Show the state; exit 0 whatever it is: ``plan`` is the command that answers by its exit
+    status."""
+    json = options.format == "json"
+    if options.recursive:
+        tree = told_tree(options.path)
+        with opened(options) as runtime:
+            return in_turn(
+                tree, lambda member: _show(member.desired, runtime, json=json), headers=not json
+            )
+    desired = wanted(options.path)
+    with opened(options) as runtime:
+        return _show(desired, runtime, json=json)
+
+
+def _show(desired: "Desired", runtime: "Runtime", *, json: bool) -> int:
     from reconciler import strays
     from reconciler.planning import plan
     from reconciler.views.status import render, state
     from runtime.api import encode
 
-    desired = wanted(options.path)
-    with opened(options) as runtime:
-        observed = runtime.observe(desired.query())
-        left = strays.notes(desired.project, desired.spec_path, runtime.projects())
+    observed = runtime.observe(desired.query())
+    left = strays.notes(desired.project, desired.spec_path, runtime.projects())
     pending = plan(desired, observed, explicit=True)
     # Only the loop's plan has words for what it leaves alone.
     notes = plan(desired, observed, explicit=False).notes
     found = state(desired, observed, pending, (*notes, *left), time.time())
-    json = options.format == "json"
     sys.stdout.write(f"{encode(found).decode()}\n" if json else render(found))
     return 0
