@@ -12,7 +12,7 @@ from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEven
 from reconciler.plan import Mend, Plan, RemoveContainer, Step, StopContainer
 from runtime.api import VolumeMount
 from tests.fake_runtime import FakeFault, FakeRuntime, Killed
-from tests.reconciler.world import NoJournal, applied, carry_out, plan_for, shop, spec
+from tests.reconciler.world import NoJournal, applied, carry_out, plan_for, shop, spec, the
 
 PAIR = shop({"db": spec(), "web": spec(needs=("db",)), "other": spec()})
 
@@ -279,3 +279,16 @@ def test_whoever_handles_the_end_hears_of_it_after_the_walk_and_nobody_stays_sto
     finally:
         signal.signal(signal.SIGTERM, before)
     assert (outcome.ended, heard) == (Ended.INTERRUPTED, [["running", "created"]])
+
+
+def test_a_step_that_may_fail_is_waited_for_and_hinders_nobody() -> None:
+    runtime = applied(PAIR)
+    runtime.faults["stop", "db"] = FakeFault("db does not stop")
+    stop = Step(number=1, action=StopContainer(id=the(runtime, "db")), object="db")
+    follower = Step(number=2, action=Mend(), object="follower", after=(1,))
+    tolerant = Step(number=3, action=Mend(), object="tolerant", ended=(1, 2))
+    plan = Plan(project="shop", steps=(stop, follower, tolerant))
+    outcome = carry_out(plan, runtime)
+    assert [step.object for step, _ in outcome.failed] == ["db"]
+    assert [step.object for step in outcome.skipped] == ["follower"]
+    assert [step.object for step in outcome.done] == ["tolerant"]
