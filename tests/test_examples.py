@@ -2,12 +2,18 @@
 
 import os
 import re
+import socket
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, Trueup
+from tests.conftest import COMMAND, Images, Trueup
+from tests.eventually import eventually
+from tests.images import applications
+from tests.images.__main__ import OFFICIAL
+from tests.scenarios.stage import Stage, answer, kill, within
 
 TOP = Path(__file__).parent.parent
 EXAMPLES = sorted(path.parent for path in (TOP / "examples").glob("*/trueup.yaml"))
@@ -38,3 +44,68 @@ def test_the_demo_counts_visits_over_a_down_and_leaves_nothing(trueup: Trueup) -
     assert visits[1] == ("2", "198.51.100.2")
     assert "nothing to change" in done.stdout
     assert trueup.inventory().leftovers() == ""
+
+
+@pytest.fixture
+def example(trueup: Trueup, images: Images, monkeypatch: pytest.MonkeyPatch) -> Trueup:
+    """trueup with the variables that the examples read: images of the tests, and a port."""
+    registry, layouts = images.registry, {**applications.layouts()}
+    for name in ("python", "nginx"):
+        reference = getattr(images, name)
+        words = ["--src-tls-verify=false", "--dest-tls-verify=false", "--quiet"]
+        target = f"docker://{registry.address}/{name}:{OFFICIAL[name]}"
+        command = ["skopeo", "copy", *words, f"docker://{reference}", target]
+        subprocess.run(command, check=True)
+    for name, layout in layouts.items():
+        registry.push(layout, name, OFFICIAL[name])
+    monkeypatch.setenv("REGISTRY", registry.address)
+    monkeypatch.setenv("PORT", "18080")
+    return trueup
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_the_shop_answers_heals_and_keeps_its_orders(example: Trueup, images: Images) -> None:
+    shop = Stage(trueup=example, images=images, folder=TOP / "examples/shop")
+    shop.apply()
+    assert shop.answer(18080) == "Visits: 1. Orders: 0.\n"
+    assert _order(example, "teapot") == "Thank you. Orders: 1.\n"
+    assert shop.answer(18080, path="/orders") == "1 teapot\n"
+    for name in ("proxy", "web", "redis", "postgres"):
+        kill(shop.pid(name))
+        eventually(lambda: shop.answer(18080, path="/orders") == "1 teapot\n", 30, step=0.1)
+    assert _reaches(shop, "proxy", example.host.other.address)
+    assert not any(
+        _reaches(shop, name, example.host.other.address) for name in ("redis", "postgres")
+    )
+    assert _reaches(shop, "web", "postgres")
+    assert not _reaches(shop, "proxy", "postgres")
+    shop.down()
+    shop.apply()
+    assert shop.answer(18080, path="/orders") == "1 teapot\n"
+    shop.down("--volumes", "all")
+    assert answer(example.host, "127.0.0.1", 18080) == "refused"
+
+
+def _reaches(shop: Stage, name: str, whom: str) -> bool:
+    """Whether a container gets an answer to a ping."""
+    return " 0% packet loss" in within(shop.pid(name), "busybox", "ping", "-c1", "-W2", whom)
+
+
+def _order(trueup: Trueup, article: str) -> str:
+    url = "http://127.0.0.1:18080/orders"
+    with trueup.host.inside(), urllib.request.urlopen(url, article.encode(), timeout=5) as reply:
+        text: bytes = reply.read()
+    return text.decode()
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_the_game_answers_players_on_every_port(example: Trueup) -> None:
+    example("apply", TOP / "examples/game")
+    with example.host.other.inside(), socket.socket(type=socket.SOCK_DGRAM) as player:
+        player.settimeout(5)
+        for port in range(27015, 27021):
+            player.sendto(b"hello", (example.host.address, port))
+            expected = f"hello (port {port}, you are {example.host.other.address})"
+            assert player.recv(1400).decode() == expected
