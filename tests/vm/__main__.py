@@ -1,4 +1,4 @@
-"""`python -m tests.vm smoke|scenarios|shell`: another host, booted here (docs/hosts.md).
+"""`python -m tests.vm smoke|scenarios|run`: another host, booted here (docs/hosts.md).
 
     smoke      install, doctor, hello, an edit in place, a real reboot
     scenarios  the scenario tests inside; further words go to pytest
