@@ -102,7 +102,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "a link is deleted": (
         lambda pair: delete_link(pair, "web"),
-        "container web  the veth eth0 is gone",
+        "container web, in place  the veth eth0 is gone",
         set(),
     ),
     "a network namespace loses its name": (
