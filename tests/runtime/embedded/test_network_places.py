@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.api import Attachment, NetworkSpec, PortSpec
 from runtime.embedded import notices, promises, subnets
@@ -146,6 +147,16 @@ def test_aliases_are_names_in_their_network_or_in_all(town: Estate) -> None:
         _end(town, one)
     assert town.causes() == []
     assert app in town.state.containers
+
+
+def test_a_container_is_found_by_the_name_that_it_was_given(town: Estate) -> None:
+    web, app = town.run("web", "front"), town.run("app", "front")
+    spec = replace(town.state.containers[web].spec, container_name="the-web")
+    with town.services.rewiring() as writer:
+        writer.set_spec(web, spec)
+    gateway, address = town.gateway("front"), str(town.gives("web", "front"))
+    assert resolve(town.namespace(app), gateway, "the-web") == [address]
+    assert resolve(town.namespace(app), gateway, "web") == [address]
 
 
 def _end(town: Estate, id: str) -> None:
