@@ -107,7 +107,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "a network namespace loses its name": (
         lambda pair: unmount(namespace(pair, "app")),
-        "container app  its network namespace is gone",
+        "container app, in place  its network namespace is gone",
         set(),
     ),
     "the service map is flushed": (
