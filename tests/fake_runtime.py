@@ -77,7 +77,7 @@ class FakeRuntime:
         self.effects: list[str] = []
         self.registry: dict[str, str] = {}
         self.foreign_ports: dict[tuple[str | None, int, str], str] = {}
-        self.foreign_networks: set[str] = set()
+        self.foreign: set[tuple[str, str]] = set()
         self.checks: dict[str, Healthcheck] = {}
         self.well: Callable[[ContainerSpec], bool] = lambda _spec: True
         self.ends: Callable[[ContainerSpec], int | None] = lambda _spec: 0
@@ -242,7 +242,11 @@ class FakeRuntime:
         with self._verb("create network", network.name):
             self._need_host()
             self._need_record(network.project)
-            assert not network.external, f"{network.name} belongs to somebody else"
+            if network.external:
+                known = {each.applied.known_as for each in self.networks_made.values()}
+                assert network.known_as in known, f"nobody has {network.known_as}"
+                self.foreign.add((network.project, network.name))
+                return
             where = (network.project, network.name)
             there = self.networks_made.get(where)
             if there is None or there.applied != network:
@@ -268,7 +272,11 @@ class FakeRuntime:
     def create_volume(self, volume: VolumeSpec) -> None:
         with self._verb("create volume", volume.name):
             self._need_record(volume.project)
-            if (volume.project, volume.name) not in self.volumes_made:
+            if volume.external:
+                known = {each.applied.known_as for each in self.volumes_made.values()}
+                assert volume.known_as in known, f"nobody has {volume.known_as}"
+                self.foreign.add((volume.project, volume.name))
+            elif (volume.project, volume.name) not in self.volumes_made:
                 self._effect(f"create volume {volume.name}")
                 made = ObservedVolume(applied=volume)
                 self.volumes_made[volume.project, volume.name] = made
@@ -341,7 +349,8 @@ class FakeRuntime:
                 self._need_network(key.project, network.network)
             for mount in spec.mounts:
                 if isinstance(mount, VolumeMount):
-                    assert (key.project, mount.volume) in self.volumes_made, f"no {mount}"
+                    where = (key.project, mount.volume)
+                    assert where in {*self.volumes_made, *self.foreign}, f"no {mount}"
             id = container_id(key, generation)
             there = self.generations.get(id)
             if there is None:
@@ -488,8 +497,7 @@ class FakeRuntime:
         assert not self.broken, "the host's part must be mended first"
 
     def _need_network(self, project: str, name: str) -> None:
-        there = (project, name) in self.networks_made or name in self.foreign_networks
-        assert there, f"no network {name}"
+        assert (project, name) in {*self.networks_made, *self.foreign}, f"no network {name}"
 
     def _need_record(self, project: str) -> None:
         assert project in self.specs, "the project must be recorded first"

@@ -6,7 +6,7 @@ Derived from the fates of containers and the drafts of steps; nothing is decided
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from reconciler.compare import Difference
-from reconciler.plan import Change, ChangeKind, Impact, Serve, worst
+from reconciler.plan import Change, ChangeKind, CreateNetwork, CreateVolume, Impact, Serve, worst
 from reconciler.planning.containers import Fate, label
 from reconciler.planning.edges import Draft
 from reconciler.planning.images import MISSING
@@ -34,7 +34,7 @@ def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]
             kind = ChangeKind.CHANGE
         if verb.endswith("volume") and draft.name[1] in remade:
             kind = ChangeKind.REPLACE if verb == "remove volume" else None
-        if kind is not None:
+        if kind is not None and not _of_others(draft):
             yield Change(
                 kind=kind,
                 object=draft.object,
@@ -42,6 +42,17 @@ def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]
                 impact=draft.impact,
                 in_place=in_place,
             )
+
+
+def _of_others(draft: Draft) -> bool:
+    """Whether nothing is made, but only a name given to what another project has."""
+    match draft.action:
+        case CreateNetwork(network=network):
+            return network.external
+        case CreateVolume(volume=volume):
+            return volume.external
+        case _:
+            return False
 
 
 def _pull_kind(draft: Draft) -> ChangeKind | None:

@@ -45,12 +45,16 @@ def host_mend(observed: Observed) -> Iterator[Draft]:
 # --- networks -----------------------------------------------------------------------------------
 
 
-def networks(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[Draft]:
-    """Those to make, and those to change while they are used."""
+def networks(
+    desired: Desired, observed: Observed, names: Collection[str], joined: Collection[str]
+) -> Iterator[Draft]:
+    """Those to make, and those to change while they are used; of others those that somebody is
+    about to join, so that the runtime knows what is meant."""
     for name in sorted(names):
         network, there = desired.networks[name], observed.networks.get(name)
-        reasons = () if there is None else tuple(_changes(desired, network, there))
-        if not network.external and (there is None or reasons):
+        own = there is not None and not network.external
+        reasons = tuple(_changes(desired, network, there)) if there and own else ()
+        if name in joined if network.external else there is None or reasons:
             yield Draft(
                 name=("network", name),
                 action=CreateNetwork(network=network),

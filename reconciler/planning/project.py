@@ -5,13 +5,13 @@ container's fate is decided first; the other parts draft what the fates need; `e
 numbers it all.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from reconciler.compare import Difference
 from reconciler.desired import Desired
 from reconciler.plan import Change, Plan
 from reconciler.planning import changes, ground, images, prune, services, volumes
-from reconciler.planning.containers import label, refusals
+from reconciler.planning.containers import Fate, label, refusals
 from reconciler.planning.differences import Outlook
 from reconciler.planning.edges import Draft, Name, number
 from reconciler.planning.fates import Fates, chosen, fates, names, scaled
@@ -103,14 +103,25 @@ def _needs(
 ) -> Iterator[Draft]:
     """What the fates stand on; of a whole project all that is declared."""
     desired, observed = outlook.desired, outlook.observed
-    specs = [fate.spec for each in found.values() for fate in each]
-    mounted = {m.volume for spec in specs for m in spec.mounts if isinstance(m, VolumeMount)}
-    joined = {each.network for spec in specs for each in spec.networks}
-    joined |= {n.network for each in changed for n in desired.services[each].networks}
-    yield from ground.networks(desired, observed, desired.networks if whole else joined)
-    needed = desired.volumes if whole else mounted | outlook.remade
-    yield from volumes.volumes(desired, observed, needed, outlook.remade)
+    flat = [fate for each in found.values() for fate in each]
+    registered = {n.network for each in changed for n in desired.services[each].networks}
+    joined = _joined(flat) | registered
+    joining = _joined(fate for fate in flat if fate.create or fate.updates) | registered
+    mounting = _mounted(fate for fate in flat if fate.create)
+    declared = desired.networks if whole else joined
+    yield from ground.networks(desired, observed, declared, joining)
+    needed = desired.volumes if whole else _mounted(flat) | outlook.remade
+    yield from volumes.volumes(desired, observed, needed, mounting, outlook.remade)
     yield from images.pulls(desired, observed, _pulled(outlook, found))
+
+
+def _joined(fates: Iterable[Fate]) -> set[str]:
+    return {each.network for fate in fates for each in fate.spec.networks}
+
+
+def _mounted(fates: Iterable[Fate]) -> set[str]:
+    mounts = (mount for fate in fates for mount in fate.spec.mounts)
+    return {mount.volume for mount in mounts if isinstance(mount, VolumeMount)}
 
 
 def _pulled(outlook: Outlook, found: Fates) -> list[str]:

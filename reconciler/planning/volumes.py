@@ -15,14 +15,20 @@ from specs.scalars import render_mode, render_owner
 
 
 def volumes(
-    desired: Desired, observed: Observed, names: Collection[str], remade: frozenset[str]
+    desired: Desired,
+    observed: Observed,
+    names: Collection[str],
+    mounted: Collection[str],
+    remade: frozenset[str],
 ) -> Iterator[Draft]:
-    """Those to make, and those whose data goes so that they can be made anew."""
+    """Those to make, and those whose data goes so that they can be made anew; of others those that
+    somebody is about to mount, so that the runtime knows what is meant."""
     for name in sorted(names):
         volume = desired.volumes[name]
         if name in remade:
             yield _remove(observed, name, tuple(_changes(desired, observed, volume)))
-        if not volume.external and (name in remade or name not in observed.volumes):
+        new = name in remade or name not in observed.volumes
+        if name in mounted if volume.external else new:
             yield Draft(
                 name=("volume", name),
                 action=CreateVolume(volume=volume),

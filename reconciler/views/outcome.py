@@ -5,9 +5,19 @@ from collections.abc import Sequence
 import msgspec
 
 from reconciler.executor.walk import Ended, Outcome
-from reconciler.plan import AwaitCompleted, AwaitHealthy, Plan, Step, redacted, verb
+from reconciler.plan import (
+    AwaitCompleted,
+    AwaitHealthy,
+    CreateNetwork,
+    CreateVolume,
+    Plan,
+    Step,
+    redacted,
+    verb,
+)
 from reconciler.views.faults import describe
 from reconciler.views.terminal import escape
+from runtime.api import NetworkSpec, VolumeSpec
 from runtime.errors import Fault
 
 
@@ -69,6 +79,10 @@ def words(step: Step) -> str:
     """What a step does: ``create container web``, ``wait for container db to be healthy``."""
     word = verb(step.action)
     match step.action:
+        case CreateNetwork(network=NetworkSpec(external=True)):
+            return f"use {step.object}"
+        case CreateVolume(volume=VolumeSpec(external=True)):
+            return f"use {step.object}"
         case AwaitHealthy():
             end = " to be healthy"
         case AwaitCompleted():

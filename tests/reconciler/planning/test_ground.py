@@ -98,7 +98,8 @@ def test_a_network_of_another_project_is_used_and_never_made_nor_removed() -> No
         " belongs to, or see `trueup network ls`",
     )
     applied(owner, runtime)
-    runtime.foreign_networks.add("back")
+    changes = {change.object for change in plan_for(with_back(theirs), runtime).changes}
+    assert changes == {"network default", "container web"}
     done = events(plan_for(with_back(theirs), runtime), runtime)
     assert [each for each in done if "network" in each] == ["create network default"]
     assert plan_for(with_back(theirs), runtime).converged
@@ -216,7 +217,11 @@ def test_a_volume_of_another_project() -> None:
     owner = shop({"db": spec(mounts=(DATA,))}, project="blog", path="/srv/blog")
     applied(owner, runtime)
     assert plan_for(desired, runtime).problems == ()
-    assert not any("create volume" in line for line in show(desired, runtime).splitlines())
+    changes = {change.object for change in plan_for(desired, runtime).changes}
+    assert changes == {"network default", "container web"}
+    assert carry_out(plan_for(desired, runtime), runtime).succeeded
+    assert plan_for(desired, runtime).converged
+    assert ("shop", "data") not in runtime.volumes_made
     down = plan_down(runtime.observe(desired.query()), volumes=frozenset({"data"}))
     assert down.problems == ("project shop has no volume data; its volumes: none",)
 
