@@ -1,12 +1,14 @@
 """The way back from a gate, and what is told when it is barred."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from reconciler.executor.aftermath import settle
 from reconciler.executor.gate import await_passed
 from reconciler.executor.replacement import ReplacementFailed
 from reconciler.plan import AwaitHealthy, AwaitReady, Rollback
-from runtime.api import Healthcheck, VolumeMount
+from runtime.api import Healthcheck, PortSpec, VolumeMount
 from tests.fake_runtime import FakeFault, FakeRuntime
 from tests.reconciler.world import applied, carry_out, plan_for, shop, spec, the
 
@@ -29,7 +31,7 @@ def test_a_way_back_that_is_barred_is_told() -> None:
 def test_a_defect_leads_back_as_well() -> None:
     runtime = applied(shop({"web": spec()}))
 
-    def broken(_id: str, _ports: object, _timeout: float) -> None:
+    def broken(id: str, ports: Sequence[PortSpec], timeout: float) -> None:
         raise ZeroDivisionError
 
     runtime.await_ready = broken  # type: ignore[method-assign]  # a defect of ours
