@@ -50,7 +50,7 @@ demo: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(PYTHON_PACKAGES)
 demo: packages venv
 	@examples/demo
 
-# Settings: PART= smoke (seconds once its disk is made, CI runs it) or scenarios (an hour or two).
+# Settings: PART= smoke (minutes, CI runs it) or scenarios (more than an hour).
 PART ?= scenarios
 test-vm: PACKAGES := $(VM_PACKAGES) $(IMAGE_PACKAGES) $(PYTHON_PACKAGES)
 test-vm: packages venv
