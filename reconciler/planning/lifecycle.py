@@ -118,9 +118,14 @@ def _before_start(fate: Fate, around: Surroundings) -> tuple[frozenset[Name], fr
     for other in around.siblings:
         if other.wave < fate.wave:
             needs |= arrival(fate.key.name, [other])
-            needs |= {("stop", old.id) for old in other.olds}
+            needs |= {("stop", old.id) for old in other.olds if not _lodgers(old, around)}
     done, tried = around.waits.before(fate)
     return GROUND | needs | done, tried
+
+
+def _lodgers(host: ObservedContainer, around: Surroundings) -> set[Name]:
+    """The stops of those that live in its namespaces; they may wait for every wave."""
+    return {("stop", each.id) for each in around.lodgers if host.id in each.shares.values()}
 
 
 def _meets(leaving: ObservedContainer, fate: Fate) -> bool:
@@ -163,7 +168,7 @@ def _before_stop(
     """An old generation stops once the new one came; where it must stop first, once everything
     is there that the new one needs. Whose data goes has nothing to wait for, and who lives in
     namespaces that go only for his own successor to be made. Lodgers stop before their host."""
-    lodgers = {("stop", each.id) for each in around.lodgers if old.id in each.shares.values()}
+    lodgers = _lodgers(old, around)
     if not fate.stop_first:
         return GROUND | arrival(fate.key.name, [fate]) | lodgers, frozenset()
     if uses(old, around.remade):
