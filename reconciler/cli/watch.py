@@ -5,16 +5,19 @@ from pathlib import Path
 
 from reconciler.cli.arguments import GlobalOptions, Parser, add_path, seconds
 from reconciler.cli.console import opened, records
+from reconciler.cli.trees import add_recursive, check_folder
 
 
 class Options(GlobalOptions):
     path: Path
+    recursive: bool
     interval: float
     log_format: str
 
 
 def arguments(parser: Parser) -> None:
     add_path(parser)
+    add_recursive(parser)
     parser.add_argument(
         "--interval",
         type=seconds,
@@ -34,14 +37,20 @@ def run(options: Options) -> int:
     """Make passes until SIGTERM or Ctrl-C; containers go on."""
     from reconciler.loop.log import logger
     from reconciler.loop.service import Service
+    from reconciler.loop.spec_tree import SpecTree
+    from reconciler.trees import member
 
     log = logger(sys.stderr, options.log_format)
+    if options.recursive:
+        check_folder(options.path)
     with opened(options) as runtime:
+        tree = SpecTree(options.path) if options.recursive else None
         Service(
-            options.path,
+            [] if tree else [member(options.path)],
             runtime,
             records(options, "watch"),
             log,
             interval=max(1.0, options.interval),
+            tree=tree,
         ).run()
     return 0

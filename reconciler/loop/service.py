@@ -1,76 +1,81 @@
-"""``watch``: the loop on one spec, its sources, and its end.
+"""``watch``: the loop on one project or on a tree of them, its sources, and its end.
 
 The loop runs in the main thread, so that a signal can end it: between passes at once, within a
-pass after the steps that run. Containers go on; their restart policies need nobody.
+pass after the steps that run. Containers go on; their restart policies need nobody. Passes of
+several projects take turns; each project has its own place in the queue and its own back-off.
 """
 
 import random
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from reconciler.loop.controller import Wakes, run
+from reconciler.loop.project import WatchedProject, told
 from reconciler.loop.sources.runtime_changes import RuntimeChanges
 from reconciler.loop.sources.spec_files import SpecFiles
 from reconciler.loop.spec_in_force import SpecInForce
-from reconciler.passes import Records, Spec, make_true
-from reconciler.plan import Impact, Plan
+from reconciler.loop.spec_tree import SpecTree
+from reconciler.passes import Records
 from reconciler.records.writer_lock import watch_lock
-from reconciler.views.outcome import words
-from reconciler.views.plan import summary
+from reconciler.trees import Member
 from runtime.api import Health, HealthStatus, ObservedContainer, Runtime
+from runtime.durable import Locked
 from runtime.errors import Fault
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from reconciler.executor.walk import StepEvent
     from reconciler.loop.health import HealthChecks
 
 Handler = Callable[[int, FrameType | None], None]
 
+# The queue's key of the tree itself; no project has an empty name.
+TREE = ""
+# Seconds until a project that somebody else works on is looked at again.
+BUSY = 0.5
+
 
 class Service:
-    """Keeps one project as its spec says until a signal ends it."""
+    """Keeps projects as their specs say until a signal ends it: those given, and those of a tree
+    as they appear in it."""
 
     def __init__(
         self,
-        path: Path,
+        first: Sequence[Member],
         runtime: Runtime,
         records: Records,
         log: "FilteringBoundLogger",
         *,
         interval: float,
+        tree: SpecTree | None = None,
     ) -> None:
-        self._spec = SpecInForce(path)
-        self._runtime, self._records, self._log = runtime, records, log
+        self._first, self._tree = first, tree
+        self._runtime, self._log = runtime, log
+        self._records = replace(records, lock_timeout=0.0)
         self._interval = interval
+        self._projects: dict[str, WatchedProject] = {}
+        self._refused: frozenset[str] = frozenset()
         self._wakes = Wakes()
         self._passing = False
-        self._broken = ""
         self._health: HealthChecks | None = None
-        self._notes: frozenset[str] = frozenset()
-
-    @property
-    def project(self) -> str:
-        return self._spec.desired.project
+        self._files = SpecFiles(self._saved, self._source_failed)
+        self._held = ExitStack()
 
     def run(self) -> None:
         """Make passes until SIGTERM or SIGINT."""
-        with ExitStack() as stack:
-            stack.enter_context(_signals(self._end))
-            self._log.info("watching", project=self.project, interval=self._interval)
-            if holder := stack.enter_context(self._alone()):
-                self._log.warning("second watch", project=self.project, holder=holder)
-            self._files = SpecFiles(self._spec_saved, self._source_failed)
-            stack.callback(self._files.close)
+        with self._held as held:
+            held.enter_context(_signals(self._end))
+            held.callback(self._files.close)
             changes = RuntimeChanges(self._runtime, self._changed, self._source_failed)
-            stack.callback(changes.close)
-            stack.callback(self._end_health)
-            self._wakes.ask(self.project, "start")
+            held.callback(changes.close)
+            held.callback(self._end_health)
+            self._records.prepare()
+            self._start()
             run(
                 self._wakes,
                 self._look,
@@ -78,21 +83,39 @@ class Service:
                 interval=self._interval,
                 chance=random.random,
             )
-        self._log.info("ended", project=self.project)
+        self._log.info("ended", project=",".join(self._projects))
 
-    def _alone(self) -> AbstractContextManager[str]:
-        """Gives who else watches the project; two watches do no harm, but seldom somebody wants
+    def _start(self) -> None:
+        if self._tree is not None:
+            self._log.info("watching", tree=str(self._tree.folder), interval=self._interval)
+            self._wakes.ask(TREE, "start")
+        for member in self._first:
+            self._take_up(member)
+
+    def _take_up(self, member: Member) -> None:
+        """Watch it from now on. Two watches of one project do no harm, but seldom somebody wants
         them."""
-        self._records.prepare()
-        return watch_lock(self._records.locks, self.project)
+        project = WatchedProject(SpecInForce(member), self._runtime, self._records, self._log)
+        self._log.info(
+            "watching", project=project.name, spec=str(member.path), interval=self._interval
+        )
+        if holder := self._held.enter_context(watch_lock(self._records.locks, project.name)):
+            self._log.warning("second watch", project=project.name, holder=holder)
+        self._projects[project.name] = project
+        self._wakes.ask(project.name, "start")
 
     # --- what wakes it ----------------------------------------------------------------------
 
-    def _spec_saved(self) -> None:
-        self._wakes.ask(self.project, "spec", urgent=True)
+    def _saved(self, folders: frozenset[Path]) -> None:
+        for name, project in tuple(self._projects.items()):
+            if project.spec.folders & folders:
+                self._wakes.ask(name, "spec", urgent=True)
+        if self._tree is not None and self._tree.folders & folders:
+            self._wakes.ask(TREE, "spec", urgent=True)
 
     def _changed(self) -> None:
-        self._wakes.ask(self.project, "runtime")
+        for name in tuple(self._projects):
+            self._wakes.ask(name, "runtime")
 
     def _source_failed(self, error: Exception) -> None:
         self._log.warning("source failed", error=repr(error))
@@ -104,32 +127,55 @@ class Service:
 
     # --- a pass -----------------------------------------------------------------------------
 
-    def _look(self, _key: str, causes: tuple[str, ...]) -> bool:
+    def _look(self, key: str, causes: tuple[str, ...]) -> bool:
         """One pass; says whether it succeeded and never raises what a later pass could mend."""
+        facts = {"project": key, "causes": ",".join(causes)}
         self._passing = True
         try:
-            return self._pass(causes)
+            return self._pass(self._projects[key], causes) if key else self._look_around()
         except KeyboardInterrupt:
             return True  # the end was asked for
         except Fault as fault:
-            self._log.error("pass failed", causes=",".join(causes), **_words(fault))
+            self._log.error("pass failed", **facts, **told(fault))
         except Exception as error:  # noqa: BLE001  # a defect of ours must not end the loop
-            self._log.exception("defect", error=repr(error))
+            self._log.exception("defect", **facts, error=repr(error))
         finally:
             self._passing = False
         return False
 
-    def _pass(self, causes: tuple[str, ...]) -> bool:
-        refused = self._spec.refresh()
-        self._tell_spec("" if refused is None else str(refused))
-        self._files.watch(self._spec.folders)
-        aim = Spec(desired=self._spec.desired, explicit=False)
+    def _pass(self, project: WatchedProject, causes: tuple[str, ...]) -> bool:
+        project.refresh()
+        self._follow_files()
         try:
-            finished = make_true(aim, self._runtime, self._records, _Onlooker(self._log, causes))
+            return project.make_true(causes)
+        except Locked as busy:
+            project.tell_busy(busy.holder)
+            self._wakes.ask(project.name, "lock", delay=BUSY)
+            return True
         finally:
             self._follow_health()
-        self._tell_notes((*self._spec.warnings, *finished.plan.notes))
-        return finished.outcome is None or finished.outcome.succeeded
+
+    def _look_around(self) -> bool:
+        """Take up what is new in the tree, and tell once why something cannot be."""
+        assert self._tree is not None
+        news = self._tree.look([each.spec for each in self._projects.values()])
+        for member in news.members:
+            self._take_up(member)
+        refused = dict.fromkeys(map(str, news.refused))
+        for text in refused:
+            if text not in self._refused:
+                self._log.warning("spec broken", text=text)
+        self._refused = frozenset(refused)
+        self._follow_files()
+        return True
+
+    def _follow_files(self) -> None:
+        """Hear of what is saved where specs are or may be."""
+        folders = set[Path]() if self._tree is None else set(self._tree.folders)
+        self._files.watch(folders.union(*(p.spec.folders for p in self._projects.values())))
+
+    def _failed(self, key: str, seconds: float) -> None:
+        self._log.info("retry", project=key, after=round(seconds, 1))
 
     # --- health -----------------------------------------------------------------------------
 
@@ -138,7 +184,7 @@ class Service:
         asked = [
             each
             for each in self._runtime.containers()
-            if each.key.project == self.project and each.health is not None
+            if each.key.project in self._projects and each.health is not None
         ]
         if self._health is None and asked:
             from reconciler.loop import health
@@ -162,7 +208,7 @@ class Service:
             code=now.exit_code,
             said="".join(said) if now.exit_code else "",
         )
-        self._wakes.ask(self.project, "health")
+        self._wakes.ask(container.key.project, "health")
 
     def _check_failed(self, container: ObservedContainer, error: Exception) -> None:
         self._log.warning("check failed", container=str(container.key), error=str(error))
@@ -170,63 +216,6 @@ class Service:
     def _end_health(self) -> None:
         if self._health is not None:
             self._health.close()
-
-    # --- what is told -----------------------------------------------------------------------
-
-    def _tell_spec(self, broken: str) -> None:
-        """Log what is amiss once, not at every pass, and once that it is over."""
-        if broken and broken != self._broken:
-            self._log.warning("spec broken", text=broken)
-        elif self._broken and not broken:
-            self._log.info("spec ok")
-        self._broken = broken
-
-    def _tell_notes(self, notes: Sequence[str]) -> None:
-        """Log each when it appears, not at every pass."""
-        for note in dict.fromkeys(notes):
-            if note not in self._notes:
-                self._log.warning("note", text=note)
-        self._notes = frozenset(notes)
-
-    def _failed(self, _key: str, seconds: float) -> None:
-        self._log.info("retry", after=round(seconds, 1))
-
-
-class _Onlooker:
-    """Tells the log what a pass does; refuses what would delete data."""
-
-    def __init__(self, log: "FilteringBoundLogger", causes: tuple[str, ...]) -> None:
-        self._log, self._causes = log, causes
-
-    def waiting(self, holder: str) -> None:
-        self._log.info("waiting", holder=holder)
-
-    def resuming(self, told: str) -> None:
-        self._log.info("resuming", told=told)
-
-    def refused(self, plan: Plan) -> None:
-        """The error that follows is logged."""
-
-    def planned(self, plan: Plan) -> bool:
-        self._log.info("plan", causes=",".join(self._causes), changes=summary(plan))
-        for change in plan.changes:
-            why = "; ".join(change.reasons)
-            self._log.info("change", object=change.object, kind=change.kind, why=why)
-        if plan.impact is Impact.DATA:
-            self._log.error("refused", why="it would delete data; run `trueup apply`")
-            return False
-        return True
-
-    def stepped(self, event: "StepEvent") -> None:
-        facts = {"step": words(event.step)}
-        if event.fault is not None:
-            self._log.error("failed", **facts, **_words(event.fault))
-        elif event.state == "done":
-            self._log.info("done", **facts, seconds=round(event.seconds, 3))
-
-
-def _words(fault: Fault) -> dict[str, str]:
-    return {"what": fault.what, "why": fault.why, "hint": fault.hint}
 
 
 @contextmanager

@@ -4,8 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from reconciler.desired import Desired, desire
-from reconciler.spec import read
+from reconciler.trees import Member, member
 from runtime.errors import Fault
 
 
@@ -20,30 +19,39 @@ class OtherProject(Fault):
 
 
 class SpecInForce:
-    """Raises what loading raises when the spec is not good from the first. ``warnings`` are
-    those of the spec in force, ready to be told."""
+    """``warnings`` are those of the spec in force, ready to be told; ``folders`` hold its
+    files."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str] = os.environ) -> None:
-        self._path, self._environ = path, environ
-        self._load()
+    def __init__(self, first: Member, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._take(first)
+
+    @property
+    def path(self) -> Path:
+        return self._member.path
+
+    @property
+    def place(self) -> str:
+        """Where the project gets its name."""
+        return self._member.place
 
     def refresh(self) -> Fault | None:
         """Read the spec again; when that cannot be used the last good one stays, and the reason
         is returned."""
         try:
-            self._load(self.desired.project)
+            again = member(self.path, self._environ)
         except Fault as fault:
             return fault
+        if again.project != self.desired.project:
+            return OtherProject(self.desired.project, again.project)
+        self._take(again)
         return None
 
-    def _load(self, watched: str | None = None) -> None:
+    def _take(self, good: Member) -> None:
         from specs.problems import render
 
-        loaded = read(self._path, self._environ)
-        project = loaded.project
-        if watched not in (None, project.name):
-            raise OtherProject(str(watched), project.name)
-        self.desired: Desired = desire(project, self._environ)
-        self.warnings = tuple(render([each]).rstrip("\n") for each in loaded.warnings)
+        project = good.loaded.project
+        self._member, self.desired = good, good.desired
+        self.warnings = tuple(render([each]).rstrip("\n") for each in good.loaded.warnings)
         files = [Path(file).parent for file in project.files]
         self.folders = frozenset({Path(project.directory), *files})

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from specs.tree import specs_below
+from specs.tree import open_folders, specs_below
 
 
 def put(root: Path, *names: str) -> None:
@@ -31,3 +31,10 @@ def test_hidden_folders_parts_and_links_are_not_entered(tmp_path: Path) -> None:
 
 def test_a_tree_without_specs_has_none(tmp_path: Path) -> None:
     assert specs_below(tmp_path) == ()
+
+
+def test_a_spec_may_appear_everywhere_but_below_a_project(tmp_path: Path) -> None:
+    put(tmp_path, "trueup.yaml", "web/trueup.yaml", "web/data/note", "x/y/note", ".git/note")
+    put(tmp_path, "web/trueup.d/a.yaml", "x/trueup.d/note")
+    found = [str(Path(each).relative_to(tmp_path)) for each in open_folders(tmp_path)]
+    assert found == [".", "web", "x", "x/y"]

@@ -15,10 +15,12 @@ Identity = tuple[int, int] | None
 
 
 class SpecFiles:
-    """Calls ``wake`` after changes in the folders given, from a thread of its own, until
-    ``close``. A folder that vanishes is watched again when it is back."""
+    """Calls ``wake`` with the folders in which something changed, of those given, from a thread
+    of its own, until ``close``. A folder that vanishes is watched again when it is back."""
 
-    def __init__(self, wake: Callable[[], None], report: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, wake: Callable[[frozenset[Path]], None], report: Callable[[Exception], None]
+    ) -> None:
         self._wake, self._report = wake, report
         self._folders: tuple[Path, ...] = ()
         self._ended = threading.Event()
@@ -52,7 +54,7 @@ class SpecFiles:
 
     def _follow(self, folders: dict[Path, Identity], ended: threading.Event) -> None:
         """Wake on each change until the end, or until one of the folders is another one; and
-        once when the watch stands, since what came before it was not seen."""
+        once for all when the watch stands, since what came before it was not seen."""
         from watchfiles import watch
 
         present = [folder for folder, identity in folders.items() if identity]
@@ -69,11 +71,17 @@ class SpecFiles:
             debounce=400,
         ):
             if (changes or not stands) and not ended.is_set():
-                self._wake()
+                self._wake(_touched(changes, folders) if stands else frozenset(folders))
             stands = True
             gone = any(Path(path) in folders for _, path in changes)
             if gone or any(_identity(folder) != was for folder, was in folders.items()):
                 return
+
+
+def _touched(changes: Iterable[tuple[object, str]], folders: Iterable[Path]) -> frozenset[Path]:
+    """The folders that the changed paths are or lie in."""
+    paths = [Path(path) for _, path in changes]
+    return frozenset(folders) & {place for path in paths for place in (path, path.parent)}
 
 
 def _identity(folder: Path) -> Identity:

@@ -9,7 +9,7 @@ from runtime.errors import Fault
 from tests.reconciler.cli.conftest import World
 
 BOX = "containers: {box: {image: 'busybox:1'}}\n"
-COMMANDS = ("apply", "plan", "status", "validate")
+COMMANDS = ("apply", "plan", "status", "validate", "watch")
 
 
 @pytest.fixture

@@ -1,81 +1,22 @@
 """``watch`` on the runtime in memory: real files, real signals, real lock."""
 
 import io
-import os
 import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from reconciler.loop.log import logger
-from reconciler.loop.service import Service
-from reconciler.passes import Records
 from reconciler.records.writer_lock import watch_lock
 from reconciler.spec import SpecBroken
 from runtime.errors import Fault
 from tests.eventually import eventually
-from tests.fake_runtime import FakeRuntime
-
-SPEC = "project: shop\ncontainers: {web: {image: 'nginx:1.27', restart: always}}\n"
-
-
-class Machine(FakeRuntime):
-    """The runtime in memory that can say "something changed"."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changed = threading.Semaphore(0)
-
-    def wait_for_change(self, timeout: float) -> bool:
-        return self.changed.acquire(timeout=timeout)
-
-
-class Stage:
-    """A spec, a machine, and the log of a watch that runs in this thread while a script plays in
-    another."""
-
-    def __init__(self, folder: Path) -> None:
-        self.spec = folder / "trueup.yaml"
-        self.spec.write_text(SPEC)
-        self.records = Records(
-            command="watch", journal=folder / "records.db", locks=folder / "locks"
-        )
-        self.machine, self.log = Machine(), io.StringIO()
-        self.failure: BaseException | None = None
-
-    def play(self, script: Callable[[], object], interval: float = 60.0) -> str:
-        """Watch while the script runs, then end by SIGTERM; returns the log."""
-        service = Service(
-            self.spec,
-            self.machine,
-            self.records,
-            logger(self.log, "logfmt"),
-            interval=interval,
-        )
-        thread = threading.Thread(target=self._play, args=(script,))
-        thread.start()
-        service.run()
-        thread.join()
-        if self.failure is not None:
-            raise self.failure
-        return self.log.getvalue()
-
-    def _play(self, script: Callable[[], object]) -> None:
-        try:
-            eventually(lambda: "watching" in self.log.getvalue())
-            script()
-        except BaseException as failure:  # noqa: BLE001  # told by the test's thread
-            self.failure = failure
-        finally:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def running(self) -> list[str]:
-        return [each.key.name for each in self.machine.containers() if each.phase == "running"]
+from tests.reconciler.loop.watching import SPEC, Stage
 
 
 @pytest.fixture
@@ -94,7 +35,7 @@ def test_it_applies_at_once_and_leaves_containers_running_at_its_end(stage: Stag
     with _same_handlers():
         log = stage.play(lambda: eventually(stage.running))
     assert stage.running() == ["web"]
-    assert 'event=change object="container web" kind=create' in log
+    assert 'event=change project=shop object="container web" kind=create' in log
     assert log.splitlines()[-1].endswith("event=ended project=shop")
 
 
@@ -190,11 +131,11 @@ def test_a_failing_step_is_tried_again_and_ends_nothing(stage: Stage) -> None:
     stage.machine.faults["start", "web"] = Fault("no", why="not yet", hint="wait")
 
     def script() -> None:
-        eventually(lambda: "event=retry after=1" in stage.log.getvalue())
+        eventually(lambda: "event=retry project=shop after=1" in stage.log.getvalue())
         stage.machine.faults.clear()
         eventually(stage.running)
 
-    assert 'event=failed step="start container web"' in stage.play(script)
+    assert 'event=failed project=shop step="start container web"' in stage.play(script)
 
 
 def test_a_defect_of_ours_ends_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, woken: threading.Semaphore) -> Iterator[Path]:
     folder = tmp_path / "spec"
     folder.mkdir()
     (folder / "trueup.yaml").write_text("a: 1\n")
-    files = SpecFiles(woken.release, _raise)
+    files = SpecFiles(lambda _: woken.release(), _raise)
     files.watch([folder])
     assert woken.acquire(timeout=5), "the watch stands"
     yield folder
