@@ -7,6 +7,7 @@
 Exit status 0 when all of it is true, 1 when not.
 """
 
+import signal
 import sys
 import tempfile
 import time
@@ -78,4 +79,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main(sys.argv[1:]))

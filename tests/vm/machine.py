@@ -1,6 +1,6 @@
 """A virtual machine: qemu without KVM's help or a network, and a line to the agent inside.
 
-Whatever happens, the process ends with the `with` block: it is ended by its pid.
+Whatever happens, the process ends with the `with` block, by its pid, or with us if we are killed.
 """
 
 import base64
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.images.registry import WITH_US
 from tests.vm.disk import Disk
 
 MEMORY = "3072"  # MiB
@@ -119,7 +120,7 @@ def started(disk: Disk, payload: Path, folder: Path) -> Iterator[Machine]:
     ``folder`` that outlives reboots. Powered off at the end of the block."""
     door, console = folder / "line", folder / "console"
     process = subprocess.Popen(
-        _command(disk, payload, door, console),
+        [*WITH_US, *_command(disk, payload, door, console)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(folder)},
