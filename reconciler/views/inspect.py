@@ -15,6 +15,7 @@ from runtime.api import (
     ContainerSpec,
     Health,
     Healthcheck,
+    Logging,
     Mount,
     ObservedContainer,
     ObservedService,
@@ -132,11 +133,18 @@ def _check(check: Healthcheck) -> Document:
     }
 
 
+def _log_options(logging: Logging) -> dict[str, str]:
+    """As text, as Docker has them."""
+    size = {} if logging.max_size is None else {"max-size": str(logging.max_size)}
+    return {**size, "max-file": str(logging.max_file)}
+
+
 def _host_config(spec: ContainerSpec, published: Sequence[PublishedPort]) -> Document:
     return {
         "Binds": [_short(each) for each in spec.mounts if not isinstance(each, TmpfsMount)],
         "NetworkMode": spec.network_mode or (spec.networks[0].network if spec.networks else "none"),
         "PortBindings": dict(_ports(published)),
+        "LogConfig": {"Type": spec.logging.driver, "Config": _log_options(spec.logging)},
         "RestartPolicy": {
             "Name": str(spec.restart.kind),
             "MaximumRetryCount": spec.restart.max_retries or 0,

@@ -82,6 +82,7 @@ def test_what_scripts_ask_docker_for() -> None:
     assert said("{{.HostConfig.RestartPolicy.Name}}") == "on-failure"
     assert said("{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}") == "67108864 500000000"
     assert said("{{json .Config.Healthcheck.Interval}}") == "5000000000"
+    assert said("{{json .HostConfig.LogConfig.Config}}") == '{"max-file":"1"}'
     assert said("{{range .Mounts}}{{.Type}}:{{.Destination}}:{{.RW}} {{end}}") == (
         "volume:/data:true bind:/srv:false "
     )
