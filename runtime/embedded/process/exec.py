@@ -59,7 +59,6 @@ class Runner:
         stdout: int = programs.DEVNULL,
         stderr: int = programs.DEVNULL,
         words: Sequence[str] = (),
-        pass_fds: Sequence[int] = (),
     ) -> None:
         self._further, oci = further, further.oci
         with ExitStack() as stack:
@@ -71,7 +70,7 @@ class Runner:
                     *("--log", f"/proc/self/fd/{self._log}", "--log-format", "json"),
                     *("exec", *words, "--process", f"/proc/self/fd/{text}", further.id),
                 ],
-                pass_fds=[self._log, text, *pass_fds],
+                pass_fds=[self._log, text],
                 stdin=programs.DEVNULL if stdin is None else stdin,
                 stdout=stdout,
                 stderr=stderr,

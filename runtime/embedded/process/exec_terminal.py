@@ -56,13 +56,15 @@ def _start(further: Further, place: Path, stack: ExitStack) -> int:
     """Start it and return its terminal's master, which ``stack`` closes."""
     folder = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # The name of a socket has 107 bytes at most, a bundle's is longer: through /proc.
-        door = f"/proc/self/fd/{folder}/console"
+        # The name of a socket has 107 bytes at most, a bundle's is longer: through /proc. By our
+        # descriptor, not by one that is inherited: the command's working directory may be a link
+        # of the container's to /proc/self/fd (CVE-2024-21626), and this folder is the host's.
+        door = f"/proc/{os.getpid()}/fd/{folder}/console"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(door)
             listener.listen(1)
             words = ("--tty", "--detach", "--console-socket", door, "--pid-file", f"{place}/pid")
-            with closing(Runner(further, words=words, pass_fds=[folder])) as runner:
+            with closing(Runner(further, words=words)) as runner:
                 console = _received(listener, runner, further)
                 stack.callback(os.close, console)
                 runner.wait()

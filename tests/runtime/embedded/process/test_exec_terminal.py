@@ -103,6 +103,18 @@ def test_it_has_a_terminal_of_its_container_in_the_right_size(box: Box, person: 
         person.sees(b"/dev/pts/0\r\n10 40\r\n")
 
 
+def test_no_working_directory_leads_to_a_folder_of_the_host(box: Box) -> None:
+    """By a link of the container's to what the OCI runtime has open (CVE-2024-21626)."""
+    for fd in range(3, 16):
+        (box.bundle / f"rootfs/link{fd}").symlink_to(f"/proc/self/fd/{fd}")
+        wanted = further(box, "ls", "..", terminal=True, cwd=f"/link{fd}")
+        with (
+            pytest.raises(ExecFailed, match="chdir"),
+            exec_terminal.started(wanted, box.bundle) as running,
+        ):
+            running.wait()
+
+
 @pytest.mark.parametrize("program", ["crun", "runc"])
 def test_exit_codes(program: str, person: Person) -> None:
     with make_boxes(program) as boxes:
