@@ -59,6 +59,7 @@ class Service:
         self._records = replace(records, lock_timeout=0.0)
         self._interval = interval
         self._projects: dict[str, WatchedProject] = {}
+        self._marks: dict[str, ExitStack] = {}
         self._refused: frozenset[str] = frozenset()
         self._wakes = Wakes()
         self._passing = False
@@ -99,10 +100,16 @@ class Service:
         self._log.info(
             "watching", project=project.name, spec=str(member.path), interval=self._interval
         )
-        if holder := self._held.enter_context(watch_lock(self._records.locks, project.name)):
+        mark = self._marks[project.name] = self._held.enter_context(ExitStack())
+        if holder := mark.enter_context(watch_lock(self._records.locks, project.name)):
             self._log.warning("second watch", project=project.name, holder=holder)
         self._projects[project.name] = project
         self._wakes.ask(project.name, "start")
+
+    def _let_go(self, name: str) -> None:
+        del self._projects[name]
+        self._marks.pop(name).close()
+        self._log.info("let go", project=name, why="its spec has vanished, and it was taken down")
 
     # --- what wakes it ----------------------------------------------------------------------
 
@@ -132,7 +139,10 @@ class Service:
         facts = {"project": key, "causes": ",".join(causes)}
         self._passing = True
         try:
-            return self._pass(self._projects[key], causes) if key else self._look_around()
+            if key == TREE:
+                return self._look_around()
+            project = self._projects.get(key)
+            return project is None or self._pass(project, causes)
         except KeyboardInterrupt:
             return True  # the end was asked for
         except Fault as fault:
@@ -145,15 +155,23 @@ class Service:
 
     def _pass(self, project: WatchedProject, causes: tuple[str, ...]) -> bool:
         project.refresh()
+        if over := self._is_over(project):
+            self._let_go(project.name)
         self._follow_files()
         try:
-            return project.make_true(causes)
+            return over or project.make_true(causes)
         except Locked as busy:
             project.tell_busy(busy.holder)
             self._wakes.ask(project.name, "lock", delay=BUSY)
             return True
         finally:
             self._follow_health()
+
+    def _is_over(self, project: WatchedProject) -> bool:
+        """Whether somebody took it out of the tree and from the machine: to make it again would
+        be to undo that."""
+        gone = self._tree is not None and not project.spec.path.exists()
+        return gone and project.name not in self._runtime.projects()
 
     def _look_around(self) -> bool:
         """Take up what is new in the tree, and tell once why something cannot be."""

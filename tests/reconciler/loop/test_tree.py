@@ -3,10 +3,13 @@
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli.onlooker import Onlooker
+from reconciler.passes import Absence, make_true
 from reconciler.records.writer_lock import project_lock
 from reconciler.trees import NoSpecs
 from runtime.errors import Fault
@@ -99,6 +102,23 @@ def test_a_project_whose_spec_vanished_is_broken_and_stays(stage: Stage) -> None
 
     log = stage.play_tree(script, interval=0.5)
     assert log.count("spec broken") == 1
+
+
+def test_a_project_that_was_taken_out_and_down_is_let_go_and_may_come_back(stage: Stage) -> None:
+    def script() -> None:
+        eventually(lambda: projects(stage) == ["a", "b"])
+        shutil.rmtree(stage.folder / "a")
+        eventually(lambda: told(stage, 'event="spec broken"', "project=a"))
+        aim = Absence(project="a")
+        records = replace(stage.records, command="down")
+        make_true(aim, stage.machine, records, Onlooker("json", asks=False, may_ask=False))
+        eventually(lambda: told(stage, 'event="let go" project=a'))
+        assert projects(stage) == ["b"]
+        put(stage, "a")
+        eventually(lambda: projects(stage) == ["a", "b"])
+
+    log = stage.play_tree(script, interval=0.5)
+    assert "second watch" not in log
 
 
 def test_a_broken_spec_is_told_once_and_taken_up_when_it_is_mended(stage: Stage) -> None:
