@@ -11,6 +11,18 @@ import msgspec
 from runtime.api import ExecSpec
 from runtime.embedded.bundle.command import plain_dir
 from runtime.embedded.bundle.users import Account
+from runtime.errors import Fault
+
+
+class NotText(Fault):
+    """A word or a variable has bytes that the text of an OCI process cannot have."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(
+            f"{command} cannot be run in the container",
+            why="its words or variables are not UTF-8",
+            hint="write such bytes in the container: printf '\\377' in a shell gives one",
+        )
 
 
 def process(
@@ -24,7 +36,7 @@ def process(
 ) -> bytes:
     """``first`` is the container's own process. ``account`` takes the place of ``owner``, who
     runs that; both are None where nobody else shall run this. ``capabilities`` take the place of
-    its own; ``size`` is the terminal's, rows and columns. Raises ``BadWorkingDir``."""
+    its own; ``size`` is the terminal's, rows and columns. Raises ``BadWorkingDir``, ``NotText``."""
     made = {
         **first,
         "args": list(spec.command),
@@ -41,7 +53,10 @@ def process(
         made.pop("apparmorProfile", None)
     if size is not None:
         made["consoleSize"] = {"height": size[0], "width": size[1]}
-    return msgspec.json.encode(made)
+    try:
+        return msgspec.json.encode(made)
+    except UnicodeEncodeError as error:
+        raise NotText(spec.command[0]) from error
 
 
 def _environment(

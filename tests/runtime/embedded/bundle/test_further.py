@@ -7,7 +7,7 @@ import pytest
 
 from runtime.api import ExecSpec
 from runtime.embedded.bundle.command import BadWorkingDir
-from runtime.embedded.bundle.further import process
+from runtime.embedded.bundle.further import NotText, process
 from runtime.embedded.bundle.users import Account
 
 FIRST: dict[str, Any] = {
@@ -47,6 +47,19 @@ def test_no_working_dir_leads_out_of_the_container(path: str) -> None:
     """CVE-2024-21626: a descriptor of the OCI runtime is a folder of the host."""
     with pytest.raises(BadWorkingDir):
         made(ExecSpec(command=("ls",), working_dir=path))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ExecSpec(command=("ls", "\udcff")),
+        ExecSpec(command=("ls",), environment={"A": "\udcff"}),
+        ExecSpec(command=("ls",), working_dir="/\udcff"),
+    ],
+)
+def test_bytes_that_json_cannot_have_are_refused(spec: ExecSpec) -> None:
+    with pytest.raises(NotText):
+        made(spec)
 
 
 def test_another_user_has_another_home_unless_it_was_set() -> None:
