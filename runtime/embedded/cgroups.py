@@ -168,10 +168,23 @@ def kill(where: Layout, path: str, timeout: float = 10.0) -> None:
     while pids := processes(where, path):
         thaw(where, path)
         for pid in pids:
-            _kill_member(where, path, pid)
+            kill_member(where, path, pid)
         if time.monotonic() > until:
             raise Stuck(pids)
         time.sleep(0.001)
+
+
+def kill_member(where: Layout, path: str, pid: int) -> None:
+    """Kill a process if it is in the group."""
+    fd = pidfd.of(pid)
+    if fd is None:
+        return
+    try:
+        # Looked up again with the descriptor in hand: the pid may have changed its owner.
+        if pid in processes(where, path):
+            pidfd.send(fd, signal.SIGKILL)
+    finally:
+        os.close(fd)
 
 
 def thaw(where: Layout, path: str) -> None:
@@ -204,18 +217,6 @@ def _pids(folder: Path) -> Iterator[int]:
     for place, _, _ in os.walk(folder):
         with suppress(FileNotFoundError, OSError):
             yield from map(int, (Path(place) / "cgroup.procs").read_text().split())
-
-
-def _kill_member(where: Layout, path: str, pid: int) -> None:
-    fd = pidfd.of(pid)
-    if fd is None:
-        return
-    try:
-        # Looked up again with the descriptor in hand: the pid may have changed its owner.
-        if pid in processes(where, path):
-            pidfd.send(fd, signal.SIGKILL)
-    finally:
-        os.close(fd)
 
 
 def _removed(folder: Path) -> bool:

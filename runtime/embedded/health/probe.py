@@ -2,7 +2,8 @@
 
 A probe leads neither a process group nor a session, and its children may leave both. So it has a
 variable of its own in its environment, which they inherit: by that what is left of a late one is
-found among the processes of the container.
+found among the processes of the container. What has put its environment away is found by its
+parents, as long as those live.
 """
 
 import os
@@ -16,7 +17,7 @@ import msgspec
 
 from runtime.embedded import cgroups
 from runtime.embedded.health.verdict import MOST_OUTPUT, NO_ANSWER, Result
-from runtime.embedded.linux import pidfd
+from runtime.embedded.linux import pidfd, proc
 from runtime.embedded.process.exec import ExecFailed, Further, Runner
 
 MARK = "TRUEUP_CHECK"
@@ -50,7 +51,10 @@ def _asked(further: Further, mark: str, group: Group, timeout: float) -> tuple[i
         with closing(runner):
             ended, said = _listen(answers.fileno(), runner.pidfd, timeout)
             if not ended:
+                born = _born(group, runner.pid)
                 runner.send(signal.SIGKILL)
+                for pid in born:
+                    cgroups.kill_member(group.layout, group.path, pid)
                 _end(group, f"{MARK}={mark}")
             try:
                 code = runner.wait()
@@ -94,6 +98,17 @@ def _read(answers: int, said: bytes) -> tuple[bytes, bool]:
             return said, True
         said = (said + piece)[-MOST_OUTPUT:]
     return said, False
+
+
+def _born(group: Group, ancestor: int) -> set[int]:
+    """The processes of the container that descend from ``ancestor``."""
+    rows = map(proc.read, cgroups.processes(group.layout, group.path))
+    parents = {row.pid: row.ppid for row in rows if row is not None}
+    found: set[int] = set()
+    last = {ancestor}
+    while last := {pid for pid, parent in parents.items() if parent in last} - found:
+        found |= last
+    return found
 
 
 def _end(group: Group, variable: str) -> None:

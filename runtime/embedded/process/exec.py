@@ -79,6 +79,10 @@ class Runner:
             stack.callback(os.close, self.pidfd)
             self._stack = stack.pop_all()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self, number: int) -> None:
         """Send a signal; all but SIGKILL reach the command."""
         pidfd.send(self.pidfd, number)

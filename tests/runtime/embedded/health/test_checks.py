@@ -73,6 +73,16 @@ def test_a_late_check_is_killed_with_all_that_it_started(admit: Admit) -> None:
     eventually(lambda: inside(patient) == before, 1)
 
 
+def test_a_late_check_without_our_environment_is_killed_too(admit: Admit) -> None:
+    line = "env -i sh -c 'sleep 904 & sleep 905; true'"
+    patient = admit(test=shell(line), timeout=0.3, retries=1)
+    before = inside(patient)
+    health = patient.checks.probe(patient.row)
+    assert health is not None
+    assert health.exit_code == -1
+    eventually(lambda: inside(patient) == before, 1)
+
+
 def test_a_child_that_a_check_leaves_behind_is_not_waited_for(admit: Admit) -> None:
     patient = admit(test=shell("sleep 5 & echo fine"))
     began = time.monotonic()
