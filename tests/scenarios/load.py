@@ -1,0 +1,40 @@
+"""Clients that ask all the time, so that a request which fails is seen."""
+
+import threading
+import time
+from collections import Counter
+from typing import Self
+
+from tests.scenarios.stage import Stage, answer
+
+
+class Load:
+    """Threads that fetch a page of a published port, each on a new connection every time, until the
+    block ends. ``said`` counts the answers, ``last`` has when each was heard last (monotonic)."""
+
+    def __init__(self, stage: Stage, port: int, *, path: str = "/", threads: int = 4) -> None:
+        self.said: Counter[str] = Counter()
+        self.last: dict[str, float] = {}
+        self._stage, self._port, self._path = stage, port, path
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._fetch) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def failures(self, known: str) -> dict[str, int]:
+        """The answers that do not begin with ``known``, and how often they came."""
+        return {text: times for text, times in self.said.items() if not text.startswith(known)}
+
+    def _fetch(self) -> None:
+        while not self._over.wait(0.01):
+            text = answer(self._stage.host, "127.0.0.1", self._port, path=self._path)
+            self.said[text] += 1
+            self.last[text] = time.monotonic()
