@@ -8,7 +8,8 @@ fault to be handled.
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -75,6 +76,7 @@ class FakeRuntime:
         self.faults: dict[tuple[str, str], Fault] = {}
         self.kill_at: int | None = None
         self.effects: list[str] = []
+        self.logs_kept: list[tuple[str, ...]] = []
         self.registry: dict[str, str] = {}
         self.foreign_ports: dict[tuple[str | None, int, str], str] = {}
         self.foreign: set[tuple[str, str]] = set()
@@ -552,6 +554,10 @@ class FakeRuntime:
 
     def findings(self) -> tuple[Finding, ...]:
         raise NotImplementedError
+
+    def keep_logs(self, projects: Collection[str], timeout: float) -> None:
+        self.logs_kept.append(tuple(sorted(projects)))
+        time.sleep(timeout)
 
     def wait_for_change(self, timeout: float) -> bool:
         return False

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from reconciler.loop.controller import Wakes, run
+from reconciler.loop.log_keeping import LogKeeping
 from reconciler.loop.project import WatchedProject, told
 from reconciler.loop.sources.runtime_changes import RuntimeChanges
 from reconciler.loop.sources.spec_files import SpecFiles
@@ -74,6 +75,8 @@ class Service:
             held.callback(self._files.close)
             changes = RuntimeChanges(self._runtime, self._changed, self._source_failed)
             held.callback(changes.close)
+            logs = LogKeeping(self._runtime, lambda: tuple(self._projects), self._source_failed)
+            held.callback(logs.close)
             held.callback(self._end_health)
             self._records.prepare()
             self._start()

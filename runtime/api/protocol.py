@@ -1,6 +1,6 @@
 """The verbs of a runtime."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from runtime.api.container import ContainerSpec
@@ -142,6 +142,12 @@ class Runtime(Protocol):
         ...
 
     def logs(self, id: str, *, tail: int | None, follow: bool) -> Iterator[LogLine]: ...
+
+    def keep_logs(self, projects: Collection[str], timeout: float) -> None:
+        """For ``timeout`` seconds have the logs of these projects' containers rotated as their
+        specs say, nothing lost. Without it a log that has reached its size may begin anew without
+        what was in it. Called without a lock, by one thread at a time."""
+        ...
 
     def wait_for_change(self, timeout: float) -> bool:
         """Block until something in the runtime may have changed; False when only time passed."""

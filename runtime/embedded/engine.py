@@ -5,7 +5,7 @@ kernel agree. What dies between the two is found by the next ``observe``.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from runtime.embedded.health.checks import Checks
     from runtime.embedded.network import Network
     from runtime.embedded.observe import Observer
+    from runtime.embedded.process.log_keeper import LogKeeper
     from runtime.embedded.services import Services
     from runtime.embedded.store.images import ImageStore
 
@@ -81,8 +82,9 @@ class Engine:
     def close(self) -> None:
         self._changes.close()
         self._stack.close()
-        if "_network" in self.__dict__:  # made only when it was needed
-            self._network.close()
+        for part in ("_network", "_log_keeper"):  # made only when it was needed
+            if part in self.__dict__:
+                self.__dict__[part].close()
         self._ledger.close()
         self._mutex.close()
 
@@ -157,6 +159,12 @@ class Engine:
         )
 
     @cached_property
+    def _log_keeper(self) -> "LogKeeper":
+        from runtime.embedded.process import log_keeper
+
+        return log_keeper.LogKeeper()
+
+    @cached_property
     def _container_observer(self) -> ContainerObserver:
         return ContainerObserver(
             paths=self._paths, supervisor=self._supervisor, layout=self._cgroups
@@ -198,6 +206,15 @@ class Engine:
 
         log = self.log_path(id)
         return logs.lines(log, tail=tail, follow=follow, ended=lambda: self._is_over(id))
+
+    def keep_logs(self, projects: Collection[str], timeout: float) -> None:
+        rows = self._ledger.state().containers.values()
+        kept = [
+            self._supervisor.kept_log(row.id, row.spec.logging)
+            for row in rows
+            if row.key.project in projects and row.spec.logging.driver != "none"
+        ]
+        self._log_keeper.keep(kept, timeout)
 
     def log_path(self, id: str) -> Path:
         """Where conmon writes the log of a container."""

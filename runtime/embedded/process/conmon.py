@@ -8,7 +8,6 @@ import os
 import re
 import select
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -156,16 +155,21 @@ def monitor_of(bundle: Path) -> Identity | None:
     return identify(pid) if os.fsencode(bundle) in command else None
 
 
-def reopen_log(bundle: Path) -> None:
-    """Let a living conmon begin its log anew, after it was renamed: nothing is lost. One that is
-    gone is no error."""
-    with suppress(OSError):
+def reopen_log(bundle: Path) -> bool:
+    """Ask a living conmon to begin its log anew, as it does with a full one; False when there is
+    none. Of two questions at a time it answers one."""
+    try:
         # Not blocking: without a reader, ENXIO says so.
         fd = os.open(bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            os.write(fd, b"2 0 0\n")
-        finally:
-            os.close(fd)
+    except OSError:
+        return False
+    try:
+        os.write(fd, b"2 0 0\n")
+    except OSError:  # it ended meanwhile, or reads nothing
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _line(fd: int, timeout: float) -> bytes:

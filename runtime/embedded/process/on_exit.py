@@ -219,27 +219,116 @@ class Container:
         remove(self.outcome)
 
 
-def rotate(log: str, most: int, files: int) -> None:
-    """Put a full log aside, ``log.1`` the youngest: conmon appends and counts from 0 again, so
-    nothing else bounds it. ``files`` are kept, the current one included."""
-    try:
-        if not most or os.stat(log).st_size < most:
+class Log:
+    """A container's log, of which ``files`` are kept: ``log`` itself and ``log.1``, the youngest
+    old one, to ``log.N``.
+
+    conmon begins a full log anew by a rename of ``log.tmp`` over it, and what was in it is gone
+    with its name. So it has a second name: ``last-log`` is the file that was ``log`` when
+    somebody last looked, and ``next-log`` the empty ``log.tmp`` that conmon will take next. What
+    two of conmon's renames replace is still there at the next look; while nobody looks that is
+    up to two files more than ``files``.
+    """
+
+    def __init__(self, path: str, files: int) -> None:
+        folder = os.path.dirname(path)
+        self.folder, self.path, self.files = folder, path, files
+        self.last, self.next = f"{folder}/last-log", f"{folder}/next-log"
+        self.spare, self.fd = f"{path}.tmp", -1
+
+    def __enter__(self) -> None:
+        """Hold what guards the names, flock(2) on the folder; for microseconds only."""
+        self.fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+    def is_held(self, number: int) -> bool:
+        """Whether the log, the file of this inode, has all its names."""
+        return inode(self.last) == number and inode(self.next) is not None
+
+    def settle(self) -> None:
+        """Put aside what conmon has replaced since somebody last looked, in its order."""
+        if inode(self.next) == inode(self.last):
+            remove(self.next)
+        for name in (self.last, self.next):
+            # The spare first: it may become the log while we ask.
+            spare = inode(self.spare)
+            if inode(name) in (None, spare) or inode(name) == inode(self.path):
+                continue
+            if os.stat(name).st_size:
+                self.put_aside(name)
+            else:
+                remove(name)
+
+    def hold(self) -> None:
+        """Give the log, if there is one, its second name."""
+        if self.files == 1 or inode(self.last) is not None:
             return
-    except FileNotFoundError:
-        return
-    aside(log, files)
-
-
-def aside(log: str, files: int) -> None:
-    """Rename ``log``, and the older ones before it; what is too old goes."""
-    names = [log, *(f"{log}.{number}" for number in range(1, files))]
-    for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
         try:
-            os.rename(newer, older)
+            # conmon may have taken the spare; the log may be another one by the time of a link.
+            if inode(self.next) not in (None, inode(self.spare)):
+                os.rename(self.next, self.last)
+            else:
+                os.link(self.path, self.last)
         except FileNotFoundError:
             pass
-    if files == 1:
-        remove(log)
+
+    def prepare(self) -> None:
+        """Give conmon's next file a second name before conmon takes it."""
+        if self.files == 1 or inode(self.next) is not None:
+            return
+        os.close(os.open(self.spare, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        try:
+            os.link(self.spare, self.next)
+        except FileNotFoundError:  # taken in this moment
+            pass
+
+    def put_aside(self, name: str) -> None:
+        """Rename it, and the older ones before it; what is too old goes."""
+        names = [name, *(f"{self.path}.{number}" for number in range(1, self.files))]
+        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+            try:
+                os.rename(newer, older)
+            except FileNotFoundError:
+                pass
+        if self.files == 1:
+            remove(name)
+
+    def trim(self) -> None:
+        """Remove what is too old since ``files`` became less."""
+        for name in os.listdir(self.folder):
+            stem, _, number = name.rpartition(".")
+            ours = f"{self.folder}/{stem}" == self.path and number.isdigit()
+            if ours and int(number) >= self.files:
+                remove(f"{self.folder}/{name}")
+        if self.files == 1:
+            remove(self.last)
+            remove(self.next)
+
+
+def inode(path: str) -> "int | None":
+    """None when it is absent."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def rotate(path: str, most: int, files: int) -> None:
+    """Before a start: put a full log aside, as conmon appends and counts from 0 again, so nothing
+    else bounds it."""
+    if not most:
+        return
+    log = Log(path, files)
+    with log:
+        log.settle()
+        if inode(path) is not None and os.stat(path).st_size >= most:
+            log.put_aside(path)
+            remove(log.last)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        log.hold()
 
 
 def join(bundle: str, joins: str) -> None:

@@ -27,6 +27,7 @@ from runtime.embedded.process import outcome as outcomes
 from runtime.embedded.process import state as states
 from runtime.embedded.process.identity import Identity, alive, identify, kill, wait
 from runtime.embedded.process.intent import Intent, Want, Wish
+from runtime.embedded.process.kept_log import KeptLog
 from runtime.embedded.process.ociruntime import OciRuntime
 from runtime.embedded.process.outcome import Outcome
 from runtime.embedded.process.state import ProcessState
@@ -35,6 +36,7 @@ LOG_MAX = 10 << 20  # bytes
 _EXEC_SEEN = 2.0  # seconds; a program on a slow disk may take longer, then nobody waits
 _PATIENCE = 5.0  # seconds for an exit command to start a container; then it hangs
 _SYSTEM_PYTHON = "/usr/bin/python3"
+_REOPENED = 1.0  # seconds for conmon to begin a log anew, 1 ms as a rule
 _MONITOR_ENDS = 5.0  # seconds for conmon to drain, write the exit file and run the exit command
 
 
@@ -135,13 +137,18 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
         # The exit command reads these two: the next run goes by them.
         _write_command_line(bundle, wanted)
         intents.write(bundle, wanted)
-        log = Path(intent.log)
-        if most and log.exists() and log.stat().st_size >= most:
-            on_exit.aside(intent.log, files)
-            conmon.reopen_log(bundle)
-        for older in log.parent.glob(f"{log.name}.*"):
-            if older.suffix[1:].isdigit() and int(older.suffix[1:]) >= files:
-                older.unlink(missing_ok=True)
+        if not most:
+            return
+        log = on_exit.Log(intent.log, files)
+        with log:
+            log.trim()
+            if Path(log.path).exists() and os.stat(log.path).st_size >= most:
+                _begin_anew(bundle, log)
+
+    def kept_log(self, id: str, logging: Logging) -> KeptLog:
+        most, files = self._log_limits(logging)
+        path = self.paths.container(id) / "log"
+        return KeptLog(path=path, bundle=self.paths.bundle(id), most=most, files=files)
 
     def _log_limits(self, logging: Logging) -> tuple[int, int]:
         """Bytes of a file, 0 for no log, and files. Where nothing is said, what a start finds too
@@ -298,6 +305,20 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
                 if urgent and _restarts(bundle):
                     self._end_restarter(bundle)
             yield
+
+
+def _begin_anew(bundle: Path, log: on_exit.Log) -> None:
+    """Have a living conmon begin the log anew, and put aside what was in it."""
+    before = on_exit.inode(log.path)
+    log.settle()
+    log.hold()
+    log.prepare()
+    if conmon.reopen_log(bundle):
+        until = time.monotonic() + _REOPENED
+        while on_exit.inode(log.path) == before and time.monotonic() < until:
+            time.sleep(0.001)
+        log.settle()
+        log.hold()
 
 
 def _write_command_line(bundle: Path, intent: Intent) -> list[str]:

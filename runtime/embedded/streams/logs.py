@@ -2,14 +2,17 @@
 
 A record is ``2026-11-24T04:31:07.900122830+00:00 stdout F text``: one per read of at most 8,192
 bytes; P marks a piece of a line, F its end. Times are UTC because conmon is started so. Where
-its size limit is reached conmon starts the file anew; what a start of the container found too
-long was put aside as ``log.1``, what was that before as ``log.2``: they are read before ``log``.
+its size limit is reached conmon starts the file anew. What was put aside as ``log.1``, and before
+that as ``log.2``, is read before ``log``; between them ``last-log`` and ``next-log``, which are
+second names of ``log`` until conmon replaces it (``process/on_exit.Log``).
 """
 
+import fcntl
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtime.api import LogLine
@@ -63,14 +66,13 @@ Sink = Callable[[bytes], object]
 def copy(log: Path, out: Sink, err: Sink | None = None, *, stamps: bool = False) -> None:
     """Give the whole log to ``out``, and its stderr to ``err`` if that is given, as the program
     wrote it or with a time in front of each line: in large pieces, 200 MB of log in a second."""
-    for path in _files(log):
-        with open(path, "rb", buffering=0) as file:
-            for block in _blocks(file.fileno()):
-                if err is None or b" stderr " not in block:
-                    out(_plain(block, stamps))
-                    continue
-                out(_plain(_STDERR.sub(b"", block), stamps))
-                err(_plain(_STDOUT.sub(b"", block), stamps))
+    with _opened(log) as fds:
+        for block in _blocks(fds):
+            if err is None or b" stderr " not in block:
+                out(_plain(block, stamps))
+                continue
+            out(_plain(_STDERR.sub(b"", block), stamps))
+            err(_plain(_STDOUT.sub(b"", block), stamps))
 
 
 def _plain(block: bytes, stamps: bool) -> bytes:
@@ -88,24 +90,64 @@ def _plain(block: bytes, stamps: bool) -> bytes:
     return b"".join(b"%s %s" % (line.time.encode(), line.text) for line in found + joined.rest())
 
 
-def _files(log: Path) -> list[Path]:
-    """What there is of it, the oldest part first."""
+@contextmanager
+def _opened(log: Path) -> Iterator[list[int]]:
+    """Descriptors of what there is of it, the oldest part first, each part once."""
+    fds = _open_parts(log)
+    try:
+        yield fds
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _open_parts(log: Path) -> list[int]:
+    """The same, to be closed by the caller. They are opened under the lock of those who rename
+    them; conmon takes none, so the log, which it replaces, comes last."""
+    parts: dict[int, int] = {}
+    try:
+        folder = os.open(log.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH)
+        for name in _names(log):
+            with suppress(FileNotFoundError):
+                fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+                _keep_last(parts, fd)
+    finally:
+        os.close(folder)
+    return list(parts.values())
+
+
+def _keep_last(parts: dict[int, int], fd: int) -> None:
+    """A file with two names stands where the younger one does."""
+    inode = os.fstat(fd).st_ino
+    with suppress(KeyError):
+        os.close(parts.pop(inode))
+    parts[inode] = fd
+
+
+def _names(log: Path) -> list[str]:
+    """Names that parts of it may have, the oldest first."""
     numbers = (path.suffix[1:] for path in log.parent.glob(f"{log.name}.*"))
     aside = sorted((int(number) for number in numbers if number.isdigit()), reverse=True)
-    paths = (*(log.with_name(f"{log.name}.{number}") for number in aside), log)
-    return [path for path in paths if path.exists()]
+    return [*(f"{log.name}.{number}" for number in aside), "last-log", "next-log", log.name]
 
 
-def _blocks(fd: int) -> Iterator[bytes]:
-    """Large blocks that end where a line of the program ends, as far as there are such ends."""
+def _blocks(fds: Sequence[int]) -> Iterator[bytes]:
+    """Large blocks that end where a line of the program ends, as far as there are such ends; a
+    line may go on in the next file."""
     left = b""
-    while block := os.read(fd, BLOCK):
-        block = left + block
-        end = _end_of_line(block)
-        if end:
-            yield block[:end]
-        left = block[end:]
-    if left.endswith(b"\n"):
+    for fd in fds:
+        while block := os.read(fd, BLOCK):
+            block = left + block
+            end = _end_of_line(block)
+            if end:
+                yield block[:end]
+            left = block[end:]
+        left = left[: left.rfind(b"\n") + 1]  # of a record that was cut nothing more comes
+    if left:
         yield left
 
 
@@ -131,30 +173,44 @@ class _Source:
 
     def begin(self, tail: int | None) -> Iterator[bytes]:
         """What is there, or the last ``tail`` lines of it."""
-        files = _files(self.log)
-        starts = _starts(files, tail)
-        for path, start in zip(files, starts, strict=True):
-            self._open(path)
-            os.lseek(self.fd, start, os.SEEK_SET)
-            yield from self._read()
+        fds = _open_parts(self.log)
+        for fd, start in zip(fds, _starts(fds, tail), strict=True):
+            os.lseek(fd, start, os.SEEK_SET)
+        yield from self._read_all(fds)
 
     def more(self) -> Iterator[bytes]:
-        """What came since; a file that conmon put in the place of ours is read after ours."""
+        """What came since; files that conmon put in the place of ours are read after ours."""
         yield from self._read()
         if self._replaced():
             yield from self._read()  # written between the reading and the replacement
-            self._open(self.log)
-            yield from self._read()
+            yield from self._read_all(self._younger())
 
     def close(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
-    def _open(self, path: Path) -> None:
-        self.close()
-        self.left = b""
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    def _younger(self) -> list[int]:
+        """The files that came after ours; all that there are when ours is kept no more."""
+        fds = _open_parts(self.log)
+        own = None if self.fd < 0 else os.fstat(self.fd).st_ino
+        inodes = [os.fstat(fd).st_ino for fd in fds]
+        count = inodes.index(own) + 1 if own in inodes else 0
+        for fd in fds[:count]:
+            os.close(fd)
+        return fds[count:]
+
+    def _read_all(self, fds: list[int]) -> Iterator[bytes]:
+        """Each file to its end; the last one stays ours."""
+        while fds:
+            self.close()
+            self.fd, self.left = fds.pop(0), b""
+            try:
+                yield from self._read()
+            except BaseException:
+                for fd in fds:
+                    os.close(fd)
+                raise
 
     def _replaced(self) -> bool:
         try:
@@ -171,24 +227,33 @@ class _Source:
                 yield record + b"\n"
 
 
-def _starts(files: list[Path], tail: int | None) -> list[int]:
+def _starts(fds: Sequence[int], tail: int | None) -> list[int]:
     """Where to begin in each file so that ``tail`` lines come."""
     starts: list[int] = []
     wanted = tail
-    for path in reversed(files):
+    for index, fd in reversed(list(enumerate(fds))):
         if wanted is None:
             starts.append(0)
             continue
-        with open(path, "rb", buffering=0) as file:
-            start, found = _tail(file.fileno(), wanted)
+        goes_on = index > 0 and _ends_in_a_line(fds[index - 1])
+        start, found = _tail(fd, wanted, goes_on=goes_on)
         starts.append(start)
         wanted -= found
     return starts[::-1]
 
 
-def _tail(fd: int, wanted: int) -> tuple[int, int]:
+def _ends_in_a_line(fd: int) -> bool:
+    """Whether its last record is a piece of a line whose end is not in this file."""
+    size = os.fstat(fd).st_size
+    text = os.pread(fd, TAIL_BLOCK, max(0, size - TAIL_BLOCK))
+    begin = text.rfind(b"\n", 0, -1) + 1
+    return text != b"" and _LINE_END.match(text, begin) is None
+
+
+def _tail(fd: int, wanted: int, *, goes_on: bool) -> tuple[int, int]:
     """Where the last ``wanted`` lines begin and how many of them there are, read from the end:
-    the time does not depend on the file's size."""
+    the time does not depend on the file's size. ``goes_on``: the file begins within a line,
+    which counts as the former file's."""
     start = os.fstat(fd).st_size
     text, step = b"", TAIL_BLOCK
     begins: list[int] = []
@@ -196,9 +261,11 @@ def _tail(fd: int, wanted: int) -> tuple[int, int]:
         size = min(step, start)
         start -= size
         text = os.pread(fd, size, start) + text
-        begins = _begins(text, whole=start == 0)
+        begins = _begins(text, whole=start == 0 and not goes_on)
         step *= 2
     chosen = begins[-wanted:] if wanted else []
+    if goes_on and len(chosen) < wanted:
+        return 0, len(chosen)
     return start + (chosen[0] if chosen else len(text)), len(chosen)
 
 

@@ -1,0 +1,47 @@
+"""Logs while ``watch`` runs: a thread that lends the runtime its time; nobody else has any."""
+
+import threading
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+LOOK = 0.5  # seconds from one look at all logs to the next; between them the runtime hears of news
+
+
+class LogRuntime(Protocol):
+    def keep_logs(self, projects: Collection[str], timeout: float) -> None: ...
+
+
+class LogKeeping:
+    """Has the logs of ``projects`` kept until ``close``. ``report`` hears of a failure once, and
+    again when it is another one."""
+
+    def __init__(
+        self,
+        runtime: LogRuntime,
+        projects: Callable[[], Collection[str]],
+        report: Callable[[Exception], None],
+    ) -> None:
+        self._runtime, self._projects, self._report = runtime, projects, report
+        self._ended = threading.Event()
+        self._failed = ""
+        self._thread = threading.Thread(target=self._run, name="log-keeping", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends within half a second or so."""
+        self._ended.set()
+        self._thread.join(timeout=2 * LOOK)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._runtime.keep_logs(self._projects(), LOOK)
+                self._failed = ""
+            except Exception as error:  # noqa: BLE001  # containers run on; say it, go on
+                self._tell(error)
+                self._ended.wait(LOOK)
+
+    def _tell(self, error: Exception) -> None:
+        if str(error) != self._failed:
+            self._report(error)
+        self._failed = str(error)
