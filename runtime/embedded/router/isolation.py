@@ -52,11 +52,12 @@ def isolation_chains() -> tuple[Chain, ...]:
             name="forward",
             hook="filter hook forward priority filter; policy drop;",
             rules=(
+                # First: what was begun before a network became internal ends, too.
+                *_refusals(),
                 "ct state established,related accept",
                 "ct state invalid drop",
                 "ip saddr . ip daddr @neighbours accept",
                 "ip6 saddr . ip6 daddr @neighbours6 accept",
-                *_refusals(),
                 f'iifname "{UPLINK}" accept',
                 f'oifname "{UPLINK}" accept',
             ),

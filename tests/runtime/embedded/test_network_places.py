@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from runtime.api import Attachment, NetworkSpec, PortSpec
 from runtime.embedded import notices, promises, subnets
 from runtime.embedded.allocation import AddressOutside, AddressTaken
+from runtime.embedded.linux import namespaces
 from runtime.embedded.subnets import NetworkInUse, SubnetTaken
 from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import fetch, resolve, send
@@ -220,6 +222,29 @@ def test_a_network_becomes_internal_and_open_again(town: Estate) -> None:
     assert "dev eth0" in town.ip(web, "r", "show", "default")
     assert fetch(other, "192.0.2.1", 8080) == "web 192.0.2.2"
     assert town.causes() == []
+
+
+def test_what_was_begun_before_a_network_became_internal_ends(town: Estate) -> None:
+    """Also for who takes the way out that we have taken away."""
+    web, other = town.run("web", "side"), town.lab.host.other
+    with other.inside():
+        listener = socket.create_server((other.address, 9000))
+    with (
+        listener,
+        namespaces.inside(
+            town.namespace(web), lambda: socket.create_connection((other.address, 9000), 2)
+        ) as connection,
+        listener.accept()[0] as peer,
+    ):
+        town.network("side", internal=True)
+        gateway = str(town.gateway("side"))
+        town.ip(web, "r", "add", "default", "via", gateway, "dev", "eth0", "onlink")
+        connection.send(b"more")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+        peer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
 
 
 def test_a_network_is_renumbered_under_its_containers(town: Estate) -> None:
