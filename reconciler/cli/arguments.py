@@ -40,6 +40,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Usage(message, f"see `{self.prog} --help`")
 
+    def read(self, words: Sequence[str], options: "GlobalOptions") -> list[str]:
+        """Fill ``options``; returns the words that fit nowhere. Options may stand between names,
+        but a command for a container has its own behind the container's name."""
+        if any(action.nargs == argparse.REMAINDER for action in self._actions):
+            return self.parse_known_args(words, namespace=options)[1]
+        return self.parse_known_intermixed_args(words, namespace=options)[1]
+
     def options(self) -> list[str]:
         """Every option as it is written."""
         return [text for action in self._actions for text in action.option_strings]
@@ -72,8 +79,7 @@ def parse(
     module.arguments(parser)
     _add_globals(parser, environ)
     options = module.Options()
-    _, unknown = parser.parse_known_args(words, namespace=options)
-    if unknown:
+    if unknown := parser.read(words, options):
         raise _unknown(parser, unknown[0])
     return options  # type: ignore[no-any-return]  # a module's own subclass of GlobalOptions
 

@@ -55,6 +55,12 @@ def test_a_volume_that_nobody_has_goes_by_its_name(shop: World) -> None:
     assert shop.run("volume", "rm", "--force", "data").code == 0
 
 
+def test_options_may_stand_between_the_names(shop: World) -> None:
+    assert shop.run("volume", "rm", "--force", "nobody").code == 0
+    shown = shop.run("network", "inspect", "-f", "{{.Name}}", "default", "shop/default")
+    assert shown.out == "shop/default\n" * 2
+
+
 def test_ports_as_docker_tells_them(shop: World) -> None:
     assert shop.run("port", "web").out == "80/tcp -> 0.0.0.0:8080\n"
     assert shop.run("port", "web", "80").out == "0.0.0.0:8080\n"
