@@ -101,6 +101,22 @@ def without_addresses(state: State, services: Sequence[ServiceSpec]) -> tuple[Se
     return tuple(found)
 
 
+def fitting(state: State, project: str, networks: Sequence[Attachment]) -> tuple[Attachment, ...]:
+    """Without fixed addresses that their network does not hold any more: it has another subnet,
+    and who asked for them will soon ask for others."""
+    return tuple(_fitting(network_of(state, project, each.network), each) for each in networks)
+
+
+def _fitting(network: NetworkRow, each: Attachment) -> Attachment:
+    four, six = each.ipv4_address, each.ipv6_address
+    held = network.subnet6
+    return structs.replace(
+        each,
+        ipv4_address=four if four and IPv4Address(four) in network.subnet else None,
+        ipv6_address=six if six and held and IPv6Address(six) in held else None,
+    )
+
+
 def places(
     state: State,
     key: ContainerKey,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
+from msgspec import structs
 
 from runtime.api import ContainerSpec, NetworkSpec, ServiceSpec
 from runtime.embedded import allocation, faults, promises, publishing, subnets
@@ -60,11 +61,16 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         """New addresses for all that is in a network which has another subnet now."""
         for service in writer.state().services.values():
             if network in service.addresses:
-                held = allocation.service_addresses(writer.state(), service.spec)
-                writer.put_service(service.spec, held.v4, service.ports, held.v6)
+                state, spec = writer.state(), service.spec
+                networks = allocation.fitting(state, spec.project, spec.networks)
+                spec = structs.replace(spec, networks=networks)
+                held = allocation.service_addresses(state, spec)
+                writer.put_service(spec, held.v4, service.ports, held.v6)
         for row in writer.state().containers.values():
             if any(place.network == network for place in row.places):
-                self.reseat(writer, row, row.spec)
+                state, spec = writer.state(), row.spec
+                networks = allocation.fitting(state, row.key.project, spec.networks)
+                self.reseat(writer, row, structs.replace(spec, networks=networks))
 
     def reseat(self, writer: Writer, row: ContainerRow, spec: ContainerSpec) -> None:
         """A generation's place in each network of ``spec``; it keeps what it can."""

@@ -301,6 +301,19 @@ def test_a_fixed_address_is_the_containers_own(town: Estate) -> None:
     assert town.causes() == []
 
 
+def test_a_fixed_address_moves_with_its_network(town: Estate) -> None:
+    town.network("fixed", subnet="10.77.0.0/24")
+    web = town.run("web", Attachment(network="fixed", ipv4_address="10.77.0.9"))
+    app = town.run("app", "fixed")
+    town.network("fixed", subnet="10.78.0.0/24")
+    assert str(town.gives("web", "fixed")).startswith("10.78.0.")  # any, until one is asked for
+    assert town.causes() == []
+    town.update(web, Attachment(network="fixed", ipv4_address="10.78.0.9"))
+    assert str(town.has(web, "fixed")) == str(town.gives("web", "fixed")) == "10.78.0.9"
+    assert town.asks(app, "10.78.0.9")[0] == f"web {town.has(app, 'fixed')}"
+    assert town.causes() == []
+
+
 def test_a_successor_takes_the_fixed_address_over(town: Estate) -> None:
     town.network("fixed", subnet="10.77.0.0/24")
     me = Attachment(network="fixed", ipv4_address="10.77.0.9")
