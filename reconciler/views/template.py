@@ -2,9 +2,9 @@ r"""``--format`` in Go's template words, as far as Docker's scripts use them.
 
 Understood are text, ``{{.Name}}`` and ``{{.Name.Inner}}``, literals, ``{{range}}`` (also with
 ``$key, $value :=``), ``{{if}}``, ``{{else}}``, ``{{end}}``, and the functions ``json join upper
-lower title truncate split println pad index len eq ne not`` in calls and pipelines, as in
-``{{.Labels | json}}``; a leading ``table`` prints a header. What is not understood is an error
-that names it, never silently empty.
+lower title truncate split println pad index len eq ne not and or`` in calls and pipelines, as in
+``{{.Labels | json}}`` and ``{{(index .Ports 0).Port}}``; a leading ``table`` prints a header. What
+is not understood is an error that names it, never silently empty.
 
 https://docs.docker.com/engine/cli/formatting/
 """
@@ -18,12 +18,24 @@ from typing import Any
 from runtime.errors import Fault
 
 _ACTION = re.compile(r"\{\{(-\s)?\s*(.*?)\s*(\s-)?\}\}", re.DOTALL)
-_TOKEN = re.compile(r'\s*("(?:\\.|[^"\\])*"|`[^`]*`|\||-?\d+|[.$][\w.]*|\w+|\S)')
+_TOKEN = re.compile(r'\s*("(?:\\.|[^"\\])*"|`[^`]*`|\||-?\d+|\)[.\w]*|[.$][\w.]*|\w+|\S)')
 _BLOCK = re.compile(r"(range|if|else|end)\b\s*(.*)", re.DOTALL)
 _VARIABLES = re.compile(r"(\$\w+)(?:\s*,\s*(\$\w+))?\s*:=\s*(.*)", re.DOTALL)
 
 Values = Mapping[str, object]
-Pipeline = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    """A pipeline in parentheses; ``path`` is the field of its value that is meant: ``.`` for all,
+    ``.HostPort`` in ``(index .Ports 0).HostPort``."""
+
+    pipeline: "Pipeline"
+    path: str
+
+
+Word = str | Inner
+Pipeline = tuple[tuple[Word, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,21 +180,43 @@ def _inner(block: Block, scope: Scope, key: object, value: object) -> Scope:
 
 def _commands(action: str) -> Pipeline:
     """The commands of a pipeline, each a tuple of words."""
-    commands: list[list[str]] = [[]]
-    for token in _TOKEN.findall(action):
+    tokens = iter(_TOKEN.findall(action))
+    commands, closing = _pipeline_of(tokens, action)
+    if closing:
+        raise BadTemplate(f"`)` closes nothing in {{{{{action}}}}}")
+    return commands
+
+
+def _pipeline_of(tokens: Iterator[str], action: str) -> tuple[Pipeline, str]:
+    """Everything up to the parenthesis that closes it, and that one with what it leads to."""
+    commands: list[list[Word]] = [[]]
+    closing = ""
+    for token in tokens:
+        if token[0] == ")":
+            closing = token
+            break
         if token == "|":
             commands.append([])
         else:
-            commands[-1].append(token)
+            commands[-1].append(_inner_of(tokens, action) if token == "(" else token)
     for command in commands:
         _check(command, action)
-    return tuple(tuple(command) for command in commands)
+    return tuple(tuple(command) for command in commands), closing
 
 
-def _check(command: Sequence[str], action: str) -> None:
+def _inner_of(tokens: Iterator[str], action: str) -> Inner:
+    pipeline, closing = _pipeline_of(tokens, action)
+    if not closing:
+        raise BadTemplate(f"`(` is not closed in {{{{{action}}}}}")
+    return Inner(pipeline=pipeline, path=closing[1:] or ".")
+
+
+def _check(command: Sequence[Word], action: str) -> None:
     if not command:
         raise BadTemplate(f"an empty action in {{{{{action}}}}}")
     for word in command:
+        if isinstance(word, Inner):
+            continue
         if word[0].isalpha() and word not in _FUNCTIONS and word not in ("true", "false"):
             raise BadTemplate(
                 f"`{word}` is not understood",
@@ -192,20 +226,26 @@ def _check(command: Sequence[str], action: str) -> None:
             raise BadTemplate(f"`{word}` is not understood in {{{{{action}}}}}")
 
 
-def _pipeline(commands: Sequence[Sequence[str]], scope: Scope) -> object:
+def _pipeline(commands: Pipeline, scope: Scope) -> object:
     result: object = None
     for number, (name, *words) in enumerate(commands):
         extra = [result] if number else []
-        if name in _FUNCTIONS:
+        if isinstance(name, str) and name in _FUNCTIONS:
             result = _call(name, [*(_operand(word, scope) for word in words), *extra])
         elif words or extra:
-            raise BadTemplate(f"`{name}` takes no arguments")
+            raise BadTemplate(f"`{_shown(name)}` takes no arguments")
         else:
             result = _operand(name, scope)
     return result
 
 
-def _operand(word: str, scope: Scope) -> object:
+def _shown(word: Word) -> str:
+    return word if isinstance(word, str) else "(…)"
+
+
+def _operand(word: Word, scope: Scope) -> object:
+    if isinstance(word, Inner):
+        return _field(word.path, _pipeline(word.pipeline, scope))
     if word.startswith("."):
         return _field(word, scope.dot)
     if word.startswith("$"):
@@ -251,9 +291,17 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _title(commands: Sequence[Sequence[str]], titles: Mapping[str, str]) -> str:
-    fields = [word for command in commands for word in command if word.startswith(".")]
+def _title(commands: Pipeline, titles: Mapping[str, str]) -> str:
+    fields = list(_fields(commands))
     return titles.get(fields[0].strip("."), fields[0].strip(".").upper()) if fields else ""
+
+
+def _fields(commands: Pipeline) -> Iterator[str]:
+    for word in (word for command in commands for word in command):
+        if isinstance(word, Inner):
+            yield from _fields(word.pipeline)
+        elif word.startswith("."):
+            yield word
 
 
 def _pad(value: object, before: int, after: int) -> str:
@@ -262,9 +310,16 @@ def _pad(value: object, before: int, after: int) -> str:
 
 
 def _index(value: Any, *keys: object) -> object:
+    """As in Go nothing where a map lacks a text (a label), an error beyond the end of a list."""
     for key in keys:
-        value = value[key]
+        missing = isinstance(value, Mapping) and key not in value
+        value = "" if missing else value[key]
     return value
+
+
+def _chosen(values: Sequence[object], *, truth: bool) -> object:
+    """The first that is true, or that is not, else the last."""
+    return next((value for value in values if bool(value) is truth), values[-1])
 
 
 _FUNCTIONS: Mapping[str, Callable[..., object]] = {
@@ -282,4 +337,6 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "eq": lambda one, *others: one in others,
     "ne": lambda one, other: one != other,
     "not": lambda value: not value,
+    "and": lambda *values: _chosen(values, truth=False),
+    "or": lambda *values: _chosen(values, truth=True),
 }

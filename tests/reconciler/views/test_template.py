@@ -10,6 +10,7 @@ ROW: dict[str, object] = {
     "Names": "shop/web",
     "Labels": {"b": "2", "a": "x y"},
     "Ports": [80, 443],
+    "Published": {"80/tcp": [{"HostPort": "8080"}]},
     "State": "running",
     "On": True,
 }
@@ -29,7 +30,6 @@ ROW: dict[str, object] = {
         ("{{upper .State}}", "RUNNING"),
         ("{{.State | title | printf}}", None),
         ("{{.State | title | json}}", '"Running"'),
-        ('{{join (split .Names "/") "-"}}', None),
         ("{{truncate .Names 4}}", "shop"),
         (r"{{.ID}}\t{{.State}}", "abc\trunning"),
         ('{{"{{"}}', "{{"),
@@ -46,6 +46,18 @@ ROW: dict[str, object] = {
         ("{{index .Ports 1}}", "443"),
         ('{{index .Labels "a"}}', "x y"),
         ("{{index .Ports 7}}", None),
+        ('{{(index (index .Published "80/tcp") 0).HostPort}}', "8080"),
+        ('{{(index .Published "80/tcp" 0).HostPort | upper}}', "8080"),
+        ('{{index .Labels "nobody"}}', ""),
+        ('{{index .Published "81/tcp" 0}}', None),
+        ('{{if and .On (eq .State "running")}}up{{end}}', "up"),
+        ('{{if or (eq .State "exited") (not .On)}}down{{else}}up{{end}}', "up"),
+        ('{{join (split .Names "/") "-"}}', "shop-web"),
+        ("{{range (index .Published `80/tcp`)}}{{.HostPort}}{{end}}", "8080"),
+        ("{{(.ID}}", None),
+        ("{{.ID)}}", None),
+        ("{{()}}", None),
+        ("{{(index .Ports 0).Missing}}", None),
         ("{{len .Ports}}", "2"),
         ("{{range .Ports}}", None),
         ("{{end}}", None),
@@ -76,6 +88,10 @@ def test_a_table_template_has_a_header_and_aligned_columns() -> None:
         form=r"table {{.ID}}\t{{.Names}}",
     )
     assert shown == "CONTAINER ID   NAMES\nabc            shop/web\nabcdef         shop/web\n"
+
+
+def test_a_field_in_parentheses_gives_its_column_a_title() -> None:
+    assert Template("table {{(.ID)}}").header({"ID": "CONTAINER ID"}) == "CONTAINER ID"
 
 
 def test_foreign_characters_in_a_listing_are_shown() -> None:
