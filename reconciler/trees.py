@@ -1,16 +1,19 @@
 """A tree of projects: every spec below a folder, in the order in which they are made true.
 
 A project that uses a network or volume of another one comes after it; otherwise the paths of the
-specs say the order. What is wrong with one spec is no hindrance for the others.
+specs say the order. What is wrong with one spec is no hindrance for the others. What a container
+could have written is no spec.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.desired import Desired, desire
+from reconciler.reach import WithinReach, reached, writable
 from reconciler.spec import read
 from runtime.errors import Fault
 
@@ -91,21 +94,49 @@ def read_tree(folder: Path, environ: Mapping[str, str] = os.environ) -> Tree:
     clashes = tuple(same_names(sound))
     twice = {clash.project for clash in clashes}
     ordered, circle = in_order([each for each in sound if each.project not in twice])
-    return Tree(members=ordered, broken=(*broken.values(), *clashes), circle=circle)
+    return Tree(members=ordered, broken=(*broken, *clashes), circle=circle)
 
 
 def read_each(
-    paths: Sequence[Path], environ: Mapping[str, str] = os.environ
-) -> tuple[list[Member], dict[Path, Fault]]:
-    """Those that can be used, and what is wrong with the others."""
-    sound: list[Member] = []
-    broken: dict[Path, Fault] = {}
+    paths: Sequence[Path],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    known: Iterable[Desired] = (),
+) -> tuple[list[Member], tuple[Fault, ...]]:
+    """Those that can be used, and what is wrong with the others; ``known`` are projects that are
+    in use already, whose containers may write, too."""
+    found: list[Member] = []
+    broken: list[Fault] = []
     for path in paths:
         try:
-            sound.append(member(path, environ))
+            found.append(member(path, environ))
         except Fault as fault:
-            broken[path] = fault
-    return sound, broken
+            broken.append(fault)
+    refused = {fault.path: fault for fault in _within_reach(found, known)}
+    return [each for each in found if each.path not in refused], (*broken, *refused.values())
+
+
+def _within_reach(found: Sequence[Member], known: Iterable[Desired]) -> Iterator[WithinReach]:
+    """What containers could have written: those of ``known`` projects, of projects further up and
+    of others beside it. What is refused here has no say about what lies deeper."""
+    places = _merged(map(writable, known))
+    for _, group in groupby(sorted(found, key=_depth), _depth):
+        level = list(group)
+        sound = [each for each in level if not reached(each.path, places)]
+        beside = {each.path: writable(each.desired) for each in sound}
+        for each in level:
+            others = _merged(them for path, them in beside.items() if path != each.path)
+            if who := reached(each.path, places | others):
+                yield WithinReach(each.path, who)
+        places |= _merged(beside.values())
+
+
+def _depth(member: Member) -> int:
+    return len(Path(os.path.realpath(member.path.parent)).parts)
+
+
+def _merged(places: Iterable[dict[Path, str]]) -> dict[Path, str]:
+    return {place: who for each in places for place, who in each.items()}
 
 
 def same_names(members: Sequence[Member]) -> Iterator[SameName]:

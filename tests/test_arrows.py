@@ -98,6 +98,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["release", "spec", "lookup", "strays", "credentials"],
         ["values"],
         ["desired"],
+        ["reach"],
         ["trees"],
         ["wording"],
         ["compare"],

@@ -49,7 +49,8 @@ class SpecTree:
         self.folders = frozenset(map(Path, open_folders(self.folder)[:MOST_FOLDERS]))
         known = {spec.path for spec in watched}
         paths = [path for path in map(Path, specs_below(self.folder)) if path not in known]
-        sound, broken = read_each(paths, self._environ)
+        in_use = [spec.desired for spec in watched]
+        sound, broken = read_each(paths, self._environ, known=in_use)
         places = {spec.desired.project: spec.place for spec in watched}
         taken = [each for each in sound if each.project in places]
         free = [each for each in sound if each.project not in places]
@@ -57,4 +58,4 @@ class SpecTree:
         twice = {clash.project for clash in clashes}
         members, _ = in_order([each for each in free if each.project not in twice])
         late = (NameTaken(each.project, each.place, places[each.project]) for each in taken)
-        return News(members=members, refused=(*broken.values(), *clashes, *late))
+        return News(members=members, refused=(*broken, *clashes, *late))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.reach import WithinReach
 from reconciler.trees import NoSpecs, SameName, read_tree
 
 BOX = "containers: {box: {image: 'busybox:1'}}\n"
@@ -78,3 +79,61 @@ def test_a_broken_spec_hinders_no_other(tmp_path: Path) -> None:
 def test_a_tree_without_specs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoSpecs, match="there is no spec in"):
         read_tree(tmp_path, {})
+
+
+def mounting(*mounts: str) -> str:
+    return f"containers: {{box: {{image: 'busybox:1', volumes: {list(mounts)}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("mount", "planted"),
+    [
+        ("./data:/data", "a/data"),
+        ("./data:/data", "a/data/deep/er"),
+        ("../uploads:/data", "uploads"),
+        ("../uploads:/data", "0"),  # a link to uploads
+        ("..:/data", "0/spec"),
+        (".:/data", "a/inner"),
+    ],
+)
+def test_what_a_container_could_have_written_is_no_spec(
+    mount: str, planted: str, tmp_path: Path
+) -> None:
+    (tmp_path / "uploads").mkdir()
+    put(tmp_path, {"a": mounting(mount), "b": BOX})
+    if planted == "0":
+        (tmp_path / "uploads" / "trueup.yaml").write_text(BOX)
+        (tmp_path / "0").mkdir()
+        (tmp_path / "0" / "trueup.yaml").symlink_to(tmp_path / "uploads" / "trueup.yaml")
+    else:
+        put(tmp_path, {planted: BOX})
+    tree = read_tree(tmp_path, {})
+    assert "a" in [each.project for each in tree.members]
+    told = [fault for fault in tree.broken if isinstance(fault, WithinReach)]
+    assert f"{tmp_path}/{planted}/trueup.yaml" in [str(fault.path) for fault in told]
+    assert f"in container a/box ({tmp_path}/a/trueup.yaml:1)" in told[0].why
+
+
+def test_what_is_refused_keeps_no_spec_further_up_from_use(tmp_path: Path) -> None:
+    put(tmp_path, {"a": mounting("./data:/data"), "a/data": mounting("/:/host"), "b": BOX})
+    assert ordered(tmp_path) == ["a", "b"]
+
+
+def test_of_two_that_could_have_written_each_other_none_is_used(tmp_path: Path) -> None:
+    put(tmp_path, {"a": mounting("../b:/b"), "b": mounting("/:/host"), "c/d": BOX})
+    tree = read_tree(tmp_path, {})
+    assert tree.members == ()
+    assert len(tree.broken) == 3
+
+
+def test_what_a_container_only_reads_and_its_own_folder_are_no_danger(tmp_path: Path) -> None:
+    put(tmp_path, {"a": mounting("../conf:/conf:ro", ".:/own"), "conf/b": BOX})
+    assert ordered(tmp_path) == ["a", "b"]
+
+
+def test_a_folder_of_the_host_as_a_volume_counts_as_written(tmp_path: Path) -> None:
+    device = f"{{type: none, o: bind, device: {tmp_path}/data}}"
+    put(tmp_path, {"a": f"{BOX}volumes: {{v: {{driver_opts: {device}}}}}\n", "data/b": BOX})
+    tree = read_tree(tmp_path, {})
+    assert [each.project for each in tree.members] == ["a"]
+    assert "volume v (" in str(tree.broken[0])

@@ -87,6 +87,20 @@ def test_a_saved_spec_concerns_its_own_project_only(stage: Stage) -> None:
     assert "project=b object" not in stage.play_tree(script)
 
 
+def test_what_a_container_has_written_is_never_taken_up(stage: Stage) -> None:
+    put(stage, "a", BOX.replace("}}", ", volumes: ['./data:/data']}}"))
+    (stage.folder / "a" / "data").mkdir()
+
+    def script() -> None:
+        eventually(lambda: projects(stage) == ["a", "b"])
+        put(stage, "a/data", BOX)
+        eventually(lambda: told(stage, "a/data/trueup.yaml is not used: a container could"))
+        time.sleep(0.5)
+        assert projects(stage) == ["a", "b"]
+
+    stage.play_tree(script, interval=0.3)
+
+
 def test_a_project_whose_spec_vanished_is_broken_and_stays(stage: Stage) -> None:
     def script() -> None:
         eventually(lambda: projects(stage) == ["a", "b"])
