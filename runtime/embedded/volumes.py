@@ -13,6 +13,7 @@ Anonymous volumes are named after the container and the path that they are mount
 every generation of it finds them again.
 """
 
+import errno
 import hashlib
 import os
 import shlex
@@ -338,13 +339,36 @@ def _objection(spec: VolumeSpec) -> str:
     return ""
 
 
+# Words of mount(8) that are flags of mount(2) and no options of the file system: what they set.
+_FLAGS = {
+    "ro": 0, "rw": 0, "suid": 0, "dev": 0, "exec": 0, "relatime": 0,
+    "nosuid": mounts.MS_NOSUID, "nodev": mounts.MS_NODEV, "noexec": mounts.MS_NOEXEC,
+    "noatime": mounts.MS_NOATIME, "nodiratime": mounts.MS_NODIRATIME,
+}  # fmt: skip
+
+
 def _mount_tmpfs(place: Path, spec: VolumeSpec) -> None:
+    """Raises ``UnsupportedDriver`` for options that the kernel does not have."""
     if place.is_mount():
         return
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    options = ",".join(word for word in _words(spec) if word not in ("rw", "ro"))
-    mounts.mount("tmpfs", str(place), "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, options)
-    _dress(place, spec)
+    words = _words(spec)
+    flags = mounts.MS_NOSUID | mounts.MS_NODEV
+    for word in words:
+        flags |= _FLAGS.get(word, 0)
+    options = [word for word in words if word not in _FLAGS]
+    # With the mount and not after it: whoever is killed between would leave it as it is.
+    if spec.owner is not None:
+        options += [f"uid={spec.owner[0]}", f"gid={spec.owner[1]}"]
+    if spec.mode is not None:
+        options.append(f"mode={spec.mode:o}")
+    try:
+        mounts.mount("tmpfs", str(place), "tmpfs", flags, ",".join(options))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        cause = f"the kernel knows no tmpfs with the options {','.join(options)}"
+        raise UnsupportedDriver(spec.known_as, cause) from error
 
 
 def _unmount_tmpfs(place: Path) -> None:

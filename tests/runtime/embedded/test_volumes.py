@@ -267,3 +267,26 @@ def test_a_volume_in_memory_is_mounted_once_and_goes(volumes: Volumes) -> None:
     assert data.stat().st_mode & 0o777 == 0o750
     volumes.remove("shop", "x")
     assert not data.is_mount()
+
+
+def test_a_volume_in_memory_has_the_flags_of_mount(volumes: Volumes) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,noexec,noatime,uid=7"}
+    volumes.create(
+        VolumeSpec(project="shop", name="x", driver_opts=options, owner=(33, 34), mode=0o750)
+    )
+    volumes.prepare("shop", "x")
+    data = volumes.data("shop", "x")
+    flags = os.statvfs(data).f_flag
+    for wanted in (os.ST_NOEXEC, os.ST_NOATIME, os.ST_NOSUID, os.ST_NODEV):
+        assert flags & wanted
+    status = data.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (33, 34, 0o750)
+    volumes.remove("shop", "x")
+
+
+def test_options_that_the_kernel_does_not_know_are_told(volumes: Volumes) -> None:
+    options = {"type": "tmpfs", "o": "siz=1m"}
+    volumes.create(VolumeSpec(project="shop", name="x", driver_opts=options))
+    with pytest.raises(UnsupportedDriver, match="siz=1m"):
+        volumes.prepare("shop", "x")
+    volumes.remove("shop", "x")
