@@ -26,6 +26,7 @@ from runtime.embedded.volumes import Volumes, anonymous_name
 from runtime.errors import Fault
 
 _SHM = "/dev/shm"
+_FORBIDDEN = {"nosuid": os.ST_NOSUID, "nodev": os.ST_NODEV, "noexec": os.ST_NOEXEC}
 
 
 class SubpathMissing(Fault):
@@ -114,6 +115,7 @@ class Mounts(msgspec.Struct, frozen=True, kw_only=True):
                     target=mount.target,
                     read_only=mount.read_only or own,
                     kind="file" if source.is_file() else "dir",
+                    kept=_kept(source),
                 )
             case AnonymousMount():
                 name = anonymous_name(row.key, mount.target)
@@ -133,9 +135,10 @@ class Mounts(msgspec.Struct, frozen=True, kw_only=True):
         """/dev/shm goes with the IPC namespace; one of its own is the engine's usual mount."""
         whose = sharing.owner(state, row, "ipc")
         if whose.spec.ipc == "host":
-            yield config.Bind(source=_SHM, target=_SHM)
+            yield config.Bind(source=_SHM, target=_SHM, kept=tuple(_FORBIDDEN))
         elif whose.spec.ipc == "shareable":
-            yield config.Bind(source=str(self._own_shm(whose)), target=_SHM)
+            own = str(self._own_shm(whose))
+            yield config.Bind(source=own, target=_SHM, kept=tuple(_FORBIDDEN))
 
     def _own_shm(self, row: ContainerRow) -> Path:
         return self.paths.bundle(row.id) / "shm"
@@ -174,7 +177,14 @@ def _bind(key: ContainerKey, mount: BindMount) -> config.Bind:
         read_only=mount.read_only,
         kind="dir" if source.is_dir() else "file",
         propagation=mount.propagation or "rprivate",
+        kept=_kept(source),
     )
+
+
+def _kept(source: Path) -> tuple[str, ...]:
+    """What the host does not allow where the source lies, statvfs(3): nor may a container."""
+    flags = os.statvfs(source).f_flag
+    return tuple(word for word, flag in _FORBIDDEN.items() if flags & flag)
 
 
 def _prepare_bind(row: ContainerRow, mount: BindMount) -> None:

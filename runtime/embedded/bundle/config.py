@@ -58,13 +58,15 @@ class MountRefused(Fault):
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):
     """A directory or file of the host, by absolute path; ``propagation`` as in
-    mount_namespaces(7)."""
+    mount_namespaces(7). ``kept`` are flags that the source is mounted with on the host: crun
+    would drop them (runc does not)."""
 
     source: str
     target: str
     read_only: bool = False
     kind: Literal["file", "dir"] = "dir"
     propagation: str = "rprivate"
+    kept: tuple[str, ...] = ()
 
 
 class Tmpfs(msgspec.Struct, frozen=True, kw_only=True):
@@ -320,7 +322,7 @@ def _mount(mount: Bind | Tmpfs) -> dict[str, Any]:
         return _entry(target, "tmpfs", "tmpfs", *words)
     recursive = "bind" if mount.kind == "file" else "rbind"
     access = "ro" if mount.read_only else "rw"
-    return _entry(target, "bind", mount.source, recursive, mount.propagation, access)
+    return _entry(target, "bind", mount.source, recursive, mount.propagation, access, *mount.kept)
 
 
 def _entry(target: str, kind: str, source: str, *options: str) -> dict[str, Any]:

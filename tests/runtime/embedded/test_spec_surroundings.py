@@ -112,6 +112,23 @@ def test_a_mount_made_later_reaches_a_slave(shop: Workshop, tmp_path: Path) -> N
         mounts.unmount(str(source))
 
 
+def test_what_the_host_forbids_of_a_mount_stays_forbidden(shop: Workshop, tmp_path: Path) -> None:
+    source = tmp_path / "strict"
+    source.mkdir()
+    mounts.mount("t", str(source), "tmpfs", mounts.MS_NOEXEC | mounts.MS_NOSUID | mounts.MS_NODEV)
+    try:
+        wanted = (
+            BindMount(source=str(source), target="/rw"),
+            BindMount(source=str(source), target="/ro", read_only=True),
+        )
+        made = shop.start("strict", mounts=wanted, ipc="shareable")
+        for target in ("/rw", "/ro", "/dev/shm"):
+            options = made.says(f"grep ' {target} ' /proc/self/mounts").split()[3]
+            assert {"noexec", "nosuid", "nodev"} <= set(options.split(","))
+    finally:
+        mounts.unmount(str(source))
+
+
 def test_a_place_within_a_volume(shop: Workshop) -> None:
     shop.volume("tree")
     data = shop.volume_data("tree")
