@@ -81,7 +81,7 @@ def _enter(stack: ExitStack, names: Sequence[str]) -> list[Entrant]:
     join_controllers()
     remove_strays(HOSTS)
     stack.enter_context(removing_cgroups())
-    storage = Path(stack.enter_context(_folder()))
+    storage = Path(stack.enter_context(folder()))
     registry = Registry(storage, free_port())
     stack.callback(registry.close)
     registry.serve()
@@ -90,19 +90,20 @@ def _enter(stack: ExitStack, names: Sequence[str]) -> list[Entrant]:
 
 
 def _ready(stack: ExitStack, registry: Registry, name: str) -> Entrant:
-    folder = stack.enter_context(_folder())
+    place = stack.enter_context(folder())
     host = stack.enter_context(make_host(f"{HOSTS}{os.getpid()}-{name[:3]}"))
     registry.serve(within=host.within)
-    ground = Ground(host=host, folder=folder, image=f"{registry.address}/busybox:latest")
+    ground = Ground(host=host, folder=place, image=f"{registry.address}/busybox:latest")
     contestant = CONTESTANTS[name](ground)
     stack.callback(contestant.close)
     return Entrant(contestant=contestant, ground=ground)
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tub", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+def folder() -> Iterator[Path]:
+    """A folder for the block; short, because sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="tub", ignore_cleanup_errors=True) as place:
+        yield Path(place)
 
 
 def _round(entrants: Sequence[Entrant], count: int, results: Results) -> None:

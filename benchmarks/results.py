@@ -44,7 +44,7 @@ def document(results: Results, *, date: str) -> str:
             "median divided by trueup's. Images are pulled beforehand. Every container is busybox",
             "`httpd` with one published port; bring-up ends when all ports have given the page.",
             "",
-            *_machine(results, date),
+            *machine(results.versions, date),
             "",
             *_times(results),
             "",
@@ -56,13 +56,14 @@ def document(results: Results, *, date: str) -> str:
     )
 
 
-def _machine(results: Results, date: str) -> Iterator[str]:
+def machine(versions: Mapping[str, Mapping[str, str]], date: str) -> Iterator[str]:
+    """When and where it was measured, and what: program -> version by contestant."""
     cores, memory = os.cpu_count(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     yield f"* Date: {date}"
     yield f"* Machine: {_processor()}, {cores} cores, {memory / 2**30:.0f} GB"
     yield f"* System: {_system()}, Linux {platform.release()}, Python {platform.python_version()}"
-    for name, versions in results.versions.items():
-        yield f"* {name}: {', '.join(f'{part} {version}' for part, version in versions.items())}"
+    for name, parts in versions.items():
+        yield f"* {name}: {', '.join(f'{part} {version}' for part, version in parts.items())}"
 
 
 def _processor() -> str:

@@ -117,7 +117,7 @@ class Visitors:
 
     def _fetch(self) -> None:
         ports = [PORT, OTHER_PORT]
-        while not self._over.wait(0.01):
+        while not self._over.wait(0.03):
             began = time.monotonic()
             reasons = []
             for port in tuple(ports):

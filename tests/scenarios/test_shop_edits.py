@@ -5,9 +5,9 @@ command or environment replaces that one container. Nobody who visits notices ei
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,102 +23,152 @@ from tests.scenarios.stage import Stage, limit, within
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 Process = tuple[int, str]  # pid and start time
-Container = tuple[str, str]  # id and name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The shop as it stands: the first process of each container, and all by the container's id."""
+
+    stage: Stage
+    pids: Mapping[str, int]
+    names: Mapping[str, str]
+    processes: Mapping[str, set[Process]]
+
+    @property
+    def web(self) -> int:
+        return self.pids["web"]
+
+    def again(self) -> "Look":
+        """The processes of the same containers that are there still: whatever answers a request
+        or a health check has come and gone meanwhile."""
+        return replace(self, processes=_lasting(self.processes, self.stage))
+
+
+def look(stage: Stage) -> Look:
+    first = _all_processes(stage)
+    containers = stage.containers()
+    return Look(
+        stage=stage,
+        pids={name: each["pid"] for name, each in containers.items() if each["pid"]},
+        names={each["id"]: name for name, each in containers.items()},
+        processes=_lasting(first, stage),
+    )
+
+
+def _lasting(former: Mapping[str, set[Process]], stage: Stage) -> dict[str, set[Process]]:
+    now = _all_processes(stage)
+    return {id: processes & now.get(id, set()) for id, processes in former.items()}
+
+
+def _all_processes(stage: Stage) -> dict[str, set[Process]]:
+    return {id: set(_alive(pids)) for id, pids in processes(stage).items()}
+
+
+def _alive(pids: list[int]) -> Iterator[Process]:
+    """Those that live, with their start times; proc_pid_stat(5), fields 3 and 22."""
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] not in "ZX":
+            yield pid, fields[19]
+
+
+# --- what the kernel and the network say ----------------------------------------------------------
+
+Fact = Callable[[Look], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the kernel or the network says before and after an edit."""
+    """What a fact is before and after an edit."""
 
-    fact: Callable[[Stage], object]
+    fact: Fact
     before: object
     after: object
 
 
-def _inspected(name: str, template: str) -> Callable[[Stage], object]:
+def _inspected(name: str, template: str) -> Fact:
     """What only the engine's record can tell, as it shows when the time comes."""
-    return lambda stage: stage.trueup("inspect", "-f", template, name).stdout.strip()
+    return lambda seen: seen.stage.trueup("inspect", "-f", template, name).stdout.strip()
 
 
-def _limit(file: str, unified: str) -> Callable[[Stage], object]:
-    return lambda stage: limit(stage.pid("web"), file, unified)
+def _limit(file: str, unified: str) -> Fact:
+    return lambda seen: limit(seen.web, file, unified)
 
 
-def _quota(stage: Stage) -> object:
+def _quota(seen: Look) -> object:
     """Processors' worth of time of the application."""
-    pid = stage.pid("web")
-    quota = limit(pid, "cpu.cfs_quota_us", "cpu.max").split()
-    period = quota[1] if len(quota) > 1 else limit(pid, "cpu.cfs_period_us", "cpu.max")
+    quota = limit(seen.web, "cpu.cfs_quota_us", "cpu.max").split()
+    period = quota[1] if len(quota) > 1 else limit(seen.web, "cpu.cfs_period_us", "cpu.max")
     return int(quota[0]) / int(period)
 
 
-def _shown(place: Namespace, port: int, address: str = "127.0.0.1") -> bool:
-    """Whether the page is there."""
-    try:
-        return bool(shop.page(place, address, port, timeout=2))
-    except OSError:
-        return False
+def _is_there(place: Namespace, port: int, address: str = "127.0.0.1") -> bool:
+    """Whether the page is."""
+    with suppress(OSError):
+        return bool(shop.page(place, address, port))
+    return False
 
 
-def _ports(stage: Stage) -> object:
-    return [port for port in (PORT, OTHER_PORT, ADDED_PORT) if _shown(stage.host, port)]
+def _ports(seen: Look) -> object:
+    return [p for p in (PORT, OTHER_PORT, ADDED_PORT) if _is_there(seen.stage.host, p)]
 
 
-def _from_outside(stage: Stage) -> object:
-    return [p for p in (OTHER_PORT, ADDED_PORT) if _shown(stage.host.other, p, "192.0.2.1")]
+def _from_outside(seen: Look) -> object:
+    other = seen.stage.host.other
+    return [p for p in (OTHER_PORT, ADDED_PORT) if _is_there(other, p, "192.0.2.1")]
 
 
-def _links(stage: Stage) -> object:
+def _links(seen: Look) -> object:
     """The application's interfaces."""
-    links = within(stage.pid("web"), "cat", "/proc/net/dev")
-    return re.findall(r"^ *(eth\d+):", links, re.MULTILINE)
+    links = Path(f"/proc/{seen.web}/net/dev").read_text()
+    return sorted(re.findall(r"^ *(eth\d+):", links, re.MULTILINE))
 
 
-def _found(name: str) -> Callable[[Stage], object]:
+def _found(name: str) -> Fact:
     """Whether nginx's container finds the name."""
-    return lambda stage: (
-        "Name:" in within(stage.pid("proxy"), "busybox", "nslookup", "-type=a", name)
-    )
+    return lambda seen: bool(_addresses(seen.pids["proxy"], name))
 
 
-def _replicas(stage: Stage) -> object:
-    return sum(name.partition(".")[0] == "web" for name in stage.pids())
-
-
-def _labelled(stage: Stage) -> object:
-    return stage.trueup("ps", "--format", "{{.Names}}", "--filter", "label=tier=middle").stdout
-
-
-def _host_of(name: str) -> Callable[[Stage], object]:
-    """The line of a name in the application's /etc/hosts."""
-
-    def line(stage: Stage) -> object:
-        hosts = within(stage.pid("web"), "cat", "/etc/hosts")
-        return re.findall(rf"^(\S+)\s+{name}$", hosts, re.MULTILINE)
-
-    return line
-
-
-def _asks_the_resolver(stage: Stage) -> object:
-    """What a name of the wide world leads to while a name server answers where the edit says."""
-    with answering(stage.host.other, DNS, "203.0.113.9"):
-        said = within(stage.pid("web"), "busybox", "nslookup", "-type=a", "www.example.com")
+def _addresses(pid: int, name: str) -> list[str]:
+    said = within(pid, "busybox", "nslookup", "-type=a", name)
     return re.findall(r"^Name:.*\nAddress: (\S+)$", said, re.MULTILINE)
 
 
-def _environment(word: str) -> Callable[[Stage], object]:
-    return lambda stage: (
-        word.encode() in Path(f"/proc/{stage.pid('web')}/environ").read_bytes().split(b"\0")
-    )
+def _replicas(seen: Look) -> object:
+    return sum(name.partition(".")[0] == "web" for name in seen.pids)
 
 
-def _arguments(stage: Stage) -> object:
-    return Path(f"/proc/{stage.pid('web')}/cmdline").read_text().split("\0")[1:-1]
+def _labelled(seen: Look) -> object:
+    ps = ["ps", "--format", "{{.Names}}", "--filter", "label=tier=middle"]
+    return seen.stage.trueup(*ps).stdout
 
 
-def _pending(stage: Stage) -> object:
-    """For what shows in the next plan only."""
-    return stage.pending()
+def _scales(seen: Look) -> object:
+    """The lines of a name in the application's /etc/hosts."""
+    hosts = Path(f"/proc/{seen.web}/root/etc/hosts").read_text()
+    return re.findall(r"^(\S+)\s+scales$", hosts, re.MULTILINE)
+
+
+def _asks_the_resolver(seen: Look) -> object:
+    """What a name of the wide world leads to while a name server answers where the edit says."""
+    with answering(seen.stage.host.other, DNS, "203.0.113.9"):
+        return _addresses(seen.web, "www.example.com")
+
+
+def _environment(word: str) -> Fact:
+    return lambda seen: word.encode() in Path(f"/proc/{seen.web}/environ").read_bytes().split(b"\0")
+
+
+def _arguments(seen: Look) -> object:
+    return Path(f"/proc/{seen.web}/cmdline").read_text().split("\0")[1:-1]
+
+
+def _nothing_to_see(seen: Look) -> object:
+    """It shows when the next change or start comes: `plan` is empty, and that is all."""
+    return None
 
 
 FACTS: Mapping[str, Seen] = {
@@ -140,44 +190,21 @@ FACTS: Mapping[str, Seen] = {
     "alias": Seen(_found("till"), False, True),
     "replicas up": Seen(_replicas, 1, 2),
     "replicas down": Seen(_replicas, 2, 1),
-    "stop_grace_period": Seen(_inspected("redis", "{{.Config.StopTimeout}}"), "10", "20"),
+    "stop_grace_period": Seen(_inspected("redis", "{{.Config.StopTimeout}}"), "10.0", "20.0"),
     "log size": Seen(
-        _inspected("web", "{{index .HostConfig.LogConfig.Config `max-size`}}"), "", "1m"
+        _inspected("web", "{{json .HostConfig.LogConfig.Config}}"),
+        '{"max-file":"1"}',
+        '{"max-size":"1048576","max-file":"1"}',
     ),
-    "extra_hosts": Seen(_host_of("scales"), [], ["192.0.2.9"]),
+    "extra_hosts": Seen(_scales, [], ["192.0.2.9"]),
     "dns": Seen(_asks_the_resolver, [], ["203.0.113.9"]),
     "container_name": Seen(_found("the-shop"), False, True),
-    "depends_on": Seen(_pending, "", ""),
-    "update policy": Seen(_pending, "", ""),
+    "depends_on": Seen(_nothing_to_see, None, None),
+    "update policy": Seen(_nothing_to_see, None, None),
     "image": Seen(_environment(VARIANT), False, True),
     "command": Seen(_arguments, ["/srv/app.py"], ["-u", "/srv/app.py"]),
     "environment": Seen(_environment("COLOUR=blue"), False, True),
 }
-
-
-def lasting(stage: Stage) -> dict[Container, set[Process]]:
-    """The processes of each container that were there a second ago, too: whatever answers a
-    request or a health check comes and goes."""
-    former = _all_processes(stage)
-    time.sleep(1)
-    now = _all_processes(stage)
-    return {container: former.get(container, set()) & now[container] for container in now}
-
-
-def _all_processes(stage: Stage) -> dict[Container, set[Process]]:
-    names = {each["id"]: name for name, each in stage.containers().items()}
-    return {(id, names[id]): set(_alive(pids)) for id, pids in processes(stage).items()}
-
-
-def _alive(pids: list[int]) -> Iterator[Process]:
-    """Those that live, with their start times; proc_pid_stat(5), fields 3 and 22."""
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] not in "ZX":
-            yield pid, fields[19]
 
 
 def test_the_edits_are_twenty_four_and_three_of_them_touch_a_process() -> None:
@@ -190,46 +217,52 @@ def test_edits_of_a_visited_shop_touch_no_process_but_that_of_the_last_three(
     open_shop: Stage,
 ) -> None:
     with Visitors(open_shop.host) as visitors:
+        stood = look(open_shop)
         eventually(lambda: visitors.pages > 10)
         for edit in EDITS:
-            _edit(open_shop, edit, visitors)
+            stood = _edit(edit, stood, visitors)
             assert (edit.name, visitors.failures) == (edit.name, [])
-        assert visitors.pages > 10 * len(EDITS)
+    assert visitors.pages > 10 * len(EDITS)
 
 
-def _edit(stage: Stage, edit: Edit, visitors: Visitors) -> None:
-    seen, before = FACTS[edit.name], lasting(stage)
-    assert seen.fact(stage) == seen.before, edit.name
+def _edit(edit: Edit, stood: Look, visitors: Visitors) -> Look:
+    """Make the edit, apply it, and compare; what stands then."""
+    stage, seen, before = stood.stage, FACTS[edit.name], stood.again()
+    assert (edit.name, seen.fact(before)) == (edit.name, seen.before)
     spec = shop.read(stage.folder)
     edit.apply(spec)
     shop.save(stage.folder, spec)
     stage.apply()
     reached = visitors.pages
     eventually(lambda: visitors.pages >= reached + 8)
-    _await(stage, edit.name, seen)
+    now = look(stage)
+    print(edit.name, visitors.pages, visitors.failures)
+    _await(edit, seen, now)
     assert (edit.name, stage.pending()) == (edit.name, "")
-    now = _all_processes(stage)
-    spared = {who: pids for who, pids in before.items() if who[1] not in _may_end(edit)}
-    gone = {who[1]: pids - now.get(who, set()) for who, pids in spared.items()}
-    assert (edit.name, {name for name, pids in gone.items() if pids}) == (edit.name, set())
-    if edit.replaces:
-        assert {who for who in now if who[1] == edit.replaces}.isdisjoint(before)
+    assert (edit.name, set(_touched(before, now))) == (edit.name, _may_be_touched(edit))
+    return now
 
 
-def _await(stage: Stage, name: str, seen: Seen) -> None:
+def _touched(before: Look, now: Look) -> Iterator[str]:
+    """The containers of which a process is gone."""
+    for id, former in before.processes.items():
+        if former - now.processes.get(id, set()):
+            yield before.names[id]
+
+
+def _may_be_touched(edit: Edit) -> set[str]:
+    """Who is replaced, or a replica that goes away."""
+    return {"web.2"} if edit.name == "replicas down" else {edit.replaces} - {""}
+
+
+def _await(edit: Edit, seen: Seen, now: Look) -> None:
     """An alias takes until the name server has read its files."""
     facts: list[object] = []
 
     def is_so() -> bool:
-        facts.append(seen.fact(stage))
+        facts.append(seen.fact(now))
         return facts[-1] == seen.after
 
-    try:
+    with suppress(AssertionError):
         eventually(is_so, 5, step=0.05)
-    except AssertionError:
-        pytest.fail(f"{name}: {facts[-1]!r}, not {seen.after!r}")
-
-
-def _may_end(edit: Edit) -> set[str]:
-    """Who is replaced, and a replica that goes away."""
-    return {edit.replaces, *(["web.2"] if edit.name == "replicas down" else [])}
+    assert (edit.name, facts[-1]) == (edit.name, seen.after)
