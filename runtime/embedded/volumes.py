@@ -212,23 +212,30 @@ class Volumes:
     def remove(self, project: str, name: str) -> None:
         """Delete the volume with all data in it. It goes as a whole: whoever is killed meanwhile
         leaves it untouched, or gone but for the space on disk. Raises ``MountedInVolume``."""
+        self._let_go(project, name)
+        self._delete_gone(timeout=None)
+
+    def _let_go(self, project: str, name: str) -> Path:
+        """Take the volume out of sight; returns where it is to be deleted, if it was there."""
         folder = self._root / project / name
         with self._changing(project, name):
             _unmount_tmpfs(self._run / project / name)
             if points := mounts.below(folder):
                 raise MountedInVolume(f"{project}/{name}", points[0])
-            self._set_aside(folder)
+            gone = self._set_aside(folder)
         # Other volumes may be in it, or it is not there.
         with self._coming_or_going(project), suppress(OSError):
             folder.parent.rmdir()
-        self._delete_gone(timeout=None)
+        return gone
 
-    def _set_aside(self, folder: Path) -> None:
+    def _set_aside(self, folder: Path) -> Path:
         gone = self._root / ".gone"
         gone.mkdir(exist_ok=True, mode=0o700)
+        place = gone / os.urandom(8).hex()
         with suppress(FileNotFoundError):
-            folder.rename(gone / os.urandom(8).hex())
+            folder.rename(place)
             durable.sync_folder(folder.parent)
+        return place
 
     def _delete_gone(self, *, timeout: float | None) -> None:
         """Delete what was set aside, by us or by somebody who was killed. Raises ``Locked``."""
@@ -259,10 +266,11 @@ class Volumes:
         return next((each for each in everything if each.applied.name == spec.name), None)
 
     def forget_externals(self, project: str) -> None:
-        """The project is gone, and with it its names for volumes of others."""
+        """The project is gone, and with it its names for volumes of others. Whoever deletes data
+        meanwhile is not waited for."""
         for spec in list(self._recorded(project)):
             if spec.external:
-                self.remove(project, spec.name)
+                files.remove(self._let_go(project, spec.name))
 
     def uses(self) -> tuple[VolumeUse, ...]:
         """The volumes of all projects, but for those that are another's."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime import durable
 from runtime.api import ContainerKey, VolumeSpec
 from runtime.embedded.linux import files, mounts
 from runtime.embedded.volumes import (
@@ -189,6 +190,18 @@ def test_forgetting_an_external_volume_leaves_the_owners(volumes: Volumes) -> No
     volumes.remove("blog", "d")
     assert (volumes.data("shop", "data") / "file").exists()
     assert list(volumes.of("blog")) == []
+
+
+def test_forgetting_waits_for_nobody_who_deletes(volumes: Volumes, tmp_path: Path) -> None:
+    """It is done under the host lock, and a large volume takes its time."""
+    root = tmp_path / "volumes"
+    volumes.create(VolumeSpec(project="shop", name="data"))
+    volumes.create(VolumeSpec(project="blog", name="d", external=True, full_name="shop_data"))
+    (root / ".gone" / "large").mkdir(parents=True)
+    with durable.lock(root / ".locks" / ",gone", what="a test"):
+        volumes.forget_externals("blog")
+    assert not (root / "blog").exists()
+    assert os.listdir(root / ".gone") == ["large"]
 
 
 def test_an_external_volume_goes_with_its_owners(volumes: Volumes) -> None:
