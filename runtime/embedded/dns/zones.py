@@ -113,7 +113,8 @@ def _server(text: str) -> str:
         address = ip_address(text)
     except ValueError as error:
         raise NameServerNotAllowed(text) from error
-    if address.is_link_local:
+    # A scope may hold anything, line feeds too.
+    if address.is_link_local or "%" in text:
         raise NameServerNotAllowed(text)
     return str(address)
 

@@ -89,7 +89,18 @@ def test_names_that_would_silence_the_server_are_refused(name: str) -> None:
         zones.zones(bad, [])
 
 
-@pytest.mark.parametrize("server", ["", "resolver.example", "1.1.1.1 2", "fe80::1%eth0", "1.1.1"])
+@pytest.mark.parametrize(
+    "server",
+    [
+        "",
+        "resolver.example",
+        "1.1.1.1 2",
+        "fe80::1%eth0",
+        "1.1.1",
+        "2001:db8::1%a b",
+        "fd00::1%\nx",
+    ],
+)
 def test_name_servers_that_would_silence_the_server_are_refused(server: str) -> None:
     asker = AskerWire(
         container="ab12", addresses=((2, IPv4Address("10.90.0.5")),), name_servers=(server,)
