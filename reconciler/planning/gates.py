@@ -26,11 +26,14 @@ def gates(fate: Fate, around: Surroundings) -> Iterator[Draft]:
     if old:
         yield _proof(fate, around, old)
     elif not fate.stop_first and around.somebody_answers(fate.id) and _joins(fate, around):
-        yield _ready(fate, _awaited(around.service.ports))
+        yield _ready(fate, _awaited(around.service.ports, around))
 
 
-def _awaited(ports: tuple[PortSpec, ...]) -> tuple[PortSpec, ...]:
-    """Of a range nobody knows which ports are used."""
+def _awaited(ports: tuple[PortSpec, ...], around: Surroundings) -> tuple[PortSpec, ...]:
+    """Of a range nobody knows which ports are used, and of a network in which others live, too,
+    whose: those start only after it."""
+    if around.shares_network:
+        return ()
     return tuple(port for port in ports if port.protocol == "tcp" and port.count == 1)
 
 

@@ -38,6 +38,13 @@ class Surroundings:
         )
         return any(e.id in self.targets and e.phase in RUNNING and e.id != id for e in there)
 
+    @property
+    def shares_network(self) -> bool:
+        """Whether other containers live in its network namespace."""
+        modes = {f"service:{fate.key.name}" for fate in self.siblings}
+        found = self.waits.desired.containers.values()
+        return any(spec.network_mode in modes for spec in found)
+
     def fallback(self, fate: Fate) -> str:
         """The generation that answers and is stopped for the new one (or was, by a run before);
         "" when there is none, or what it worked on is gone."""

@@ -28,6 +28,7 @@ from runtime.embedded import (
     etc_files,
     faults,
     limits,
+    listeners,
     promises,
     sharing,
 )
@@ -38,7 +39,6 @@ from runtime.embedded.layers import overlay
 from runtime.embedded.ledger import ContainerRow, State, Writer
 from runtime.embedded.linux import namespaces, rtnetlink
 from runtime.embedded.linux.netlink import Netlink
-from runtime.embedded.listeners import listening
 from runtime.embedded.mounting import all_mounts, seeded
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
@@ -190,13 +190,13 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         Raises ``EndedEarly`` or ``NotReady``.
         """
         wanted = {port.container_port for port in ports if port.protocol == "tcp"}
-        hoped = wanted.union(*(self._listening(id) for id in predecessors))
+        hoped = wanted.union(*(self._own_ports(row.key.project, id) for id in predecessors))
         until = time.monotonic() + timeout
         while True:
             state = self.supervisor.state(row.id)
             if state.pid is None:
                 raise faults.EndedEarly(str(row.key), state.exit_code)
-            now = listening(state.pid)
+            now = listeners.listening(state.pid)
             missing = wanted - now
             late = time.monotonic() > until
             if hoped <= now or (late and not missing):
@@ -207,9 +207,12 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
                 )
             time.sleep(_POLL)
 
-    def _listening(self, id: str) -> frozenset[int]:
+    def _own_ports(self, project: str, id: str) -> frozenset[int]:
+        """Where it listens itself, whoever else lives in its network."""
         pid = self.supervisor.state(id).pid
-        return frozenset() if pid is None else listening(pid)
+        group = cgroups.path_for(self.paths.cgroup, project, id)
+        pids = cgroups.processes(self.layout, group)
+        return frozenset() if pid is None else listeners.own(pid, pids)
 
     def update(self, state: State, row: ContainerRow) -> None:
         """Make the fields that change in place as ``row`` says; repeating it is harmless.

@@ -47,6 +47,14 @@ def test_health_counts_instead_of_ports() -> None:
     )
 
 
+def test_ports_may_be_those_of_who_lives_in_its_network() -> None:
+    """Who starts only afterwards: to insist on them would be to wait in vain."""
+    side = spec(network_mode="service:web", networks=())
+    runtime = applied(shop({"web": spec(), "side": side}, PORTS))
+    told = show(shop({"web": spec(user="app"), "side": side}, PORTS), runtime)
+    assert "await container web after 3: it must listen where the old one does" in told
+
+
 def test_the_health_check_of_an_image_counts_too() -> None:
     runtime = applied(web())
     runtime.checks[spec().image] = CHECK
