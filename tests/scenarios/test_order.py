@@ -1,5 +1,5 @@
-"""`depends_on`: what `apply` waits for, what it says while it waits, and what it says and leaves when
-it waits in vain.
+"""`depends_on`: what `apply` waits for, what it says while it waits, and what it says and leaves
+when it waits in vain.
 """
 
 import re
@@ -11,7 +11,7 @@ from tests.eventually import eventually
 from tests.images.recipes import PAGE
 from tests.scenarios.stage import Stage, limit
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 # Each container writes down when it starts; db and job take their time.
 SPEC = """\
