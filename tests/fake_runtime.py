@@ -278,9 +278,10 @@ class FakeRuntime:
                 known = {each.applied.known_as for each in self.volumes_made.values()}
                 assert volume.known_as in known, f"nobody has {volume.known_as}"
                 self.foreign.add((volume.project, volume.name))
-            elif (volume.project, volume.name) not in self.volumes_made:
+            elif self.volumes_made.get((volume.project, volume.name)) != (
+                made := ObservedVolume(applied=volume)
+            ):
                 self._effect(f"create volume {volume.name}")
-                made = ObservedVolume(applied=volume)
                 self.volumes_made[volume.project, volume.name] = made
 
     def remove_volume(self, project: str, name: str) -> None:

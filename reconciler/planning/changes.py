@@ -29,7 +29,7 @@ def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]
     for draft in drafts:
         verb = draft.name[0]
         kind = _pull_kind(draft) if verb == "pull" else _KINDS.get(verb)
-        in_place = verb == "network" and bool(draft.reasons)
+        in_place = verb in ("network", "volume") and bool(draft.reasons)
         if in_place or (verb == "adopt" and taken_over):
             kind = ChangeKind.CHANGE
         if verb.endswith("volume") and draft.name[1] in remade:

@@ -1,6 +1,7 @@
 """Volumes: made once, never removed by themselves, and made anew only by somebody who says so.
 
-What a volume is made from (owner, mode, options of its driver, name) cannot change under its data.
+What a volume is made from (owner, mode, options of its driver, name) cannot change under its data;
+its labels can.
 """
 
 from collections.abc import Collection, Iterator
@@ -28,12 +29,14 @@ def volumes(
         if name in remade:
             yield _remove(observed, name, tuple(_changes(desired, observed, volume)))
         new = name in remade or name not in observed.volumes
-        if name in mounted if volume.external else new:
+        reasons = () if new else tuple(_relabelled(desired, observed, volume))
+        if name in mounted if volume.external else new or reasons:
             yield Draft(
                 name=("volume", name),
                 action=CreateVolume(volume=volume),
                 object=f"volume {name}",
                 after=GROUND | {("remove volume", name)},
+                reasons=reasons,
                 places=(desired.place("volume", name),),
             )
 
@@ -115,6 +118,12 @@ def _changes(desired: Desired, observed: Observed, volume: VolumeSpec) -> Iterat
             yield f"driver_opts {key} {old or 'unset'} → {new or 'unset'}{place}"
     if was.known_as != volume.known_as:
         yield f"name {was.known_as} → {volume.known_as}{_at(desired, volume.name, 'name')}"
+
+
+def _relabelled(desired: Desired, observed: Observed, volume: VolumeSpec) -> Iterator[str]:
+    """What can change under the data."""
+    if not volume.external and observed.volumes[volume.name].applied.labels != volume.labels:
+        yield f"labels changed{_at(desired, volume.name, 'labels')}"
 
 
 def _owner(volume: VolumeSpec) -> str:

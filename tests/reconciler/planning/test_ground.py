@@ -207,6 +207,16 @@ def test_allowing_what_is_not_necessary_loses_nothing() -> None:
     )
 
 
+def test_labels_of_a_volume_change_in_place() -> None:
+    runtime = applied(shop({"db": spec(mounts=(DATA,))}))
+    relabelled = VolumeSpec(project="shop", name="data", labels={"backup": "daily"})
+    desired = replace(shop({"db": spec(mounts=(DATA,))}), volumes={"data": relabelled})
+    assert show(desired, runtime) == "1 create volume data: labels changed\n"
+    assert "  ~ volume data, in place  labels changed\n" in render(plan_for(desired, runtime))
+    assert carry_out(plan_for(desired, runtime), runtime).succeeded
+    assert plan_for(desired, runtime).converged
+
+
 def test_a_volume_of_another_project() -> None:
     runtime = FakeRuntime()
     desired = store(VolumeSpec(project="shop", name="data", external=True, full_name="blog_data"))
