@@ -110,14 +110,22 @@ class Unhealthy(Fault):
 class NotHealthy(Fault):
     """A container was not healthy in time."""
 
-    def __init__(self, container: str, health: Health, seconds: float) -> None:
-        self.container, self.health = container, health
-        asked = f"the last check {_last_check(health)}" if health.checked_at else "no check was due"
+    def __init__(
+        self, container: str, health: Health, seconds: float, *, restarts: int = 0
+    ) -> None:
+        self.container, self.health, self.restarts = container, health, restarts
+        often = "`interval` and `start_interval` say how often it is asked"
+        if health.checked_at:
+            why = f"the last check {_last_check(health)}"
+        elif restarts:
+            why = f"it keeps ending before it can be asked; restarts so far: {restarts}"
+            often = "its program must stay up"
+        else:
+            why = "no check was due"
         super().__init__(
             f"{container} is not healthy after {seconds:g} s",
-            why=asked,
-            hint=f"trueup logs {container}; `interval` and `start_interval` say how often it is "
-            "asked",
+            why=why,
+            hint=f"trueup logs {container}; {often}",
         )
 
 

@@ -101,7 +101,8 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
                 raise faults.Unhealthy(str(row.key), health)
             left = until - time.monotonic()
             if left <= 0:
-                raise faults.NotHealthy(str(row.key), health, timeout)
+                restarts = process.restarts
+                raise faults.NotHealthy(str(row.key), health, timeout, restarts=restarts)
             self._sleep(process, row.id, min(wait, left, _LOOK))
 
     def _next(

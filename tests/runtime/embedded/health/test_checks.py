@@ -192,6 +192,12 @@ def test_waiting_ends_in_time(admit: Admit) -> None:
     assert time.monotonic() - began < 2
 
 
+def test_waiting_for_what_keeps_ending_tells_so(admit: Admit) -> None:
+    patient = admit("exit 2", test=("CMD", "true"), interval=60.0, restart=always())
+    with pytest.raises(faults.NotHealthy, match=r"it keeps ending .*; restarts so far: [1-9]"):
+        patient.checks.await_healthy(patient.row, 1.0, quiet)
+
+
 def test_waiting_ends_with_the_container(admit: Admit) -> None:
     patient = admit("usleep 300000", test=("CMD", "true"), interval=60.0)
     with pytest.raises(faults.EndedEarly):
