@@ -152,11 +152,14 @@ def _from_map(item: dict[str, Any]) -> tuple[Port, ...]:
         refuse([wrong(item, "a `target`, the container's port", reason="has no `target`")])
     _check_mode(scalars.get("mode"))
     texts = {k: str(v) for k, v in scalars.items()}
-    host = texts.get("published", "")
+    address = texts.get("host_ip", "").removeprefix("[").removesuffix("]")
+    for key, read in (("published", _range), ("host_ip", _address), ("protocol", _protocol)):
+        if texts.get(key):  # each is refused where it stands, not where `target` does
+            read(scalars[key], address if key == "host_ip" else texts[key])
     return _ports(
         scalars["target"],
-        texts.get("host_ip", "").removeprefix("[").removesuffix("]"),
-        host,
+        address,
+        texts.get("published", ""),
         texts["target"],
         texts.get("protocol", "tcp"),
     )

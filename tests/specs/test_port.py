@@ -64,6 +64,10 @@ REFUSED = [
     ("1-257", "`1-257` asks for 257 free ports of the host"),
     ("{target: 80, mode: hots}", "`hots` is not a mode"),
     ("{target: 80, publish: 80}", "`publish` is not a key of a port"),
+    ("{target: 80, published: '80800'}", "`80800` is not a port"),
+    ("{target: 80, published: 81, host_ip: here}",
+     "`here` does not begin with an address of this host"),
+    ("{target: 80, protocol: tpc}", "`tpc` has an unknown protocol"),
 ]  # fmt: skip
 
 
