@@ -68,9 +68,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
                 writer.put_service(spec, held.v4, service.ports, held.v6)
         for row in writer.state().containers.values():
             if any(place.network == network for place in row.places):
-                state, spec = writer.state(), row.spec
-                networks = allocation.fitting(state, row.key.project, spec.networks)
-                self.reseat(writer, row, structs.replace(spec, networks=networks))
+                state, project = writer.state(), row.key.project
+                networks = allocation.fitting(state, project, row.spec.networks)
+                self.reseat(writer, row, structs.replace(row.spec, networks=networks))
 
     def reseat(self, writer: Writer, row: ContainerRow, spec: ContainerSpec) -> None:
         """A generation's place in each network of ``spec``; it keeps what it can."""
