@@ -20,6 +20,10 @@ from runtime.errors import Fault
 
 CREATE_TIMEOUT = 60.0  # seconds
 
+# Bytes; conmon does not begin a log anew before that where older files are kept. A program fills
+# 1 MiB in 10 ms, and who keeps the old files must be told and be there twice in that time.
+_KEPT_LOG = 2 << 20
+
 # conmon stamps log lines in its own time zone.
 ENVIRONMENT = {**programs.ENVIRONMENT, "TZ": "UTC"}
 
@@ -105,8 +109,10 @@ def command_line(bundle: Path, intent: Intent) -> list[str]:
 def _log(intent: Intent) -> list[str]:
     if not intent.log_max:
         return ["-l", "none"]
-    driver = f"k8s-file:{intent.log}"
-    return ["-l", driver, "--log-size-max", str(intent.log_max), "--no-sync-log"]
+    driver, most = f"k8s-file:{intent.log}", intent.log_max
+    if intent.log_files > 1:
+        most = max(most, _KEPT_LOG)
+    return ["-l", driver, "--log-size-max", str(most), "--no-sync-log"]
 
 
 def _exit_command(bundle: str, intent: Intent) -> list[str]:

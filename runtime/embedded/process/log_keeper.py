@@ -4,8 +4,8 @@ conmon begins a full log anew by itself, at the byte; it never waits, and what w
 loses its name. The names that keep it (see ``on_exit.Log``) are renewed here as soon as the
 kernel tells of conmon's rename, so nothing is lost unless a program fills two more files in the
 meantime. conmon is told to begin anew only where it does not by itself: it knows the limit of
-its start, and counts from 0 though it appends. Such a request resets nothing of its count, so it
-may well begin anew twice in a row; that is what ``next-log`` is for.
+its start, which is no small one, and counts from 0 though it appends. Such a request resets
+nothing of its count, so it may well begin anew twice in a row; that is what ``next-log`` is for.
 """
 
 import os
@@ -36,13 +36,17 @@ class LogKeeper:
         for log in logs:
             with suppress(FileNotFoundError):  # the container has been removed
                 self._arrivals.watch(log.path.parent)
-        due = list(logs)
+        due, first = list(logs), True
         while True:
             for log in due:
                 try:
-                    _tend(log)
+                    too_long = _tend(log)
+                    # Not again at each rename: requests that pile up outrun the names.
+                    if too_long and first:
+                        conmon.reopen_log(log.bundle)
                 except OSError as error:
                     failed = error
+            first = False
             if time.monotonic() >= until:
                 break
             arrived = set(self._arrivals.wait(until))
@@ -51,21 +55,17 @@ class LogKeeper:
             raise failed
 
 
-def _tend(kept: KeptLog) -> None:
+def _tend(kept: KeptLog) -> bool:
+    """Renew its names; says whether it is longer than it should be."""
     log = on_exit.Log(str(kept.path), kept.files)
     try:
         now = os.stat(log.path)
-    except FileNotFoundError:
-        return
-    too_long = now.st_size > kept.most
-    if not too_long and (kept.files == 1 or log.is_held(now.st_ino)):
-        return
-    try:
-        with log:
-            log.settle()
-            log.hold()
-            log.prepare()
-    except FileNotFoundError:  # the container has been removed
-        return
-    if too_long:
-        conmon.reopen_log(kept.bundle)
+        too_long = now.st_size > kept.most
+        if too_long or (kept.files > 1 and not log.is_held(now.st_ino)):
+            with log:
+                log.settle()
+                log.hold()
+                log.prepare()
+    except FileNotFoundError:  # nothing is written yet, or the container has been removed
+        return False
+    return too_long

@@ -102,30 +102,51 @@ def _opened(log: Path) -> Iterator[list[int]]:
 
 
 def _open_parts(log: Path) -> list[int]:
-    """The same, to be closed by the caller. They are opened under the lock of those who rename
-    them; conmon takes none, so the log, which it replaces, comes last."""
-    parts: dict[int, int] = {}
+    """The same, to be closed by the caller; opened under the lock of those who rename them."""
     try:
         folder = os.open(log.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return []
     try:
         fcntl.flock(folder, fcntl.LOCK_SH)
-        for name in _names(log):
-            with suppress(FileNotFoundError):
-                fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-                _keep_last(parts, fd)
+        while (parts := _open_once(log, folder)) is None:
+            pass
     finally:
         os.close(folder)
+    return parts
+
+
+def _open_once(log: Path, folder: int) -> list[int] | None:
+    """None when conmon, which takes no lock, has begun the log anew meanwhile."""
+    parts: dict[int, int] = {}
+    newest = None
+    for name in _names(log):
+        with suppress(FileNotFoundError):
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+            newest = os.fstat(fd).st_ino
+            # A file with two names stands where the younger one does.
+            _drop(parts, newest)
+            parts[newest] = fd
+    spare = _inode(f"{log.name}.tmp", folder)
+    if _inode(log.name, folder) not in (None, newest):
+        for inode in list(parts):
+            _drop(parts, inode)
+        return None
+    # What conmon will take next is no part yet, and would be read too early.
+    _drop(parts, spare)
     return list(parts.values())
 
 
-def _keep_last(parts: dict[int, int], fd: int) -> None:
-    """A file with two names stands where the younger one does."""
-    inode = os.fstat(fd).st_ino
-    with suppress(KeyError):
+def _drop(parts: dict[int, int], inode: int | None) -> None:
+    if inode in parts:
         os.close(parts.pop(inode))
-    parts[inode] = fd
+
+
+def _inode(name: str, folder: int) -> int | None:
+    try:
+        return os.stat(name, dir_fd=folder).st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _names(log: Path) -> list[str]:

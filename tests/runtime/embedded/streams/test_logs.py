@@ -91,6 +91,42 @@ def test_what_was_put_aside_comes_first(tmp_path: Path) -> None:
     assert shown(logs.lines(log, tail=2)) == ["stdout old 2\n", "stdout new\n"]
 
 
+def test_a_line_may_go_on_in_the_next_file(tmp_path: Path) -> None:
+    written(tmp_path / "log.1", "stdout F one", "stdout P tw")
+    written(tmp_path / "last-log", "stdout P o ", "stdout P and ")
+    log = written(tmp_path / "log", "stdout F more", "stdout F three")
+    assert copied(log) == "one\ntwo and more\nthree\n"
+    assert copied(log, stamps=True) == f"{Z} one\n{Z} two and more\n{Z} three\n"
+    expected = ["stdout one\n", "stdout two and more\n", "stdout three\n"]
+    for wanted in (0, 1, 2, 3, 4):
+        assert shown(logs.lines(log, tail=wanted)) == expected[3 - min(wanted, 3) :]
+
+
+def test_a_file_with_several_names_is_read_once_and_the_next_one_not_at_all(
+    tmp_path: Path,
+) -> None:
+    log = written(tmp_path / "log", "stdout F new")
+    written(tmp_path / "log.1", "stdout F old")
+    (tmp_path / "last-log").hardlink_to(log)
+    spare = written(tmp_path / "log.tmp", "stdout F not yet")
+    (tmp_path / "next-log").hardlink_to(spare)
+    assert shown(logs.lines(log)) == ["stdout old\n", "stdout new\n"]
+    spare.rename(log)
+    assert copied(log) == "old\nnew\nnot yet\n"
+
+
+def test_following_goes_through_all_files_that_came_meanwhile(tmp_path: Path) -> None:
+    log = written(tmp_path / "log", "stdout F one")
+    following = logs.lines(log, follow=True, ended=lambda: True)
+    assert next(following).text == b"one\n"
+    log.rename(tmp_path / "log.2")
+    written(tmp_path / "log.3", "stdout F long ago")
+    written(tmp_path / "log.1", "stdout F two")
+    written(tmp_path / "last-log", "stdout F three")
+    written(log, "stdout F four")
+    assert shown(following) == ["stdout two\n", "stdout three\n", "stdout four\n"]
+
+
 def test_copy_parts_the_streams(tmp_path: Path) -> None:
     log = written(tmp_path / "log", "stdout F a", "stderr F b", "stdout P c", "stdout F d")
     out: list[bytes] = []
