@@ -91,9 +91,11 @@ def _asked(state: State, row: ContainerRow) -> NetworkRow | None:
 
 
 def _options(spec: ContainerSpec, *, way_out: bool) -> Sequence[str]:
-    """Names without a dot are asked as they are, and without a way out nobody answers for other
-    names: that is found after a second. Whoever says something of that is heeded."""
-    defaults = ("ndots:0",) if way_out else ("ndots:0", "timeout:1", "attempts:1")
+    """Names without a dot are asked as they are. A question that is lost while names change is
+    asked again three seconds later; without a way out nobody answers for other names, and that
+    is found after two. Whoever says something of that is heeded."""
+    patience = ("timeout:3", "attempts:3") if way_out else ("timeout:1", "attempts:2")
+    defaults = ("ndots:0", *patience)
     said = {option.partition(":")[0] for option in spec.dns_opt}
     return (*(o for o in defaults if o.partition(":")[0] not in said), *spec.dns_opt)
 

@@ -38,7 +38,8 @@ def isolation_sets(wiring: Wiring) -> tuple[Set, ...]:
 def isolation_chains() -> tuple[Chain, ...]:
     """``raw`` stops forged sources; ``input`` lets only the network's own gateway answer, and
     only DNS; ``forward`` is closed but for neighbours and the uplink. Between the uplink and
-    internal networks it refuses at once."""
+    internal networks it refuses at once. ``output`` keeps it quiet for the moment in which the
+    DNS server takes up new names: who is refused gives up, who hears nothing asks again."""
     return (
         Chain(
             name="raw",
@@ -77,6 +78,14 @@ def isolation_chains() -> tuple[Chain, ...]:
                 "ip6 saddr . ip6 daddr @neighbours6 meta l4proto ipv6-icmp accept",
                 "ip saddr . ip daddr @neighbours meta l4proto { tcp, udp } th dport 53 accept",
                 "ip6 saddr . ip6 daddr @neighbours6 meta l4proto { tcp, udp } th dport 53 accept",
+            ),
+        ),
+        Chain(
+            name="output",
+            hook="filter hook output priority filter; policy accept;",
+            # The refusal carries the question: its protocol and its port follow ICMP's 8 bytes.
+            rules=(
+                'oifname != "lo" icmp type destination-unreachable @th,136,8 17 @th,240,16 53 drop',
             ),
         ),
     )

@@ -112,12 +112,12 @@ SAID: dict[str, tuple[dict[str, object], str, str]] = {
     "dns_search and dns_opt": (
         {"dns_search": ("a.test", "b.test"), "dns_opt": ("timeout:1",)},
         "grep -v nameserver /etc/resolv.conf",
-        "search a.test b.test\noptions ndots:0 timeout:1",
+        "search a.test b.test\noptions ndots:0 attempts:3 timeout:1",
     ),
     "ndots of one's own": (
         {"dns_opt": ("ndots:2",)},
         "grep options /etc/resolv.conf",
-        "options ndots:2",
+        "options timeout:3 attempts:3 ndots:2",
     ),
     "network_mode none": (
         {"network_mode": "none", "networks": ()},
