@@ -2,7 +2,7 @@
 # Both need root (namespaces, mounts, nftables) on Debian 12, Ubuntu 24.04 or newer.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help test test-vm quick lint format lock venv demo bench clean packages
+.PHONY: help test test-vm quick lint format lock venv demo bench bench-edits clean packages
 
 VENV := .venv
 PYTHON ?= python3
@@ -24,6 +24,7 @@ help:
 	@echo "make quick   lint, types and the tests that need no root"
 	@echo "make lint    ruff and mypy; 'make format' mends what can be mended"
 	@echo "make bench   measure trueup beside its peers into docs/benchmarks.md"
+	@echo "make bench-edits  edit a running shop with trueup and docker-compose, into docs/edits.md"
 	@echo "make lock    pin the newest allowed dependencies into requirements.lock"
 	@echo "make clean   remove the environment and the caches of the tools"
 
@@ -59,6 +60,10 @@ test-vm: packages venv
 bench: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(BENCH_PACKAGES) $(PYTHON_PACKAGES)
 bench: packages venv
 	$(VENV)/bin/python -m benchmarks --write docs/benchmarks.md $(BENCH_ARGS)
+
+bench-edits: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(BENCH_PACKAGES) $(PYTHON_PACKAGES)
+bench-edits: packages venv
+	$(VENV)/bin/python -m benchmarks.edits --write
 
 packages:
 	@.ci/packages $(PACKAGES)

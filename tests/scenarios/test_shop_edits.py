@@ -213,6 +213,7 @@ def test_the_edits_are_twenty_four_and_three_of_them_touch_a_process() -> None:
     assert [edit.name for edit in EDITS if edit.replaces] == ["image", "command", "environment"]
 
 
+@pytest.mark.timeout(600)
 def test_edits_of_a_visited_shop_touch_no_process_but_that_of_the_last_three(
     open_shop: Stage,
 ) -> None:
@@ -236,7 +237,6 @@ def _edit(edit: Edit, stood: Look, visitors: Visitors) -> Look:
     reached = visitors.pages
     eventually(lambda: visitors.pages >= reached + 8)
     now = look(stage)
-    print(edit.name, visitors.pages, visitors.failures)
     _await(edit, seen, now)
     assert (edit.name, stage.pending()) == (edit.name, "")
     assert (edit.name, set(_touched(before, now))) == (edit.name, _may_be_touched(edit))
