@@ -271,9 +271,7 @@ def _name_hardware(namespace: Path, address: str) -> None:
 
 
 def _isolate(namespace: Path) -> None:
-    """A network namespace with nothing but its loopback."""
-    if namespaces.exists(namespace):
-        return
+    """A network namespace with nothing but its loopback; idempotent."""
     namespaces.create(namespace)
     with closing(Netlink.within(namespace)) as netlink:
         netlink.request([rtnetlink.set_up(rtnetlink.LOOPBACK)])

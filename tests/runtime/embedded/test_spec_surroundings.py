@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.api import BindMount, RestartKind, RestartPolicy, VolumeMount
-from runtime.embedded.linux import mounts
+from runtime.embedded.linux import mounts, namespaces
 from runtime.embedded.mounting import SubpathMissing
 from runtime.embedded.process.joining import NotRunning
 from runtime.embedded.sharing import NobodyToJoin, NotShareable
@@ -217,3 +217,11 @@ def test_a_network_of_nobody_else_is_gone_with_its_container(shop: Workshop) -> 
     assert place.exists()
     shop.engine.remove(made.id)
     assert not place.exists()
+
+
+def test_a_network_of_nobody_else_that_was_half_made_is_finished(shop: Workshop) -> None:
+    """Whoever made the namespace was killed before its loopback was up."""
+    made = shop.create("half", network_mode="none", networks=())
+    namespaces.create(shop.paths.namespace(made.id))
+    shop.engine.start(made.id)
+    assert made.says("ping -c1 -W1 127.0.0.1 >/dev/null && echo up") == "up"
