@@ -11,6 +11,7 @@ from reconciler.plan import (
     CreateNetwork,
     CreateVolume,
     Plan,
+    RemoveContainer,
     Step,
     redacted,
     verb,
@@ -83,6 +84,10 @@ def words(step: Step) -> str:
             return f"use {step.object}"
         case CreateVolume(volume=VolumeSpec(external=True)):
             return f"use {step.object}"
+        case CreateNetwork() | CreateVolume() if step.reasons:  # what changed of one that is there
+            return f"update {step.object}"
+        case RemoveContainer() if step.reasons:  # which of them goes, lest it seem to be the last
+            end = f", {step.reasons[0]}"
         case AwaitHealthy():
             end = " to be healthy"
         case AwaitCompleted():

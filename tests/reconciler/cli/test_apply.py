@@ -86,6 +86,15 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(world: World) -> None:
     assert world.runtime.effects == []
 
 
+def test_steps_tell_what_goes_and_what_is_only_changed(world: World) -> None:
+    world.run("apply")
+    text = world.spec.read_text().replace("nginx:1.27", "nginx:1.28")
+    world.spec.write_text(f"{text}networks: {{default: {{labels: {{a: b}}}}}}\n")
+    told = _without_times(world.run("apply").out).splitlines()
+    assert "update network default  0.00s" in told
+    assert "remove container web, an older generation  0.00s" in told
+
+
 def test_only_applies_a_container_and_what_it_needs(world: World) -> None:
     assert world.run("apply", "--only", "db").code == 0
     assert [each.key.name for each in world.runtime.containers()] == ["db"]
