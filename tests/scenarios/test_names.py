@@ -1,12 +1,16 @@
 """Which names containers know, as their own C library finds them, and that a change of names
 touches no process."""
 
+import itertools
 import json
+import subprocess
 from dataclasses import dataclass
 
 import pytest
 
+from tests.eventually import PATIENCE
 from tests.resolver import answering
+from tests.scenarios.scene import ending
 from tests.scenarios.stage import Stage, within
 
 pytestmark = pytest.mark.root
@@ -47,6 +51,20 @@ for name in sys.argv[1:]:
     except OSError:
         pass
 print(json.dumps(found))
+"""
+# Asks for one name again and again until its input ends; tells how often in vain.
+ASK_ON = """
+import socket, sys, threading
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set())).start()
+asked = failed = 0
+while not over.is_set():
+    asked += 1
+    try:
+        socket.getaddrinfo("app", 80)
+    except OSError:
+        failed += 1
+print(asked, failed)
 """
 NAMES = ("web", "app", "api", "worker", "db", "the-db", "WEB", "nobody")
 # Who knows which of them.
@@ -106,6 +124,23 @@ def test_names_come_and_go_without_a_restart(named: Named) -> None:
     assert set(named.ask("web", "api", "service")) == {"service"}
     assert set(named.ask("app", "the-db", "another-db")) == {"another-db"}
     named.edit(alias[::-1], own[::-1])
+    assert named.stands()
+
+
+def test_nobody_asks_in_vain_while_names_change(named: Named) -> None:
+    """The DNS server is away for a moment: a question that falls into it is asked again."""
+    words = ["nsenter", f"--target={named.pids['web']}", "--net", "--mount", "--root", "--wd"]
+    words += ["python3", "-I", "-S", "-c", ASK_ON]
+    with (
+        subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as asking,
+        ending(asking),
+    ):
+        for former, latter in itertools.pairwise(("api", "one", "two", "three", "four", "api")):
+            named.edit((f"[{former}]", f"[{latter}]"))
+        said, _ = asking.communicate(timeout=20 * PATIENCE)
+    asked, failed = map(int, said.split())
+    assert asked > 100
+    assert failed == 0
     assert named.stands()
 
 
