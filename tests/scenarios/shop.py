@@ -116,17 +116,17 @@ class Visitors:
             thread.join()
 
     def _fetch(self) -> None:
-        ports = [PORT, OTHER_PORT]
+        ports: tuple[int, ...] = (PORT, OTHER_PORT)
         while not self._over.wait(0.03):
             began = time.monotonic()
             reasons = []
-            for port in tuple(ports):
+            for port in ports:
                 try:
                     page(self._place, "127.0.0.1", port)
                 except OSError as error:
                     reasons.append(f"{port}: {error!r} after {time.monotonic() - began:.2f} s")
                 else:
-                    ports.sort(key=lambda each, last=port: each != last)
+                    ports = (port, *(each for each in ports if each != port))
                     self.pages += 1
                     break
             else:
