@@ -15,6 +15,7 @@ from runtime.embedded.registry.manifest import NoPlatform, Platform
 from runtime.reference import BadDigest, check_digest
 
 _NANO = 1_000_000_000  # nanoseconds of a second
+_MOST = (1 << 63) - 1  # of Docker's numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,16 +153,19 @@ _TIMES = {
 
 
 def _healthcheck(said: object) -> Healthcheck | None:
-    """Docker's form: times in nanoseconds, and 0 stands for the default."""
+    """Docker's form: times in nanoseconds, and 0 stands for the default. Of a kind that nobody
+    knows, and without a program, it is none."""
     if not said:
         return None
     if not isinstance(said, dict):
         raise _wrong("Healthcheck")
     test = _texts(said, "Test")
-    if not test:
+    if test[:1] == ("NONE",):
+        return Healthcheck(test=("NONE",))
+    if test[:1] not in (("CMD",), ("CMD-SHELL",)) or len(test) == 1:
         return None
     numbers = {key: said.get(key) or 0 for key in (*_TIMES, "Retries")}
-    if not all(isinstance(number, int) and number >= 0 for number in numbers.values()):
+    if not all(isinstance(n, int) and 0 <= n <= _MOST for n in numbers.values()):
         raise _wrong("Healthcheck")
     times = {name: numbers[key] / _NANO for key, name in _TIMES.items() if numbers[key]}
     if numbers["Retries"]:

@@ -340,6 +340,9 @@ CHECKS: dict[str, tuple[object, Healthcheck | None]] = {
         Healthcheck(test=("CMD", "ready")),
     ),
     "none": ({"Test": ["NONE"]}, Healthcheck(test=("NONE",))),
+    "none with more words": ({"Test": ["NONE", "x"], "Interval": 5}, Healthcheck(test=("NONE",))),
+    "a kind that nobody knows": ({"Test": ["ASK", "x"]}, None),
+    "a kind without a program": ({"Test": ["CMD"]}, None),
     "nothing to run": ({"Interval": 5}, None),
     "nothing": (None, None),
 }
@@ -354,7 +357,16 @@ def test_the_health_check_of_an_image(said: object, check: Healthcheck | None) -
     assert config.parse(json.dumps(document).encode()).defaults.healthcheck == check
 
 
-@pytest.mark.parametrize("said", ["curl", {"Test": 5}, {"Test": ["CMD", "x"], "Interval": "5s"}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "curl",
+        {"Test": 5},
+        {"Test": ["CMD", "x"], "Interval": "5s"},
+        {"Test": ["CMD", "x"], "Interval": 10**400},
+        {"Test": ["CMD", "x"], "Retries": 1 << 63},
+    ],
+)
 def test_a_broken_health_check_is_refused(said: object) -> None:
     document = {
         "config": {"Healthcheck": said},
