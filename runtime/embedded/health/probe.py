@@ -74,7 +74,7 @@ def _listen(answers: int, over: int, timeout: float) -> tuple[bool, bytes]:
     poll = select.poll()
     for fd in (answers, over):
         poll.register(fd, select.POLLIN)
-    while ready := poll.poll(max(0, int((until - time.monotonic()) * 1000))):
+    while ready := poll.poll(pidfd.milliseconds(until - time.monotonic())):
         ended = any(fd == over for fd, _ in ready)
         said, closed = _read(answers, said)
         if ended:

@@ -5,6 +5,8 @@ import os
 import select
 import signal
 
+_LONGEST = (1 << 31) - 1  # milliseconds
+
 
 def of(pid: int) -> int | None:
     """Return a pidfd (close-on-exec) for ``pid``; None when there is no such process."""
@@ -30,4 +32,9 @@ def ended(fd: int, timeout: float) -> bool:
     """Wait until the process is dead (reaped or not), at most ``timeout`` seconds."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(max(0, int(timeout * 1000))))
+    return bool(poll.poll(milliseconds(timeout)))
+
+
+def milliseconds(seconds: float) -> int:
+    """A time to wait as poll(2) takes it, which is 24 days at most."""
+    return int(min(max(0.0, seconds) * 1000, _LONGEST))

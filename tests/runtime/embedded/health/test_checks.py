@@ -99,6 +99,13 @@ def test_what_writes_without_end_is_late(admit: Admit) -> None:
     assert health.exit_code == -1
 
 
+def test_a_check_may_take_longer_than_poll_can_wait(admit: Admit) -> None:
+    patient = admit(test=("CMD", "true"), timeout=1e9)
+    health = patient.checks.probe(patient.row)
+    assert health is not None
+    assert health.status is HealthStatus.HEALTHY
+
+
 def test_two_that_ask_at_once_share_one_check(admit: Admit) -> None:
     patient = admit(test=shell("echo x >>/tmp/asked; usleep 300000"))
     with ThreadPoolExecutor(4) as pool:

@@ -79,6 +79,14 @@ def test_a_program_that_hears_its_signal_ends_by_itself(boxes: Boxes) -> None:
     assert (box.state().exit_code, box.text) == (3, "bye\n")
 
 
+def test_a_grace_may_be_longer_than_poll_can_wait(boxes: Boxes) -> None:
+    box = boxes.box("sh", "-c", "trap 'exit 5' TERM; echo up; sleep 1000 & wait $!")
+    box.launch()
+    eventually(lambda: box.text == "up\n")
+    box.stop(grace=1e9)
+    assert box.state().exit_code == 5
+
+
 def test_one_that_does_not_is_killed_after_the_grace(boxes: Boxes) -> None:
     box = boxes.box("sh", "-c", "trap '' TERM; while :; do usleep 1000; done")
     box.launch()
