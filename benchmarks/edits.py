@@ -31,7 +31,7 @@ from tests.scenarios import shop
 from tests.scenarios.shop import EDITS, Edit, Spec, Visitors
 
 PAGE = Path("docs/edits.md")
-KEEPERS: Sequence[Callable[[Ground], Keeper]] = (Trueup, Compose)
+KEEPERS: Mapping[str, Callable[[Ground], Keeper]] = {"trueup": Trueup, "docker-compose": Compose}
 AGAIN = 8  # pages that must be seen after an edit
 PATIENCE = 20.0  # seconds; who waits longer restarts nginx
 
@@ -74,18 +74,18 @@ def _measure(stack: ExitStack) -> Mapping[str, Mapping[str, Cost]]:
     stack.callback(registry.close)
     registry.serve()
     shop.push(registry, stack.enter_context(folder()) / "variant")
-    return {make.__name__: dict(_costs(make, registry)) for make in KEEPERS}
+    return {name: dict(_costs(name, registry)) for name in KEEPERS}
 
 
-def _costs(make: Callable[[Ground], Keeper], registry: Registry) -> Iterator[tuple[str, Cost]]:
+def _costs(name: str, registry: Registry) -> Iterator[tuple[str, Cost]]:
     """The cost of each edit that can be said there."""
     with ExitStack() as stack:
         place = stack.enter_context(folder())
-        host = stack.enter_context(make_host(f"{HOSTS}{os.getpid()}-{make.__name__[:3].lower()}"))
+        host = stack.enter_context(make_host(f"{HOSTS}{os.getpid()}-{name[:3]}"))
         registry.serve(within=host.within)
         shop.write(place, registry)
         ground = Ground(host=host, folder=place, image="")
-        keeper = make(ground)
+        keeper = KEEPERS[name](ground)
         stack.callback(keeper.close)
         spec = shop.read(place)
         keeper.apply(spec)
@@ -94,7 +94,7 @@ def _costs(make: Callable[[Ground], Keeper], registry: Registry) -> Iterator[tup
             spec = _edited(spec, edit)
             if keeper.says(spec) != former:
                 yield edit.name, _cost(keeper, ground, spec)
-                print(f"{keeper.name}: {edit.name}", file=sys.stderr)
+                print(f"{name}: {edit.name}", file=sys.stderr)
 
 
 def _edited(spec: Spec, edit: Edit) -> Spec:
@@ -137,7 +137,7 @@ def _replaced(before: Processes, after: Processes) -> list[str]:
 
 def _table(costs: Mapping[str, Mapping[str, Cost]]) -> str:
     parts = ("process", "seconds", "failed")
-    titles = ("edit", *(f"{name.lower()}: {part}" for name in costs for part in parts))
+    titles = ("edit", *(f"{name}: {part}" for name in costs for part in parts))
     rows = [
         (edit.name, *(cell for each in costs.values() for cell in _cells(each.get(edit.name))))
         for edit in EDITS

@@ -22,8 +22,6 @@ Processes = dict[str, set[int]]
 
 
 class Keeper(Protocol):
-    name: str
-
     def says(self, spec: Spec) -> object:
         """What becomes of the spec here: equal where this one has no word for the difference."""
 
@@ -39,8 +37,6 @@ class Keeper(Protocol):
 
 
 class Trueup:
-    name = "trueup"
-
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._command = [COMMAND, "--root", str(ground.folder / "root")]
@@ -67,8 +63,6 @@ class Trueup:
 
 
 class Compose:
-    name = "docker-compose"
-
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._docker = peers.Docker(ground.host, ground.folder)

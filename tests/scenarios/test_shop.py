@@ -25,7 +25,7 @@ from tests.scenarios.scene import ending, processes
 from tests.scenarios.shop import PORT
 from tests.scenarios.stage import Stage, kill, lives, status, within
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 HEALTHY = {"web", "redis", "postgres"}  # nginx's image has no check
 HEALS_WITHIN = 8.0  # seconds; the slowest is postgres, after it the application
