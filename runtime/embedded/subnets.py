@@ -10,6 +10,11 @@ from runtime.embedded.router import addresses
 from runtime.embedded.router.wiring import Pool
 from runtime.errors import Fault
 
+_SPECIAL: tuple[Subnet, ...] = (
+    *map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")),
+    *map(IPv6Network, ("::/8", "fe80::/10", "ff00::/8")),
+)
+
 
 class UnknownNetwork(Fault):
     """A service names a network that its project does not have."""
@@ -31,6 +36,19 @@ class SubnetTaken(Fault):
             f"subnet {subnet} cannot be used",
             why=f"it overlaps with {other}",
             hint="choose another `subnet:`, or leave it out and one is picked",
+        )
+
+
+class SubnetNotAllowed(Fault):
+    """A declared subnet lies where addresses mean something else to every host."""
+
+    def __init__(self, subnet: Subnet) -> None:
+        self.subnet = subnet
+        super().__init__(
+            f"subnet {subnet} cannot be used",
+            why="addresses there are loopback, of a single link, multicast, or of no use",
+            hint="choose one of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or fd00::/8, or leave "
+            "`subnet:` out and one is picked",
         )
 
 
@@ -68,7 +86,7 @@ def subnet(
     state: State, pool: Pool, spec: NetworkSpec, host_routes: Mapping[IPv4Network, str]
 ) -> IPv4Network:
     """The subnet of a network: the one asked for if nobody has it, else the one that it has, else
-    a free one. Raises ``SubnetTaken``."""
+    a free one. Raises ``SubnetTaken`` and ``SubnetNotAllowed``."""
     row = state.networks.get((spec.project, spec.name))
     asked = None if spec.subnet is None else IPv4Network(spec.subnet)
     if row is not None and asked in (None, row.subnet):
@@ -78,6 +96,7 @@ def subnet(
         # A wider route than the pool leads elsewhere but for what is ours: no subnet would help.
         inside = (route for route in host_routes if route.subnet_of(pool.pool))
         return addresses.pick_subnet(pool, (*owners, *inside))
+    _refuse_special(asked)
     _refuse_overlap(asked, owners.items())
     _refuse_overlap(asked, ((r, f"the host's route to {r}") for r in host_routes))
     uplink = IPv4Network((int(pool.uplink_host) & ~3, 30))
@@ -97,6 +116,7 @@ def subnet6(state: State, pool: Pool, spec: NetworkSpec) -> IPv6Network | None:
     assert pool.pool6 is not None
     if asked is None:
         return addresses.pick_subnet6(pool.pool6, tuple(owners))
+    _refuse_special(asked)
     _refuse_overlap(asked, owners.items())
     return asked
 
@@ -104,6 +124,12 @@ def subnet6(state: State, pool: Pool, spec: NetworkSpec) -> IPv6Network | None:
 def _others(state: State, spec: NetworkSpec) -> list[NetworkRow]:
     own = (spec.project, spec.name)
     return [row for key, row in state.networks.items() if key != own]
+
+
+def _refuse_special(asked: Subnet) -> None:
+    """RFC 6890: what must not be routed to a network."""
+    if any(asked.version == one.version and asked.overlaps(one) for one in _SPECIAL):
+        raise SubnetNotAllowed(asked)
 
 
 def _refuse_overlap(asked: Subnet, taken: Iterable[tuple[Subnet, str]]) -> None:

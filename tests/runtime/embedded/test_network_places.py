@@ -12,7 +12,7 @@ from runtime.api import Attachment, NetworkSpec, PortSpec
 from runtime.embedded import notices, promises, subnets
 from runtime.embedded.allocation import AddressOutside, AddressTaken
 from runtime.embedded.linux import namespaces
-from runtime.embedded.subnets import NetworkInUse, SubnetTaken
+from runtime.embedded.subnets import NetworkInUse, SubnetNotAllowed, SubnetTaken
 from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import fetch, resolve, send
 
@@ -402,6 +402,18 @@ def test_subnets_keep_away_from_the_hosts_routes(estate: Estate) -> None:
     host.run("ip", "route", "add", "10.204.4.0/24", "dev", "wg0")
     estate.network("next")
     assert str(estate.state.networks["shop", "next"].subnet) == "10.204.6.0/23"
+
+
+@pytest.mark.parametrize(
+    "subnet",
+    ["0.1.0.0/16", "127.5.0.0/24", "169.254.0.0/17", "224.1.0.0/16", "255.255.255.0/24",
+     "::/64", "fe80::/64", "fea0::/64", "ff02::/64"],
+)  # fmt: skip
+def test_no_network_takes_what_means_something_to_every_host(town: Estate, subnet: str) -> None:
+    before = town.lab.host.run("sh", "-c", "ip r; ip -6 r").stdout
+    with pytest.raises(SubnetNotAllowed):
+        town.network("odd", **{"subnet6" if ":" in subnet else "subnet": subnet})
+    assert town.lab.host.run("sh", "-c", "ip r; ip -6 r").stdout == before
 
 
 def test_what_comes_later_is_told(town: Estate) -> None:
