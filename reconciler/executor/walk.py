@@ -111,7 +111,8 @@ def execute(
     """Carry out the plan; ``progress`` is called in the caller's thread.
 
     After ``timeout`` seconds or a KeyboardInterrupt nothing new is begun; what runs is waited
-    for. A plan without steps touches nothing.
+    for, unless it only waits itself: an interrupt leaves that undone. A plan without steps touches
+    nothing.
     """
     if not plan.steps:
         return Outcome()
@@ -207,7 +208,7 @@ class _Walk:
         try:
             while True:
                 self._hand_out(graph, tell, deadline)
-                if not graph.running:
+                if not graph.running or (self.heard and graph.only_waits()):
                     break
                 self._hear(graph, tell, self._next(deadline))
         except KeyboardInterrupt:
@@ -297,6 +298,7 @@ class _Graph:
                 self.tolerant[before].append(step.number)
         self.working, self.waiting = _Lane(limit=workers), _Lane(limit=WAITERS)
         self.running = 0
+        self.at_work: set[int] = set()
         self.succeeded: list[Step] = []
         self.failed: list[tuple[Step, Fault]] = []
         self.skipped: dict[int, Step] = {}
@@ -323,11 +325,18 @@ class _Graph:
         lane = min(open_lanes, key=lambda each: each.free[0])
         lane.running += 1
         self.running += 1
-        return self.steps[heapq.heappop(lane.free)]
+        step = self.steps[heapq.heappop(lane.free)]
+        self.at_work.add(step.number)
+        return step
+
+    def only_waits(self) -> bool:
+        """Whether all that runs could end at any moment and leave nothing half done."""
+        return all(_only_waits(self.steps[number]) for number in self.at_work)
 
     def _ended(self, step: Step) -> None:
         self._lane(step).running -= 1
         self.running -= 1
+        self.at_work.discard(step.number)
 
     def done(self, step: Step) -> None:
         self._ended(step)
@@ -371,3 +380,12 @@ class _Graph:
             skipped=tuple(self.skipped[number] for number in sorted(self.skipped)),
             ended=ended,
         )
+
+
+def _only_waits(step: Step) -> bool:
+    """A gate with a way back may be about to take it."""
+    match step.action:
+        case AwaitCompleted() | AwaitHealthy(rollback=None):
+            return True
+        case _:
+            return False

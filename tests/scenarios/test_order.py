@@ -3,13 +3,14 @@ when it waits in vain.
 """
 
 import re
+import signal
 
 import pytest
 
 from tests.conftest import COMMAND
-from tests.eventually import eventually
+from tests.eventually import PATIENCE, eventually
 from tests.images.recipes import PAGE
-from tests.scenarios.stage import Stage, limit
+from tests.scenarios.stage import Stage, limit, within
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -84,6 +85,21 @@ def test_a_terminal_shows_for_what_it_waits(order: Stage) -> None:
     waiting, _, _ = shown.partition("start container job")
     assert "wait for container db to be healthy" in waiting
     assert "not healthy yet: ls: /tmp/well" in waiting, "what the check says meanwhile"
+
+
+def test_ctrl_c_ends_the_waiting_and_the_next_apply_goes_on(order: Stage) -> None:
+    order.edit("sleep 0.7; touch", "sleep 1000; touch")
+    process = order.trueup.start("apply", order.spec)
+    eventually(lambda: "db" in order.pids(), 20, step=0.1)
+    db = order.pid("db")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5 * PATIENCE) == 130
+    assert set(order.pids()) == {"cache", "db"}
+    within(db, "touch", "/tmp/well")
+    order.apply()
+    assert set(order.pids()) == {"cache", "db", "web"}
+    assert order.pid("db") == db
+    assert order.pending() == ""
 
 
 def test_a_job_that_is_done_is_not_run_again_until_it_is_another_one(order: Stage) -> None:

@@ -9,11 +9,20 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEvent, execute
-from reconciler.plan import Mend, Plan, RemoveContainer, Step, StopContainer
-from runtime.api import VolumeMount
+from reconciler.plan import (
+    AwaitCompleted,
+    AwaitHealthy,
+    Mend,
+    Plan,
+    RemoveContainer,
+    Step,
+    StopContainer,
+)
+from runtime.api import Condition, Dependency, Healthcheck, VolumeMount
 from tests.fake_runtime import FakeFault, FakeRuntime, Killed
 from tests.reconciler.world import NoJournal, applied, carry_out, plan_for, shop, spec, the
 
+CHECK = Healthcheck(test=("CMD", "true"))
 PAIR = shop({"db": spec(), "web": spec(needs=("db",)), "other": spec()})
 
 
@@ -213,6 +222,34 @@ def test_after_ctrl_c_what_runs_is_waited_for_and_nothing_new_begins() -> None:
     assert "Register services db, other, web" in words(outcome.skipped)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert carry_out(plan_for(PAIR, runtime), runtime).succeeded
+
+
+@pytest.mark.parametrize(
+    ("verb", "condition"),
+    [("healthy", Condition.HEALTHY), ("completed", Condition.COMPLETED)],
+)
+def test_after_ctrl_c_nobody_waits_for_what_only_waits(verb: str, condition: Condition) -> None:
+    runtime = FakeRuntime()
+    runtime.pause[verb, "db"] = released = threading.Event()
+
+    def progress(event: StepEvent) -> None:
+        waits = isinstance(event.step.action, AwaitHealthy | AwaitCompleted)
+        if waits and event.state is State.STARTED:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    needs = (Dependency(name="db", condition=condition),)
+    pair = shop({"db": spec(healthcheck=CHECK), "web": spec(depends_on=needs)})
+    began = time.monotonic()
+    outcome = run(plan_for(pair, runtime), runtime, progress=progress)
+    assert time.monotonic() - began < 5
+    assert outcome.ended is Ended.INTERRUPTED
+    assert "StartContainer container db" in words(outcome.done)
+    assert {each.partition(" ")[0] for each in words(outcome.skipped)} >= {
+        f"Await{verb.title()}",
+        "StartContainer",
+    }
+    released.set()
+    assert carry_out(plan_for(pair, runtime), runtime).succeeded
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
