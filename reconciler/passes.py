@@ -154,14 +154,20 @@ class Absence:
         observed = runtime.observe(Query(project=self.project))
         volumes = frozenset(observed.volumes) if self.every_volume else self.volumes
         made = plan_down(observed, volumes=volumes, folder=self.folder)
-        return _noted(made, self.folder, runtime) if self.folder else made
+        nothing = made.converged and not observed.volumes
+        return _noted(made, self.folder, runtime) if self.folder or nothing else made
 
 
 def _noted(plan: Plan, folder: str, runtime: Runtime) -> Plan:
-    """The plan that also notes which projects were left behind in its folder."""
+    """The plan that also notes which projects were left behind in its folder; where its project
+    was named outright (""), that it is not here."""
     from reconciler import strays
 
-    notes = strays.notes(plan.project, folder, runtime.projects())
+    applied = runtime.projects()
+    if folder:
+        notes = strays.notes(plan.project, folder, applied)
+    else:
+        notes = strays.unknown(plan.project, applied)
     return msgspec.structs.replace(plan, notes=(*plan.notes, *notes)) if notes else plan
 
 

@@ -1,5 +1,5 @@
 """Projects that were applied from a folder whose spec no longer names them: whoever renames a
-project leaves the old one running, and should be told so."""
+project leaves the old one running, and should be told so; as should who names one that is not."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +18,14 @@ def notes(project: str, folder: str, applied: Mapping[str, str]) -> tuple[str, .
         for name in strays
         if name not in named
     )
+
+
+def unknown(project: str, applied: Mapping[str, str]) -> tuple[str, ...]:
+    """A note for who names a project outright that is not here, lest a slip look like success."""
+    if project in applied:
+        return ()
+    known = ", ".join(sorted(applied)) or "none"
+    return (f"there is no project {project} here; those that are: {known}",)
 
 
 def _named(folder: Path) -> frozenset[str]:

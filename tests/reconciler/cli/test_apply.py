@@ -297,6 +297,16 @@ def test_down_needs_no_sound_spec(world: World, damage: str) -> None:
     assert world.run("down", "--project", "shop").code == 0
 
 
+def test_down_says_when_there_is_no_such_project(world: World) -> None:
+    world.run("apply")
+    ran = world.run("down", "--project", "shpo")
+    assert (ran.code, ran.out) == (
+        0,
+        "  note: there is no project shpo here; those that are: shop\n\nnothing to change\n",
+    )
+    assert world.runtime.containers()
+
+
 def test_who_waits_for_the_lock_is_told_for_whom(world: World) -> None:
     prepare(world.root)
     with project_lock(instance(world.root).locks, "shop"):
