@@ -109,7 +109,8 @@ def _add_globals(parser: Parser, environ: Mapping[str, str]) -> None:
 def _unknown(parser: Parser, word: str) -> Usage:
     if not word.startswith("-"):
         return Usage(f"`{word}` is one argument too many", f"see `{parser.prog} --help`")
-    near = catalogue.nearest(word.partition("=")[0], parser.options())
+    # Of one letter any other is near: -q is no slip of -y.
+    near = catalogue.nearest(word.partition("=")[0], parser.options()) if len(word) > 2 else None
     meant = f"did you mean {near}? " if near else ""
     return Usage(f"{parser.prog} has no option {word}", f"{meant}see `{parser.prog} --help`")
 

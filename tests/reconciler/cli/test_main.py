@@ -41,6 +41,7 @@ def test_each_listed_command_exists_and_has_help(
         (["appyl"], "trueup has no command `appyl`\n  did you mean `trueup apply`?"),
         (["zzz"], "trueup has no command `zzz`\n  `trueup` alone lists them\n"),
         (["version", "--fromat=json"], "trueup version has no option --fromat=json\n  did you"),
+        (["apply", "-q"], "trueup apply has no option -q\n  see `trueup apply --help`"),
         (["schema", "extra"], "`extra` is one argument too many"),
         (["--lock-timeout", "-1", "schema"], "argument --lock-timeout: `-1` is no time in seconds"),
         (["apply", "--timeout", "x"], "argument --timeout: `x` is no time in seconds; write it"),
