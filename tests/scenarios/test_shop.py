@@ -177,8 +177,9 @@ def test_rows_survive_down_and_an_apply_that_fails(stands: Stage) -> None:
 
 def test_a_check_that_fails_fails_the_apply_and_mended_it_converges(stands: Stage) -> None:
     before = stands.pids()
-    check = "test: [CMD, redis-cli, ping]\n      interval: 10s"
-    broken = 'test: [CMD, redis-cli, -p, "1", ping]\n      interval: 300ms\n      retries: 2'
+    times = "      interval: 10s\n      timeout: 5s\n      start_period: 20s\n"
+    check = f"test: [CMD, redis-cli, ping]\n{times}"
+    broken = 'test: [CMD, redis-cli, -p, "1", ping]\n      interval: 300ms\n      retries: 2\n'
     stands.edit(check, broken)
     stands.edit('"60", "1", --appendonly', '"61", "1", --appendonly')
     failed = stands.apply(code=1)
