@@ -75,6 +75,7 @@ class Neighbours:
             self._unknown_networks(),
             self._unknown_containers(),
             self._shared_with_several(),
+            self._shared_with_nobody(),
             self._unshareable_volumes(),
             self._names_taken(),
             self._wrong_addresses(),
@@ -115,6 +116,16 @@ class Neighbours:
                     text = f"container {quoted(name)}: there is more than one {named}"
                     hint = f"`{field}` can name only a container without replicas"
                     yield problem_at(place_of(self.root, name, field), text, hint=hint)
+
+    def _shared_with_nobody(self) -> Iterator[Problem]:
+        """Unlike the other namespaces that of IPC is shared only by who says so."""
+        for name, container in self.containers.items():
+            other = self._container(joined(container.ipc))
+            if other is not None and not (other.ipc in ("shareable", "host") or joined(other.ipc)):
+                named = quoted(joined(container.ipc))
+                text = f"container {quoted(name)}: {named} keeps its shared memory for itself"
+                hint = f"set `ipc: shareable` on {named}"
+                yield problem_at(place_of(self.root, name, "ipc"), text, hint=hint)
 
     def _container(self, name: str) -> Container | None:
         return self.containers.get(self.keys.get(name, name))
