@@ -274,7 +274,7 @@ class Engine:
 
     def create_network(self, network: NetworkSpec) -> None:
         for id in self._services.create_network(network):
-            self._generations.connect(self._ledger.state(), self._row(id))
+            self._generations.reconnect(self._ledger.state, id)
 
     def remove_network(self, project: str, name: str) -> None:
         self._services.remove_network(project, name)

@@ -7,7 +7,7 @@ the first, ``start`` the second; after a reboot ``start`` alone is enough.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -163,17 +163,32 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
 
     def connect(self, state: State, row: ContainerRow) -> None:
         """Its namespace, links and name files as the ledger says; the process is not touched."""
-        pid = self.supervisor.state(row.id).pid
-        wanted = promises.links(state, row, self.paths, pid)
         with self.host_lock():
-            if wanted:
-                self.network.connect(*wanted)
-        if wanted and row.spec.mac_address:
-            _name_hardware(self.paths.namespace(row.id), row.spec.mac_address)
-        if row.spec.network_mode == "none" or not (wanted or row.spec.network_mode):
-            _isolate(self.paths.namespace(row.id))
+            self._link(state, row)
         if self.paths.bundle(row.id).is_dir():
             etc_files.write(state, row, self.paths)
+
+    def reconnect(self, read: Callable[[], State], id: str) -> None:
+        """The same after a network of its changed, unless somebody removes it meanwhile: he takes
+        its namespace first, under the same lock. ``read`` gives the ledger's state then."""
+        with self.host_lock():
+            state = read()
+            row = state.containers.get(id)
+            if row is None or not namespaces.exists(self.paths.namespace(id)):
+                return
+            self._link(state, row)
+        with suppress(FileNotFoundError):  # the bundle goes at this moment
+            etc_files.write(state, row, self.paths)
+
+    def _link(self, state: State, row: ContainerRow) -> None:
+        place = self.paths.namespace(row.id)
+        wanted = promises.links(state, row, self.paths, self.supervisor.state(row.id).pid)
+        if wanted:
+            self.network.connect(*wanted)
+        if wanted and row.spec.mac_address:
+            _name_hardware(place, row.spec.mac_address)
+        if row.spec.network_mode == "none" or not (wanted or row.spec.network_mode):
+            _isolate(place)
 
     # --- running ----------------------------------------------------------------------------
 

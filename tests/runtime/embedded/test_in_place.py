@@ -19,7 +19,9 @@ from runtime.api import (
 )
 from runtime.embedded import limits
 from runtime.embedded.limits import SwapBelowMemory
+from runtime.embedded.linux import namespaces
 from runtime.embedded.process import intent as intents
+from runtime.embedded.services import Services
 from tests.conftest import Images
 from tests.eventually import eventually
 from tests.hosts import Host
@@ -168,6 +170,28 @@ def test_networks_come_and_go(shop: Workshop) -> None:
             for address in made.seen.addresses.values():
                 assert hosts.count(f"{address}\t") == 1
             assert len(made.seen.addresses) == len(networks)
+
+
+def test_a_network_changes_while_a_container_of_it_is_removed(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As steps of one plan do at the same time: it is not linked anew, and nobody misses it."""
+    shop.engine.create_network(NetworkSpec(project=PROJECT, name="moved"))
+    networks = (Attachment(network="moved"),)
+    gone, going = shop.start("gone", networks=networks), shop.start("going", networks=networks)
+    really = Services.create_network
+
+    def meanwhile(services: Services, spec: NetworkSpec) -> tuple[str, ...]:
+        ids = really(services, spec)
+        shop.engine.remove(gone.id)
+        shop.engine.stop(going.id)
+        namespaces.remove(shop.paths.namespace(going.id))
+        return ids
+
+    monkeypatch.setattr(Services, "create_network", meanwhile)
+    shop.engine.create_network(NetworkSpec(project=PROJECT, name="moved", subnet="10.79.0.0/24"))
+    for made in (gone, going):
+        assert not shop.paths.namespace(made.id).exists()
 
 
 # --- what others read ---------------------------------------------------------------------------
