@@ -17,7 +17,7 @@ from reconciler.planning.fates import evictors
 from reconciler.planning.gates import gates
 from reconciler.planning.stopped import RUNNING
 from reconciler.planning.surroundings import Surroundings
-from reconciler.planning.update_order import is_broken, shared_writable, uses
+from reconciler.planning.update_order import holders, is_broken, shared_writable, uses
 from reconciler.planning.waits import arrival
 from runtime.api import ObservedContainer, Phase, VolumeMount
 
@@ -53,6 +53,7 @@ def _create(fate: Fate, around: Surroundings) -> Draft:
     needs: set[Name] = {("pull", fate.spec.image)}
     needs |= {("volume", name) for name in mounted}
     needs |= _networks(fate)
+    needs |= {("remove", each.id) for each in holders(fate.spec.networks, around.leaving)}
     needs |= {("create", f.id) for n in fate.spec.shares for f in around.waits.fates.get(n, ())}
     return Draft(
         name=("create", fate.id),

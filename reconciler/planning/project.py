@@ -16,7 +16,6 @@ from reconciler.planning.differences import Outlook
 from reconciler.planning.edges import Draft, Name, number
 from reconciler.planning.fates import Fates, chosen, fates, names, scaled
 from reconciler.planning.lifecycle import steps
-from reconciler.planning.stopped import RUNNING
 from reconciler.planning.surroundings import Surroundings
 from reconciler.planning.update_order import uses
 from reconciler.planning.waits import Waits
@@ -50,7 +49,7 @@ def plan(
         *ground.adoption(desired, observed),
         *ground.host_mend(observed),
         *_needs(outlook, found, changed, whole=not only),
-        *services.register(desired, changed),
+        *services.register(desired, changed, leaving),
         *_lives(outlook, waits, leaving),
         *waits.drafts(),
         *(() if only else _pruned(desired, observed, found, leaving)),
@@ -143,7 +142,7 @@ def _lives(
             waits=waits,
             explicit=outlook.explicit,
             lodgers=tuple(one for one in (*olds, *alien) if name in one.shares),
-            leaving=tuple(one for one in leaving if one.phase in RUNNING),
+            leaving=leaving,
             remade=outlook.remade,
         )
         for fate in each:

@@ -15,7 +15,8 @@ from reconciler.planning.edges import Draft, Name
 from reconciler.planning.lifecycle import GROUND
 from reconciler.planning.rolling import absences, last_wave, led_to
 from reconciler.planning.stopped import RUNNING
-from runtime.api import Observed, PortSpec, ServiceSpec
+from reconciler.planning.update_order import holders
+from runtime.api import Observed, ObservedContainer, PortSpec, ServiceSpec
 
 REGISTER: Name = ("register", "services")
 UNREGISTER: Name = ("unregister", "services")
@@ -44,17 +45,24 @@ def _differences(
     return compare.service(service, applied, place=place)
 
 
-def register(desired: Desired, changes: Mapping[str, tuple[Difference, ...]]) -> Iterator[Draft]:
-    """One step for all; it waits until names that go have given back their ports."""
+def register(
+    desired: Desired,
+    changes: Mapping[str, tuple[Difference, ...]],
+    leaving: Iterable[ObservedContainer],
+) -> Iterator[Draft]:
+    """One step for all; it waits until names that go have given back their ports, and containers
+    that go (``leaving``) fixed addresses."""
     if not changes:
         return
     services = tuple(desired.services[name] for name in sorted(changes))
-    networks = {("network", network.network) for each in services for network in each.networks}
+    places = [place for each in services for place in each.networks]
+    needs = {("network", place.network) for place in places}
+    needs |= {("remove", each.id) for each in holders(places, leaving)}
     yield Draft(
         name=REGISTER,
         action=Register(services=services),
         object=_object(changes),
-        after=GROUND | networks | {UNREGISTER},
+        after=GROUND | needs | {UNREGISTER},
         reasons=tuple(f"{n}: {d.text}" for n, each in changes.items() for d in each),
         places=tuple(d.place for each in changes.values() for d in each),
     )

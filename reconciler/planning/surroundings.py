@@ -12,8 +12,8 @@ from runtime.api import ObservedContainer, ObservedService, Phase, ServiceSpec
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """The service of a container as it shall be and as it is, the fates of all its replicas, whom
-    it waits for, generations that live in namespaces of others and go, the undeclared ones
-    that are about to stop, the volumes whose data goes."""
+    it waits for, generations that live in namespaces of others and go, the undeclared ones,
+    which go, too, the volumes whose data goes."""
 
     service: ServiceSpec | None
     served: ObservedService | None

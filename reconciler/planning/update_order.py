@@ -5,10 +5,11 @@ use: a writable volume or folder, the volumes without a name that go with the co
 address, a device, the namespaces of somebody else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from runtime.api import (
     AnonymousMount,
+    Attachment,
     BindMount,
     ContainerSpec,
     DefectKind,
@@ -46,12 +47,27 @@ def exclusive(old: ObservedContainer, applied: ContainerSpec, new: ContainerSpec
     return shared_writable(applied, new) or min(_singular(applied) & _singular(new), default="")
 
 
+def fixed(places: Iterable[Attachment]) -> frozenset[str]:
+    """The addresses that are asked for by number."""
+    both = (address for each in places for address in (each.ipv4_address, each.ipv6_address))
+    return frozenset(address for address in both if address)
+
+
+def holders(
+    places: Iterable[Attachment], leaving: Iterable[ObservedContainer]
+) -> Iterator[ObservedContainer]:
+    """Those that have one of the fixed addresses until they are removed."""
+    wanted = fixed(places)
+    for each in leaving:
+        if each.applied and wanted & fixed(each.applied.networks):
+            yield each
+
+
 def _singular(spec: ContainerSpec) -> set[str]:
     """What only one process at a time can have: addresses, devices, namespaces of others."""
-    fixed = (a for each in spec.networks for a in (each.ipv4_address, each.ipv6_address))
     modes = {"network": spec.network_mode, "pid": spec.pid, "ipc": spec.ipc, "uts": spec.uts}
     return {
-        *(f"the address {address}" for address in fixed if address),
+        *(f"the address {address}" for address in fixed(spec.networks)),
         *(f"the device {each.source}" for each in spec.devices),
         *(_namespace(kind, mode) for kind, mode in modes.items() if _is_of_others(mode)),
     }

@@ -202,6 +202,21 @@ def test_who_leaves_and_the_network_go_in_one_apply(long_stage: Stage) -> None:
     assert long_stage.pending() == ""
 
 
+def test_who_is_renamed_keeps_its_fixed_address_and_its_port(long_stage: Stage) -> None:
+    fixed = "    networks: {back: {ipv4_address: 10.77.1.10}}\n    ports: ['18082:80']"
+    long_stage.make(NETWORKS.replace("    networks: [back]", fixed))
+    other = long_stage.pid("a")
+    long_stage.edit("  b:\n", "  database:\n")
+    long_stage.apply()
+    pids = long_stage.pids()
+    assert set(pids) == {"a", "database"}
+    assert pids["a"] == other
+    assert addresses(pids["database"]) == ["10.77.1.10"]
+    assert page(other, "database") == hostname(long_stage, "database")
+    assert long_stage.answer(18082, path="/hostname") == hostname(long_stage, "database")
+    assert long_stage.pending() == ""
+
+
 # --- networks of others ---------------------------------------------------------------------------
 
 GUEST = """\

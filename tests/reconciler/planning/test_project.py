@@ -5,10 +5,11 @@ from dataclasses import replace
 import msgspec
 
 from reconciler.desired import Desired
-from reconciler.plan import Impact
+from reconciler.plan import CreateContainer, Impact, Register, RemoveContainer
 from reconciler.planning import plan, plan_down
 from runtime.api import (
     ArchiveSource,
+    Attachment,
     ImageSpec,
     NetworkSpec,
     Observed,
@@ -64,6 +65,19 @@ def test_a_lost_service_is_registered_again() -> None:
     assert [change.reasons for change in plan_for(PAIR, runtime).changes] == [
         ("it has no service",)
     ]
+
+
+def test_a_fixed_address_goes_to_another_container_once_its_holder_is_removed() -> None:
+    """Running or not: a renamed container is one that goes and one that comes."""
+    fixed = spec(networks=(Attachment(network="default", ipv4_address="10.0.0.5"),))
+    runtime = applied(shop({"db": fixed}))
+    for _ in ("running", "stopped"):
+        plan = plan_for(shop({"database": fixed}), runtime)
+        (removal,) = (s.number for s in plan.steps if isinstance(s.action, RemoveContainer))
+        waiting = [s for s in plan.steps if isinstance(s.action, CreateContainer | Register)]
+        assert [removal in step.after for step in waiting] == [True, True]
+        runtime.stop(next(each.id for each in runtime.containers()))
+    assert carry_out(plan_for(shop({"database": fixed}), runtime), runtime).succeeded
 
 
 def test_a_port_goes_from_one_container_to_another_in_one_step() -> None:
