@@ -160,3 +160,25 @@ class StillRunning(Fault):
             why=f"it still runs after {seconds:g} s",
             hint=f"trueup logs {container}",
         )
+
+
+class HostInFlux(Fault):
+    """Somebody goes on taking away what the host's network is being made of."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            "the host's network could not be mended",
+            why=f"somebody takes its links away meanwhile ({why})",
+            hint="run the same command again; nothing else was touched",
+        )
+
+
+class NoIPv6(Fault):
+    """A network shall have IPv6 on a host without."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"network {network} cannot have IPv6",
+            why="this host's kernel has none (it was started with ipv6.disable=1, or built so)",
+            hint="take `enable_ipv6:` out, or start the host with IPv6",
+        )

@@ -5,6 +5,7 @@ into the two namespaces, and those are checked: other processes come and go, and
 what the kernel and the files of this boot say.
 """
 
+import errno
 import json
 import socket
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from runtime import durable
 from runtime.api import Defect, DefectKind, Finding, PortSpec
+from runtime.embedded import faults
 from runtime.embedded.dns import zones
 from runtime.embedded.dns.aardvark import Server
 from runtime.embedded.linux import conntrack, namespaces, rtnetlink
@@ -46,20 +48,7 @@ _RESOLV_CONF = Path("/etc/resolv.conf")
 # systemd-resolved lists the real name servers there, when /etc/resolv.conf names only itself.
 _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 _SHOWN_CAUSES = 6
-
-
 _OPENED: dict[Version, str] = {4: OPENED, 6: OPENED6}
-
-
-class NoIPv6(Fault):
-    """A network shall have IPv6 on a host without."""
-
-    def __init__(self, network: str) -> None:
-        super().__init__(
-            f"network {network} cannot have IPv6",
-            why="this host's kernel has none (it was started with ipv6.disable=1, or built so)",
-            hint="take `enable_ipv6:` out, or start the host with IPv6",
-        )
 
 
 class Network:
@@ -81,15 +70,26 @@ class Network:
     def require_ipv6(self, network: str) -> None:
         """Raises ``NoIPv6`` where the kernel does not have it."""
         if not Path("/proc/sys/net/ipv6").exists():
-            raise NoIPv6(network)
+            raise faults.NoIPv6(network)
 
     def mend(self, wiring: Wiring) -> None:
         """Make everything but the links of containers as ``wiring`` says, from whatever is
         there. Idempotent.
 
         Ports that somebody else has are left out, and raised (``PortTaken``) once all else
-        stands.
+        stands. A link that is just being deleted may still look like one that is there: then it
+        is looked at again. Raises ``HostInFlux`` when that goes on.
         """
+        for last in (False, False, True):
+            try:
+                return self._mend(wiring)
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+                if last:
+                    raise faults.HostInFlux(str(error)) from error
+
+    def _mend(self, wiring: Wiring) -> None:
         self._paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         uplink.ensure_namespace(self._paths.router)
         host, router = self._host_doors(), self._router_doors()
