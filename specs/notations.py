@@ -73,9 +73,21 @@ def reference(text: str) -> str:
 
     Only its letters are checked here; how it is completed is the engine's affair.
     """
+    expected = "an image such as nginx:1.27 or docker.io/library/nginx:1.27"
     if not _REFERENCE.fullmatch(text):
-        raise Unreadable("an image such as nginx:1.27 or docker.io/library/nginx:1.27")
+        raise Unreadable(expected)
+    repository = _repository(text)
+    if repository != repository.lower():
+        raise Unreadable(expected, reason="has capitals, which no registry takes in a name")
     return text
+
+
+def _repository(text: str) -> str:
+    """What stands between host and tag; "" where a name from `images:` can be meant."""
+    name = text.partition("@")[0]
+    first, slash, rest = name.partition("/")
+    bare = not slash and name == text and ":" not in name
+    return "" if bare else (rest or first).partition(":")[0]
 
 
 def absolute(text: str) -> str:
