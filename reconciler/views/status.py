@@ -152,8 +152,15 @@ def _row(container: ContainerState) -> Sequence[str]:
         str(container.restarts),
         container.address,
         container.ports,
-        "none" if container.mem_limit is None else binary_size(container.mem_limit),
+        _limit(container),
     )
+
+
+def _limit(container: ContainerState) -> str:
+    """What the kernel holds it to; nothing of what does not run."""
+    if container.pid is None:
+        return ""
+    return "none" if container.mem_limit is None else binary_size(container.mem_limit)
 
 
 def _rows(found: ObjectState) -> Iterable[tuple[str, str]]:

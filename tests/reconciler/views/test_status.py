@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.views.status import state
+from reconciler.views.status import render, state
 from runtime.api import Phase
 from tests.reconciler.world import applied, plan_for, shop, spec, the
 
@@ -37,3 +37,13 @@ def test_the_table(case: str) -> None:
     runtime.change(the(runtime, "web"), **fields)
     found = state(desired, runtime.observe(desired.query()), plan_for(desired, runtime), (), NOW)
     assert [each.status for each in found.containers] == [expected]
+
+
+@pytest.mark.parametrize(("pid", "shown"), [(7, True), (None, False)], ids=["it runs", "it ended"])
+def test_no_limit_is_told_of_what_does_not_run(pid: int | None, shown: bool) -> None:
+    desired = shop({"web": spec()})
+    runtime = applied(desired)
+    phase = Phase.EXITED if pid is None else Phase.RUNNING
+    runtime.change(the(runtime, "web"), phase=phase, pid=pid, exit_code=0)
+    found = state(desired, runtime.observe(desired.query()), plan_for(desired, runtime), (), NOW)
+    assert ("none" in render(found)) is shown
