@@ -114,6 +114,9 @@ def nearest_word(word: str, known: Iterable[str]) -> str:
     folded = {_folded(each): each for each in sorted(known)}
     if _folded(word) in folded:
         return folded[_folded(word)]
+    longer = [each for each in folded if len(word) > 3 and each.startswith(_folded(word))]
+    if len(longer) == 1:  # `net_bind` is the beginning of a word, however much is missing
+        return folded[longer[0]]
     close = difflib.get_close_matches(_folded(word)[:100], folded, n=1, cutoff=0.6)
     swapped = (each for each in folded if sorted(each) == sorted(_folded(word)))
     near = close[0] if close else next(swapped, None)  # `bd` for `db` is too short for difflib

@@ -69,7 +69,15 @@ def test_foreign_words_are_escaped_and_cut() -> None:
 
 @pytest.mark.parametrize(
     ("word", "nearest"),
-    [("imgae", "image"), ("Ports", "ports"), ("mem-limit", "mem_limit"), ("bd", "db"), ("zzz", "")],
+    [
+        ("imgae", "image"),
+        ("Ports", "ports"),
+        ("mem-limit", "mem_limit"),
+        ("bd", "db"),
+        ("zzz", ""),
+        ("NET_BIND", "net_bind_service"),
+    ],
 )
 def test_the_nearest_known_word(word: str, nearest: str) -> None:
-    assert nearest_word(word, ["image", "ports", "mem_limit", "db"]) == nearest
+    known = ["image", "ports", "mem_limit", "db", "net_bind_service", "net_admin"]
+    assert nearest_word(word, known) == nearest
