@@ -38,7 +38,7 @@ class VolumeInUse(Fault):
         self.users = tuple(users)
         super().__init__(
             f"volume {word} cannot be removed",
-            why=f"{', '.join(users)} has it",
+            why=f"{', '.join(users)} {'has' if len(users) == 1 else 'have'} it",
             hint="take it from the spec and apply, or `trueup down` the project first",
         )
 
