@@ -303,7 +303,6 @@ def test_a_kept_plan_is_refused_when_the_world_has_moved(long_stage: Stage, move
     long_stage.trueup("plan", long_stage.spec, "-o", file, code=2)
     MOVES[move](long_stage)
     refused = long_stage.trueup("apply", "--plan", file, code=1)
-    print(refused.stderr)
     assert "trueup plan" in refused.stderr
     assert memory(long_stage, "b") != 44 << 20
 
