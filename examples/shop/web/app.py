@@ -65,8 +65,13 @@ class Shop(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = False  # who is being served when the end comes is served
+
+
 # The first process of a container gets no default signal handlers: without this, `down` would
 # wait for the whole grace period.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 query(TABLE)
-ThreadingHTTPServer(("", 8000), Shop).serve_forever()
+with Server(("", 8000), Shop) as server:
+    server.serve_forever()
