@@ -73,12 +73,18 @@ Places = Callable[[str], str]
 
 
 def container(
-    desired: ContainerSpec, observed: ObservedContainer, *, in_place: Collection[str], place: Places
+    desired: ContainerSpec,
+    observed: ObservedContainer,
+    *,
+    in_place: Collection[str],
+    place: Places,
+    veiled: Collection[str] = (),
 ) -> tuple[Difference, ...]:
     """Everything about a generation that is not as desired, but its image and its life.
 
     ``in_place`` names the fields of ContainerSpec that change without a new process;
-    ``place`` gives the place of a field of the spec, ``environment.DEBUG`` included.
+    ``place`` gives the place of a field of the spec, ``environment.DEBUG`` included; of
+    ``veiled`` ones no value is told.
     """
     if observed.applied is None:
         what = "what it was made from is not recorded any more"
@@ -94,7 +100,9 @@ def container(
         )
         for name in ContainerSpec.__struct_fields__
         if name != "image" and getattr(desired, name) != getattr(observed.applied, name)
-        for what, before, after, where in _changes(name, observed.applied, desired)
+        for what, before, after, where in _changes(
+            name, observed.applied, desired, veiled=name in veiled
+        )
     ]
     return (
         *changed,
@@ -123,20 +131,22 @@ def service(desired: ServiceSpec, applied: ServiceSpec, *, place: Places) -> tup
 _Change = tuple[str, str, str, str]  # what, before, after, field of the spec
 
 
-def _changes(name: str, applied: ContainerSpec, desired: ContainerSpec) -> Iterator[_Change]:
+def _changes(
+    name: str, applied: ContainerSpec, desired: ContainerSpec, *, veiled: bool
+) -> Iterator[_Change]:
     before, after = getattr(applied, name), getattr(desired, name)
     if name == "environment":
         yield from _by_key("environment", name, before, after, _hidden)
     elif name in _BY_KEY:
-        yield from _by_key(_BY_KEY[name], name, before, after, _shown)
+        yield from _by_key(_BY_KEY[name], name, before, after, _hidden if veiled else _shown)
     elif name == "mounts":
         yield from _mounts(before, after)
     elif name == "secret_environment":
         yield name.replace("_", " "), "", "changed", "environment"
     else:
         where = _WRITTEN.get(name, name)
-        texts = shown(name, before), shown(name, after)
-        yield LABELS.get(name, where), *_told_apart(*texts), where
+        texts = _told_apart(shown(name, before), shown(name, after))
+        yield LABELS.get(name, where), *(("", "changed") if veiled else texts), where
 
 
 def _told_apart(before: str, after: str) -> tuple[str, str]:

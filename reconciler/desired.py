@@ -14,7 +14,7 @@ from reconciler.values.container import container_spec
 from reconciler.values.images import image_names, images
 from reconciler.values.names import Names
 from reconciler.values.networks import full_name, networks, service
-from reconciler.values.places import Place, places
+from reconciler.values.places import Place, places, veils
 from reconciler.values.texts import texts
 from runtime.api import (
     ContainerKey,
@@ -40,7 +40,8 @@ class Desired:
     """What a project shall be. ``spec_path`` is the folder that it is applied from.
 
     ``in_place`` names the fields of ContainerSpec that change without a new process; ``places``
-    leads from (kind, name, field), as in ("container", "web", "mem_limit"), to file:line.
+    leads from (kind, name, field), as in ("container", "web", "mem_limit"), to file:line; ``veils``
+    are those whose values no message may show.
     """
 
     project: str
@@ -53,6 +54,7 @@ class Desired:
     registries: tuple[RegistryAccess, ...] = ()
     in_place: frozenset[str] = frozenset()
     places: Mapping[Place, str] = field(default_factory=dict)
+    veils: frozenset[Place] = frozenset()
 
     def place(self, kind: str, name: str, field: str = "") -> str:
         """Where the spec says it, or where it says the object; "" when nowhere."""
@@ -112,6 +114,7 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
         registries=accesses(project, environ),
         in_place=_in_place(),
         places=places(project, names.images),
+        veils=veils(project),
     )
 
 

@@ -3,8 +3,9 @@
 They are a `str`, a `dict` and a `list`, so that every reader can use them as such.
 """
 
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from specs.source import Span
 
@@ -87,6 +88,17 @@ def list_at(span: Span, width: int = 1) -> List:
     node = List()
     node.span, node.width, node.size, node.height = span, width, 1, 1
     return node
+
+
+_VARIABLE: Final = re.compile(r"(?<!\$)(?:\$\$)*\$[{A-Za-z_]")
+
+
+def has_variable(node: object) -> bool:
+    """Whether a variable stands anywhere in it, whatever it was filled in with."""
+    if isinstance(node, Text):
+        return _VARIABLE.search(node.written) is not None
+    inner = node.values() if isinstance(node, Map) else node if isinstance(node, List) else ()
+    return any(map(has_variable, inner))
 
 
 def list_like(node: List, items: Iterable[Node]) -> List:

@@ -48,9 +48,10 @@ def differences(
     def place(field: str) -> str:
         return desired.place("container", container.key.name, field)
 
+    veiled = {field for _, name, field in desired.veils if name == container.key.name}
     return (
         *_image(desired, outlook.observed, spec, container, place("image")),
-        *compare.container(spec, container, in_place=desired.in_place, place=place),
+        *compare.container(spec, container, in_place=desired.in_place, place=place, veiled=veiled),
         *_broken(container, explicit=outlook.explicit),
         *_kin(outlook, spec, container),
         *_remade(outlook, container),

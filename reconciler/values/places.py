@@ -45,6 +45,20 @@ def places(project: "Project", images: Mapping[str, str]) -> dict[Place, str]:
     return found
 
 
+_VEILED = ("annotations", "command", "entrypoint", "healthcheck", "labels")
+
+
+def veils(project: "Project") -> frozenset[Place]:
+    """(kind, name, field) of free text with variables in it: any of them may be a secret, so no
+    message may show the value."""
+    return frozenset(
+        ("container", str(name), field)
+        for name in project.containers
+        for field in _VEILED
+        if project.is_variable("containers", str(name), field)
+    )
+
+
 def _fields(container: "Container") -> Iterator[tuple[str, tuple[str, ...]]]:
     """Fields of a container that are written, each with the path that leads there."""
     for written in sorted(container.model_fields_set):

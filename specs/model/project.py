@@ -13,7 +13,7 @@ from specs.model.network import Network
 from specs.model.registry import Registry
 from specs.model.volume import Volume
 from specs.naming import NAME_PATTERN
-from specs.nodes import Map, nearest_place
+from specs.nodes import Map, has_variable, nearest_place
 from specs.source import Span
 
 _IN_PLACE: Final = Effect.IN_PLACE
@@ -80,3 +80,10 @@ class Project(Spec):
         root = self._places.root
         place = nearest_place(root, path) if root is not None else None
         return place.span if place is not None else None
+
+    def is_variable(self, *path: str) -> bool:
+        """Whether a variable stands in the value at this path, which therefore may be a secret."""
+        node: object = self._places.root
+        for part in path:
+            node = node.get(part) if isinstance(node, Map) else None
+        return has_variable(node)

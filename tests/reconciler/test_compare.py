@@ -50,6 +50,17 @@ def texts(desired: ContainerSpec, real: ObservedContainer) -> list[str]:
     return [f"{'replace' if each.replaces else 'in place'}: {each.text}" for each in found]
 
 
+def test_of_what_is_veiled_no_value_is_told() -> None:
+    veiled = {"command", "labels", "healthcheck"}
+    check = Healthcheck(test=("CMD-SHELL", "auth hush"))
+    new = spec(command=("login", "hush"), labels={"token": "hush"}, healthcheck=check)
+    found = compare.container(
+        new, observed(), in_place=IN_PLACE, place=lambda _field: "", veiled=veiled
+    )
+    told = {each.text for each in found}
+    assert told == {"command changed", "label token added", "healthcheck changed"}
+
+
 # Fields after the change, from `spec()`, and the words.
 CHANGES: dict[str, tuple[dict[str, object], str]] = {
     "a limit": ({"mem_limit": 1536 << 20}, "in place: memory unlimited → 1536M"),

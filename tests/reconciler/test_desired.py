@@ -135,6 +135,23 @@ def test_places_are_those_of_the_file(tmp_path: Path) -> None:
     assert desired.place("network", "other") == ""
 
 
+def test_what_holds_variables_is_veiled_whatever_they_are_now(tmp_path: Path) -> None:
+    desired = read(
+        tmp_path,
+        """\
+        containers:
+          a: {image: x, command: [sh, -c, "echo ${NOBODY_SETS_IT:-x}"], labels: {a: b}}
+          b: {image: x, labels: ["a=${NOBODY_SETS_IT:-x}"], command: "echo $${HOME}"}
+          c: {image: x, healthcheck: {test: "auth $NOBODY_SETS_IT"}, hostname: "${HOST:-h}"}
+        """,
+    )
+    assert {(name, field) for _, name, field in desired.veils} == {
+        ("a", "command"),
+        ("b", "labels"),
+        ("c", "healthcheck"),
+    }
+
+
 def test_the_default_network_is_implied_where_containers_are(tmp_path: Path) -> None:
     desired = read(tmp_path, "containers: {web: {image: nginx}}")
     assert desired.networks == {"default": NetworkSpec(project="shop", name="default")}
