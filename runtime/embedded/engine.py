@@ -137,6 +137,7 @@ class Engine:
             network=self._network,
             layout=self._cgroups,
             host_lock=self._host_lock,
+            read=self._ledger.state,
         )
 
     @cached_property
@@ -274,7 +275,7 @@ class Engine:
 
     def create_network(self, network: NetworkSpec) -> None:
         for id in self._services.create_network(network):
-            self._generations.reconnect(self._ledger.state, id)
+            self._generations.reconnect(id)
 
     def remove_network(self, project: str, name: str) -> None:
         self._services.remove_network(project, name)

@@ -53,7 +53,8 @@ _POLL = 0.02  # seconds
 
 class Generations(msgspec.Struct, frozen=True, kw_only=True):
     """Makes, starts, changes and removes generations of one instance. ``host_lock`` is held
-    around what touches the network, whose doors are for one thread at a time."""
+    around what touches the network, whose doors are for one thread at a time; ``read`` gives the
+    ledger's state."""
 
     paths: Paths
     store: ImageStore
@@ -63,6 +64,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
     network: Network
     layout: cgroups.Layout
     host_lock: Callable[[], AbstractContextManager[None]]
+    read: Callable[[], State]
 
     # --- making -----------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         else:
             self.bundles.mounts.prepare(row)
         boot.note_bundle(self.paths, row.id)
-        self.connect(state, row)
+        self.connect(row.id)
         manner = self.bundles.manner(state, row)
         self.supervisor.launch(row.id, self.bundles.cgroup(row), row.spec.restart, manner)
 
@@ -159,20 +161,25 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         if applied.is_behind(self.paths, row):
             self.update(state, row)
         else:
-            self.connect(state, row)
+            self.connect(row.id)
 
-    def connect(self, state: State, row: ContainerRow) -> None:
-        """Its namespace, links and name files as the ledger says; the process is not touched."""
+    def connect(self, id: str) -> None:
+        """Its namespace, links and name files as the ledger says now: others may have changed a
+        network of its since the caller looked. The process is not touched."""
         with self.host_lock():
+            state = self.read()
+            row = state.containers.get(id)
+            if row is None:
+                return
             self._link(state, row)
-        if self.paths.bundle(row.id).is_dir():
+        if self.paths.bundle(id).is_dir():
             etc_files.write(state, row, self.paths)
 
-    def reconnect(self, read: Callable[[], State], id: str) -> None:
+    def reconnect(self, id: str) -> None:
         """The same after a network of its changed, unless somebody removes it meanwhile: he takes
-        its namespace first, under the same lock. ``read`` gives the ledger's state then."""
+        its namespace first, under the same lock."""
         with self.host_lock():
-            state = read()
+            state = self.read()
             row = state.containers.get(id)
             if row is None or not namespaces.exists(self.paths.namespace(id)):
                 return
@@ -244,7 +251,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
             self.bundles.write(state, row, self.store.image(row.image), root)
         if self.supervisor.state(row.id).pid is not None:
             limits.write(self.layout, group, wanted)
-            self.connect(state, row)
+            self.connect(row.id)
         applied.note(self.paths, row)
 
     # --- ending -----------------------------------------------------------------------------

@@ -45,6 +45,7 @@ def test_a_root_with_a_link_for_dev_is_refused_each_time_and_not_left_mounted(
         network=nobody,
         layout=boxes.supervisor.layout,
         host_lock=nobody,
+        read=nobody,
     )
     row: Any = SimpleNamespace(id="hostile")
     image: Any = SimpleNamespace(id="image")

@@ -172,6 +172,17 @@ def test_networks_come_and_go(shop: Workshop) -> None:
             assert len(made.seen.addresses) == len(networks)
 
 
+def test_who_looked_before_a_network_changed_links_as_it_is_now(shop: Workshop) -> None:
+    """As somebody does who waited for the host lock meanwhile."""
+    shop.engine.create_network(NetworkSpec(project=PROJECT, name="side"))
+    made = shop.start("late", networks=(Attachment(network="side"),))
+    state, row = shop.engine._ledger.state(), shop.engine._row(made.id)
+    shop.engine.create_network(NetworkSpec(project=PROJECT, name="side", subnet="10.80.0.0/24"))
+    shop.engine._generations.mend(state, row)
+    assert "inet 10.80.0." in made.says("ip -4 address show eth0")
+    assert made.seen.defects == ()
+
+
 def test_a_network_changes_while_a_container_of_it_is_removed(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
