@@ -87,11 +87,12 @@ def _names_first(fate: Fate) -> set[Name]:
 
 
 def _mend(fate: Fate) -> Draft:
+    """After its update: both carry out what the ledger says at their beginning."""
     return Draft(
         name=("mend", fate.id),
         action=Mend(id=fate.id),
         object=label(fate),
-        after=GROUND | {("register", "services")},
+        after=GROUND | {("register", "services"), ("update", fate.id), *_networks(fate)},
         reasons=fate.mends,
     )
 

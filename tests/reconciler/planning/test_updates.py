@@ -305,6 +305,19 @@ def test_a_lost_link_is_mended_while_the_process_runs() -> None:
     )
 
 
+def test_a_lost_link_is_mended_after_an_update() -> None:
+    """Both write what the container shall be: at the same time the older would remain."""
+    runtime = applied(shop({"web": spec(mem_limit=512 << 20)}))
+    runtime.damage(the(runtime, "web"), DefectKind.LINK, "the veth of web is gone")
+    assert (
+        show(shop({"web": spec(mem_limit=1 << 30)}), runtime)
+        == """\
+1 update container web @1: memory 512M → 1G (shop.yaml:31)
+2 mend container web after 1: the veth of web is gone
+"""
+    )
+
+
 def test_who_lost_its_monitor_is_replaced_by_apply_and_left_by_the_loop() -> None:
     runtime = applied(WEB)
     runtime.damage(the(runtime, "web"), DefectKind.MONITOR, "conmon is gone")
