@@ -48,6 +48,9 @@ def run(options: Options) -> int:
 
     with opened(options) as runtime:
         container = find(options.container, runtime.containers())
+        if container.applied and container.applied.logging.driver == "none":
+            sys.stderr.write(f"note: {container.key} keeps no log: its `logging` has driver none\n")
+            sys.stderr.flush()
         escaped = _escaped(options)
         if options.tail is None and not options.follow and not any(escaped.values()):
             out, err = sys.stdout.buffer.write, sys.stderr.buffer.write

@@ -89,3 +89,13 @@ def test_a_terminal_gets_control_characters_as_text_unless_raw(
     out, err = _ran(world, capfdbinary, "web")
     assert (out, err) == (b"up \\x1b[32mok\\x1b[0m\nend", b"bad \\xff\n")
     assert _ran(world, capfdbinary, "--raw", "web")[0] == b"up \x1b[32mok\x1b[0m\nend"
+
+
+def test_who_keeps_no_log_is_not_taken_for_silent(world: World) -> None:
+    world.spec.write_text(
+        "project: shop\ncontainers: {web: {image: nginx, logging: {driver: none}}}\n"
+    )
+    world.run("apply")
+    shown = world.run("logs", "web")
+    assert (shown.code, shown.out) == (0, "")
+    assert shown.err == "note: shop/web keeps no log: its `logging` has driver none\n"
