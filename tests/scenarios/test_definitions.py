@@ -239,14 +239,14 @@ def guest(trueup: Trueup, images: Images, tmp_path: Path) -> Stage:
 
 
 def test_an_owner_cannot_take_its_network_from_a_guest(stage: Stage, guest: Stage) -> None:
-    stage.make(NETWORKS)
+    stage.make(NETWORKS.replace("10.77", "10.78"))  # the module's own project stands beside it
     guest.make(GUEST)
     visitor = guest.pid("visitor")
     assert page(visitor, "b") == hostname(stage, "b")
-    stage.edit("10.77.1.0/24", "10.77.2.0/24")
+    stage.edit("10.78.1.0/24", "10.78.2.0/24")
     stage.apply()
     assert page(visitor, "b") == hostname(stage, "b")
-    assert addresses(visitor)[0].startswith("10.77.2.")
+    assert addresses(visitor)[0].startswith("10.78.2.")
     refused = stage.trueup("down", stage.spec, code=1)
     said = refused.stdout + refused.stderr
     assert "guest" in said, said
