@@ -91,11 +91,12 @@ def test_a_terminal_gets_control_characters_as_text_unless_raw(
     assert _ran(world, capfdbinary, "--raw", "web")[0] == b"up \x1b[32mok\x1b[0m\nend"
 
 
-def test_who_keeps_no_log_is_not_taken_for_silent(world: World) -> None:
-    world.spec.write_text(
-        "project: shop\ncontainers: {web: {image: nginx, logging: {driver: none}}}\n"
-    )
+def test_who_keeps_no_log_is_not_taken_for_silent(
+    capfdbinary: pytest.CaptureFixture[bytes], world: World, asked: list[tuple[int | None, bool]]
+) -> None:
+    quiet = "project: shop\ncontainers: {web: {image: nginx, logging: {driver: none}}}\n"
+    world.spec.write_text(quiet)
     world.run("apply")
-    shown = world.run("logs", "web")
-    assert (shown.code, shown.out) == (0, "")
-    assert shown.err == "note: shop/web keeps no log: its `logging` has driver none\n"
+    _, err = _ran(world, capfdbinary, "-n", "0", "web")
+    assert err == b"note: shop/web keeps no log: its `logging` has driver none\n"
+    assert asked == [(0, False)]
