@@ -42,6 +42,19 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+# What other tools call it, or what does here what they have a command for.
+_ELSEWHERE = {
+    "apply": ("create", "deploy", "start", "up", "update"),
+    "down": ("delete", "destroy"),
+    "inspect": ("describe",),
+    "plan": ("diff",),
+    "ps": ("get", "list", "ls"),
+    "validate": ("check", "config", "lint"),
+}
+# Nothing here does that; a word that only looks like it would lead astray.
+_NOWHERE = ("build", "cp", "kill", "restart", "rm", "run", "stats", "stop")
+
+
 def names() -> tuple[str, ...]:
     """Every command, in the order of the listing."""
     return tuple(name for group in GROUPS.values() for name, _ in group)
@@ -60,6 +73,14 @@ def listing() -> str:
         lines += [f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in commands), ""]
     lines += ["`trueup COMMAND --help` tells more about one of them.", ""]
     return "\n".join(lines)
+
+
+def meant(word: str) -> str | None:
+    """The command that was probably meant by a word that is none."""
+    if word in _NOWHERE:
+        return None
+    named = (name for name, words in _ELSEWHERE.items() if word in words)
+    return next(named, None) or nearest(word, names())
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:

@@ -54,7 +54,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     if command is None:
         return _bare(before)
     if command not in catalogue.names():
-        near = catalogue.nearest(command, catalogue.names())
+        near = catalogue.meant(command)
         meant = f"did you mean `trueup {near}`? " if near else ""
         raise Usage(f"trueup has no command `{command}`", f"{meant}`trueup` alone lists them")
     module = import_module(f"reconciler.cli.{command}")

@@ -39,6 +39,8 @@ def test_each_listed_command_exists_and_has_help(
     ("words", "message"),
     [
         (["appyl"], "trueup has no command `appyl`\n  did you mean `trueup apply`?"),
+        (["up"], "trueup has no command `up`\n  did you mean `trueup apply`?"),
+        (["stop", "web"], "trueup has no command `stop`\n  `trueup` alone lists them\n"),
         (["zzz"], "trueup has no command `zzz`\n  `trueup` alone lists them\n"),
         (["version", "--fromat=json"], "trueup version has no option --fromat=json\n  did you"),
         (["apply", "-q"], "trueup apply has no option -q\n  see `trueup apply --help`"),
