@@ -9,10 +9,11 @@ Exit status: 0 done; 1 failed; 2 changes are pending (``plan``); 64 wrong usage 
 import os
 import sys
 from collections.abc import Sequence
+from errno import EDQUOT, ENOSPC
 from importlib import import_module
 
 from reconciler.cli import catalogue
-from runtime.errors import Fault
+from runtime.errors import DiskFull, Fault
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -41,6 +42,8 @@ def _main(argv: Sequence[str] | None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _silenced()
+    except OSError as error:
+        return _full(error) if error.errno in (ENOSPC, EDQUOT) else _defect(error)
     except SystemExit as leaving:  # argparse, after --help
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001  # whatever is left is a defect of ours
@@ -86,6 +89,13 @@ def _silenced() -> int:
     """Whoever read our output has left: say nothing, and nothing more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE
+
+
+def _full(error: OSError) -> int:
+    """What could not be written was our output, unless the error names a file."""
+    if error.filename is None:
+        _silenced()
+    return _tell(DiskFull(str(error.filename or "the output, or what is kept of this instance")))
 
 
 def _defect(error: Exception) -> int:

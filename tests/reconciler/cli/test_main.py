@@ -95,6 +95,14 @@ def test_a_defect_is_one_line_that_names_the_file_with_the_traceback(
     assert "Traceback" in report.read_text()
 
 
+def test_a_full_disk_is_no_defect() -> None:
+    line = f"{TRUEUP} schema > /dev/full"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("no space left on the device that holds the output")
+    assert "defect" not in done.stderr
+
+
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     _command_that_raises(monkeypatch, KeyboardInterrupt())
     assert main(["schema"]) == 130
