@@ -143,7 +143,9 @@ def test_names_follow_in_the_files_that_the_process_has_open(shop: Workshop) -> 
         assert made.says("grep search /etc/resolv.conf") == "search shop.test"
         update(made, extra_hosts=(), dns_search=(), dns_opt=("ndots:3",))
         assert "192.0.2.9" not in made.says("cat /etc/hosts")
-        assert made.says("grep -v nameserver /etc/resolv.conf") == "options ndots:3"
+        assert made.says("grep -v nameserver /etc/resolv.conf") == (
+            "options timeout:3 attempts:3 ndots:3"
+        )
 
 
 def test_what_the_container_wrote_into_its_files_stays_with_another_change(shop: Workshop) -> None:
