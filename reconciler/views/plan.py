@@ -44,9 +44,9 @@ def render(plan: Plan) -> str:
 
 
 def summary(plan: Plan) -> str:
-    """``3 to create, 1 to change, 1 to replace, 0 to remove``"""
+    """``3 to create, 1 to change, 1 to replace, 0 to remove``, or why there is nothing."""
     if not plan.steps:
-        return "nothing to change"
+        return "nothing can be changed before that" if plan.problems else "nothing to change"
     counts = Counter(change.kind for change in plan.changes)
     return ", ".join(f"{counts[kind]} to {kind}" for kind in ChangeKind)
 
