@@ -20,10 +20,11 @@ def write(page: Path, name: str, text: str) -> None:
 
 def _split(page: Path, name: str) -> tuple[str, str, str]:
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, found, rest = page.read_text().partition(begin)
+    before, _, rest = page.read_text().partition(begin)
     text, closed, after = rest.partition(end)
-    assert found and closed, f"{page} has no markers for {name}"
-    return before + found, text, closed + after
+    assert begin in page.read_text(), f"{page} has no marker {begin}"
+    assert closed, f"{page} has no marker {end}"
+    return before + begin, text, closed + after
 
 
 def table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -82,7 +82,8 @@ class Network:
         """
         for last in (False, False, True):
             try:
-                return self._mend(wiring)
+                self._mend(wiring)
+                return
             except OSError as error:
                 if error.errno != errno.ENODEV:
                     raise
