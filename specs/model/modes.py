@@ -43,7 +43,7 @@ _MODES: Final = {
     "ipc": _mode("a mode of `ipc`", ("private",), ("host", "shareable")),
     "uts": _mode("a mode of `uts`", ("private",), ("host",), joins=False),
     "userns": _mode("a mode of `userns_mode`", (), ("host",), joins=False),
-    "cgroup": _mode("a mode of `cgroup`", ("private",), ("host",), joins=False),
+    "cgroup": _mode("a mode of `cgroup`", (), ("private", "host"), joins=False),
 }
 
 NetworkMode = Annotated[str, *_field(_MODES["network"])]

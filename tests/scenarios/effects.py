@@ -5,9 +5,12 @@ model says of the field; what the edit does is asked of the kernel, of the netwo
 container itself, never of trueup.
 """
 
+import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.scenarios.stage import Stage, limit, status, within
 
@@ -60,6 +63,29 @@ def _from_peer(script: str) -> Fact:
 
 def _answer(port: int) -> Fact:
     return lambda stage: stage.answer(port).strip()
+
+
+def _executed(script: str) -> Fact:
+    """What a shell says that `exec` starts, within all limits of the container."""
+    return lambda stage: stage.trueup("exec", APP, "sh", "-c", script, code=None).stdout.strip()
+
+
+def _runtime(stage: Stage) -> str:
+    monitor = status(pid(stage))["PPid"]
+    words = Path(f"/proc/{monitor}/cmdline").read_text().split("\0")
+    return Path(words[words.index("-r") + 1]).name
+
+
+def _annotated(stage: Stage) -> str:
+    config = json.loads((stage.bundle(APP) / "config.json").read_text())
+    return str(config["annotations"]["tier"])
+
+
+def _asked(stage: Stage) -> str:
+    """The name server that containers' questions go on to."""
+    files = (stage.trueup.root / "run" / "dns").rglob("*")
+    text = "".join(file.read_text() for file in files if file.is_file())
+    return " ".join(sorted(set(re.findall(r"192\.0\.2\.[12]\b", text))))
 
 
 def _shares(stage: Stage) -> str:
@@ -280,7 +306,107 @@ CASES: tuple[Case, ...] = (
     ),
     Case("replicas", "replicas: 1", "replicas: 2", "processes", _replicas, "1", "2"),
     Case("scale", "scale: 2", "scale: 1", "processes", _replicas, "2", "1"),
+    Case(
+        "cpu_quota",
+        "cpu_period: 100000\ncpu_quota: 50000",
+        "cpu_period: 100000\ncpu_quota: 25000",
+        "cgroup: CPU quota",
+        _quota,
+        "0.5",
+        "0.25",
+    ),
+    Case(
+        "cpu_period",
+        "cpu_quota: 50000\ncpu_period: 100000",
+        "cpu_quota: 50000\ncpu_period: 200000",
+        "cgroup: CPU quota",
+        _quota,
+        "0.5",
+        "0.25",
+    ),
+    Case(
+        "dns",
+        "dns: [192.0.2.1]",
+        "dns: [192.0.2.2]",
+        "what the DNS server is told",
+        _asked,
+        "192.0.2.1",
+        "192.0.2.2",
+    ),
+    Case(
+        "links",
+        'links: ["third:one"]',
+        'links: ["third:two"]',
+        "DNS, asked by the container",
+        _said("nslookup two > /dev/null 2>&1 && echo found || echo none"),
+        "none",
+        "found",
+    ),
+    Case(
+        "pull_policy",
+        "pull_policy: missing",
+        "pull_policy: never",
+        "`plan` is empty afterwards",
+        lambda stage: stage.pending().strip(),
+        "",
+        "",
+    ),
     # --- a new process ---
+    Case(
+        "domainname",
+        "domainname: one.example",
+        "domainname: two.example",
+        "its domain name",
+        _said("cat /proc/sys/kernel/domainname"),
+        "one.example",
+        "two.example",
+    ),
+    Case(
+        "mac_address",
+        "mac_address: 02:00:00:00:00:01",
+        "mac_address: 02:00:00:00:00:02",
+        "its link",
+        _said("cat /sys/class/net/eth0/address"),
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+    ),
+    Case(
+        "uts",
+        "labels: {}",
+        "uts: host",
+        "the process's namespace",
+        lambda stage: _namespace(stage, "uts"),
+        "its own",
+        "the host's",
+    ),
+    Case(
+        "cgroup",
+        "cgroup: private",
+        "cgroup: host",
+        "the process's namespace",
+        lambda stage: _namespace(stage, "cgroup"),
+        "its own",
+        "the host's",
+    ),
+    Case("runtime", "runtime: crun", "runtime: runc", "its monitor", _runtime, "crun", "runc"),
+    Case(
+        "device_cgroup_rules",
+        'device_cgroup_rules: ["c 241:0 rwm"]',
+        'device_cgroup_rules: ["c 240:0 rwm"]',
+        "opening a device",
+        _executed("mknod /d c 240 0 2> /dev/null; cat /d 2>&1 | grep -o 'permitted\\|No such'"),
+        "permitted",
+        "No such",
+    ),
+    Case(
+        "annotations",
+        "annotations: {tier: one}",
+        "annotations: {tier: two}",
+        "what the OCI runtime is told",
+        _annotated,
+        "one",
+        "two",
+    ),
     Case(
         "image",
         "image: $busybox",
@@ -480,9 +606,9 @@ CASES: tuple[Case, ...] = (
         "pid: private",
         "pid: host",
         "the process's namespace",
-        _said("[ -d /proc/1 ] && ps | grep -c conmon | sed 's/^[2-9].*/many/'"),
-        "1",
-        "many",
+        lambda stage: _namespace(stage, "pid"),
+        "its own",
+        "the host's",
     ),
     Case(
         "ipc",

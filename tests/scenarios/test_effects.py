@@ -48,6 +48,9 @@ NOT_ALONE = {
     "env_file": "as `environment`, which it is read into",
     "deploy": "as the fields that it is read into",
     "secret_environment": "not written by people",
+    "memswap_limit": "with `mem_limit`; not every kernel counts swap",
+    "platform": "which image it is",
+    "userns_mode": "has one value only",
 }
 
 

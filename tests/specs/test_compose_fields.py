@@ -90,7 +90,7 @@ FORMS: list[tuple[str, Any]] = [
      Deploy(replicas=2, resources=Resources(
          limits=ResourceLimits(cpus=0.5, memory=50 << 20)))),
     ("userns_mode: host", "host"),
-    ("cgroup: private", ""),
+    ("cgroup: private", "private"),
     ("cgroup: host", "host"),
     ("uts: host", "host"),
     ("pid: host", "host"),
