@@ -4,6 +4,7 @@ Values of variables that the spec calls secret are never in it.
 https://docs.docker.com/reference/api/engine/version/v1.47/#tag/Container/operation/ContainerInspect
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -114,7 +115,7 @@ def _config(container: ObservedContainer, spec: ContainerSpec) -> Document:
         "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
         "Labels": dict(spec.labels),
         "StopSignal": spec.stop_signal or "",
-        "StopTimeout": spec.stop_grace_period,
+        "StopTimeout": math.ceil(spec.stop_grace_period),
     }
     if container.healthcheck is not None:
         config["Healthcheck"] = _check(container.healthcheck)

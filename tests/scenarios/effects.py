@@ -202,8 +202,8 @@ CASES: tuple[Case, ...] = (
         "stop_grace_period: 2s",
         "`inspect`",
         _inspected("{{.Config.StopTimeout}}"),
-        "1.0",
-        "2.0",
+        "1",
+        "2",
     ),
     Case(
         "healthcheck",

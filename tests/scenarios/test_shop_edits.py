@@ -190,7 +190,7 @@ FACTS: Mapping[str, Seen] = {
     "alias": Seen(_found("till"), False, True),
     "replicas up": Seen(_replicas, 1, 2),
     "replicas down": Seen(_replicas, 2, 1),
-    "stop_grace_period": Seen(_inspected("redis", "{{.Config.StopTimeout}}"), "10.0", "20.0"),
+    "stop_grace_period": Seen(_inspected("redis", "{{.Config.StopTimeout}}"), "10", "20"),
     "log size": Seen(
         _inspected("web", "{{json .HostConfig.LogConfig.Config}}"),
         '{"max-file":"1"}',

@@ -23,6 +23,8 @@ _LOOK = 0.5  # seconds after which the record is read again: others ask, too
 _BACK = 0.05  # seconds from look to look at a container that comes back
 # With a container's first process all others are killed, and seen dead before it is.
 _KILLED, _DEATH = 128 + 9, 0.5  # exit code; seconds
+# Restarts after which nobody waits any more: the back-off has come to six seconds by then.
+_CRASHES = 6
 _LIVE = (Phase.RUNNING, Phase.RESTARTING)
 
 
@@ -86,7 +88,7 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
         check = self.at_work(row)
         if check is None:
             raise faults.NoHealthcheck(str(row.key))
-        until, told = time.monotonic() + timeout, -1.0
+        began, told, crashes = time.monotonic(), -1.0, self.supervisor.state(row.id).restarts
         while True:
             process = self.supervisor.state(row.id)
             if process.phase not in _LIVE:
@@ -99,10 +101,11 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
                 return
             if health.status is HealthStatus.UNHEALTHY:
                 raise faults.Unhealthy(str(row.key), health)
-            left = until - time.monotonic()
-            if left <= 0:
-                restarts = process.restarts
-                raise faults.NotHealthy(str(row.key), health, timeout, restarts=restarts)
+            waited = time.monotonic() - began
+            left = timeout - waited
+            if left <= 0 or process.restarts - crashes >= _CRASHES:
+                seconds, restarts = min(timeout, round(waited, 1)), process.restarts
+                raise faults.NotHealthy(str(row.key), health, seconds, restarts=restarts)
             self._sleep(process, row.id, min(wait, left, _LOOK))
 
     def _next(

@@ -205,6 +205,15 @@ def test_waiting_for_what_keeps_ending_tells_so(admit: Admit) -> None:
         patient.checks.await_healthy(patient.row, 1.0, quiet)
 
 
+@pytest.mark.slow
+def test_nobody_waits_long_for_what_keeps_ending(admit: Admit) -> None:
+    patient = admit("exit 2", test=("CMD", "true"), interval=600.0, restart=always())
+    began = time.monotonic()
+    with pytest.raises(faults.NotHealthy, match="it keeps ending"):
+        patient.checks.await_healthy(patient.row, 120.0, quiet)
+    assert time.monotonic() - began < 30
+
+
 def test_waiting_ends_with_the_container(admit: Admit) -> None:
     patient = admit("usleep 300000", test=("CMD", "true"), interval=60.0)
     with pytest.raises(faults.EndedEarly):
