@@ -10,7 +10,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tests.images import recipes
+from tests.images import applications, recipes
 from tests.vm.disk import CACHE, TOP
 
 # Debian 12 has Python 3.11, whatever runs here.
@@ -22,7 +22,7 @@ FOR_THE_MACHINE = (
 
 def pack(folder: Path) -> Path:
     """The payload below ``folder``: `wheels/`, `checkout/`, `images/NAME.tar` (OCI archives) and
-    `layouts/` (the cache of the images, for tests)."""
+    `layouts/` (the caches of the images, for tests)."""
     _add_project(folder / "wheels")
     place = folder / "payload.tar"
     with tarfile.open(place, "w") as tar:
@@ -33,8 +33,15 @@ def pack(folder: Path) -> Path:
             tar.add(TOP / name, f"checkout/{name}", recursive=False)
         for name, layout in recipes.layouts().items():
             tar.add(_archive(layout, folder / f"{name}.tar"), f"images/{name}.tar")
-        tar.add(recipes.cache(), "layouts")
+        for cache in (recipes.cache(), _applications()):
+            tar.add(cache, f"layouts/{cache.name}")
     return place
+
+
+def _applications() -> Path:
+    """The cache of the images of applications, all of them built."""
+    (cache,) = {layout.parent for layout in applications.layouts().values()}
+    return cache
 
 
 def _dependencies() -> Path:
