@@ -61,7 +61,7 @@ def processors(shop: Stage) -> float:
     pid = shop.pid("app")
     quota = limit(pid, "cpu.cfs_quota_us", "cpu.max").split()
     period = quota[1] if len(quota) > 1 else limit(pid, "cpu.cfs_period_us", "cpu.max")
-    return int(quota[0]) / int(period)
+    return (-1 if quota[0] == "max" else int(quota[0])) / int(period)
 
 
 def processes(shop: Stage) -> str:

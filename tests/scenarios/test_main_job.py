@@ -96,7 +96,8 @@ def test_down_needs_no_file_and_two_downs_are_as_good_as_one(stage: Stage) -> No
     stage.spec.unlink()
     stage.trueup("down", "--project", "hello")
     assert stage.inventory().leftovers() == ""
-    assert stage.trueup("down", "--project", "hello").stdout == NOTHING
+    again = stage.trueup("down", "--project", "hello").stdout
+    assert again == f"  note: there is no project hello here; those that are: none\n\n{NOTHING}"
 
 
 def test_two_projects_go_one_by_one(trueup: Trueup, stage: Stage, tmp_path: Path) -> None:
