@@ -164,10 +164,10 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("case", BOMBS)
-def test_a_bomb_is_refused_within_two_seconds_with_its_place(case: str) -> None:
+def test_a_bomb_is_refused_within_a_second_with_its_place(case: str) -> None:
     start = time.process_time()
     document = read(Source("f.yaml", BOMBS[case]))
-    assert time.process_time() - start < 2.0
+    assert time.process_time() - start < 1.0
     (problem,) = document.problems
     assert problem.span is not None
     assert problem.text.startswith((f"more than {MOST_NODES:,} values", "nested more than 64"))
