@@ -9,12 +9,11 @@ import http.client
 import json
 import re
 import shutil
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -22,6 +21,7 @@ from tests.hosts import Namespace
 from tests.images import applications, recipes
 from tests.images.__main__ import OFFICIAL
 from tests.images.registry import Registry
+from tests.scenarios.load import Clients
 
 EXAMPLE = Path(__file__).parents[2] / "examples/shop"
 PORT, OTHER_PORT, ADDED_PORT = 8080, 8081, 8082
@@ -91,46 +91,33 @@ def page(place: Namespace, address: str, port: int, *, timeout: float = 5.0) -> 
     return text
 
 
-class Visitors:
-    """Clients that fetch the page, each on a new connection every time, until the block ends.
+class Visitors(Clients):
+    """Clients that fetch the page.
 
     They know both ports that the page may stand on: a request has failed when the page is on
     neither of them.
     """
 
     def __init__(self, place: Namespace, *, threads: int = 4) -> None:
+        super().__init__(threads=threads, pause=0.03)
         self.pages = 0
         self.failures: list[str] = []
         self._place = place
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._fetch) for _ in range(threads)]
+        self._ports: tuple[int, ...] = (PORT, OTHER_PORT)
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _fetch(self) -> None:
-        ports: tuple[int, ...] = (PORT, OTHER_PORT)
-        while not self._over.wait(0.03):
-            began = time.monotonic()
-            reasons = []
-            for port in ports:
-                try:
-                    page(self._place, "127.0.0.1", port)
-                except OSError as error:
-                    reasons.append(f"{port}: {error!r} after {time.monotonic() - began:.2f} s")
-                else:
-                    ports = (port, *(each for each in ports if each != port))
-                    self.pages += 1
-                    break
+    def _ask(self) -> None:
+        began = time.monotonic()
+        reasons = []
+        for port in self._ports:
+            try:
+                page(self._place, "127.0.0.1", port)
+            except OSError as error:
+                reasons.append(f"{port}: {error!r} after {time.monotonic() - began:.2f} s")
             else:
-                self.failures.append("; ".join(reasons))
+                self._ports = (port, *(each for each in (PORT, OTHER_PORT) if each != port))
+                self.pages += 1
+                return
+        self.failures.append("; ".join(reasons))
 
 
 # --- the edits ------------------------------------------------------------------------------------

@@ -6,15 +6,14 @@ process is the same before and after. All else replaces that one container.
 
 import os
 import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.eventually import eventually
-from tests.scenarios.stage import Stage, answer, kill, limit, status, within
+from tests.scenarios.load import Load
+from tests.scenarios.stage import Stage, kill, limit, status, within
 
 pytestmark = pytest.mark.root
 
@@ -299,46 +298,17 @@ containers:
 """
 
 
-class Load:
-    """Threads that fetch a page, each on a new connection every time, until the block ends."""
-
-    def __init__(self, stage: Stage, threads: int) -> None:
-        self.pages = 0
-        self.failures: list[str] = []
-        self._stage = stage
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._fetch) for _ in range(threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _fetch(self) -> None:
-        while not self._over.is_set():
-            page = answer(self._stage.host, "127.0.0.1", 8080)
-            if "nginx" in page:
-                self.pages += 1
-            else:
-                self.failures.append(page)
-
-
 @pytest.mark.slow
 def test_no_request_fails_while_a_container_is_updated(shop: Stage) -> None:
     shop.make(LOADED)
     eventually(lambda: "nginx" in shop.answer(8080))
     before = shop.pid("web")
-    with Load(shop, threads=8) as load:
+    with Load(shop, 8080, threads=8, pause=0) as load:
         for version in "23":
             shop.edit(f'VERSION: "{int(version) - 1}"', f'VERSION: "{version}"')
             assert "stops first" not in shop.pending()
             shop.apply()
-        reached = load.pages
-        eventually(lambda: load.pages > reached + 100)
+        reached = load.said.total()
+        eventually(lambda: load.said.total() > reached + 100)
     assert shop.pid("web") != before
-    assert load.failures == []
+    assert [text for text in load.said if "nginx" not in text] == []
