@@ -15,7 +15,8 @@ from tests.conftest import Images
 from tests.documented import block, table, write
 from tests.eventually import eventually
 from tests.images.layers import file
-from tests.scenarios.effects import CASES, Case, pid
+from tests.scenarios.effects import CASES, Case
+from tests.scenarios.facts import pid
 from tests.scenarios.stage import Stage
 
 PAGE = Path("docs/spec.md")
