@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import COMMAND, Images, Trueup
-from tests.eventually import eventually
+from tests.eventually import PATIENCE, eventually
 from tests.images import applications
 from tests.images.__main__ import OFFICIAL
 from tests.scenarios.stage import Stage, answer, kill, within
@@ -104,8 +104,18 @@ def _order(trueup: Trueup, article: str) -> str:
 def test_the_game_answers_players_on_every_port(example: Trueup) -> None:
     example("apply", TOP / "examples/game")
     with example.host.other.inside(), socket.socket(type=socket.SOCK_DGRAM) as player:
-        player.settimeout(5)
-        for port in range(27015, 27021):
+        player.settimeout(0.5 * PATIENCE)
+
+        def heard(port: int) -> str:
             player.sendto(b"hello", (example.host.address, port))
-            expected = f"hello (port {port}, you are {example.host.other.address})"
-            assert player.recv(1400).decode() == expected
+            return player.recv(1400).decode()
+
+        def answers() -> bool:
+            try:
+                return heard(27015).startswith("hello")
+            except TimeoutError:  # it does not listen yet
+                return False
+
+        eventually(answers)
+        for port in range(27015, 27021):
+            assert heard(port) == f"hello (port {port}, you are {example.host.other.address})"

@@ -21,6 +21,7 @@ CPU_PERIOD = 100_000  # microseconds, the kernel's default
 SWAP_FACTOR = 2  # as much swap as memory, as with Docker; OCI and v1 count both together
 _SWAP_V1, _SWAP_V2 = "memory.memsw.limit_in_bytes", "memory.swap.max"
 _RESERVED_V1, _RESERVED_V2 = "memory.soft_limit_in_bytes", "memory.low"
+_CPUSET, _EFFECTIVE_CPUSET = "cpuset.cpus", "cpuset.cpus.effective"  # the second of v2 alone
 _V1_UNLIMITED = 1 << 62  # bytes; the kernel shows 2**63 rounded down to a page
 _DEFAULT_SHARES, _DEFAULT_WEIGHT = 1024, 100
 _PAGE = 4096  # bytes; memory limits are cut down to whole pages
@@ -104,9 +105,10 @@ def read(where: Layout, path: str, asked: Limits | None = None) -> Limits | None
 
 
 def _live(where: Layout, path: str, asked: Limits | None) -> Limits:
+    cpuset = None if asked is None else asked.cpuset
     if where.kind is Kind.V2:
-        return _live_v2(where.hierarchies[0].root / path)
-    return _live_v1(where, path, None if asked is None else asked.cpuset)
+        return _live_v2(where.hierarchies[0].root / path, cpuset)
+    return _live_v1(where, path, cpuset)
 
 
 def as_asked(live: Limits, asked: Limits) -> Limits:
@@ -136,9 +138,8 @@ def _quota(cpus: float | None) -> int | None:
 
 def _seen_as(shares: int | None) -> set[int | None]:
     """How ``read`` may see shares that were set: v1's as they are, v2's by way of a weight."""
-    if shares in (None, _DEFAULT_SHARES):
+    if shares is None:
         return {None, _DEFAULT_SHARES}
-    assert shares is not None
     return {shares, *(_shares(weight) for weight in (_weight(shares), _newer_weight(shares)))}
 
 
@@ -192,19 +193,23 @@ def _bytes_v1(text: str) -> int | None:
 
 
 def _cpuset_v1(where: Layout, path: str, asked: str | None) -> str | None:
-    """A v1 group always has a set: None when it has all of the group above it, unless just that
-    was asked for."""
+    """A v1 group always has a set."""
     try:
         folder = where.folder("cpuset", path)
     except NoController:
         return None
-    own, above = (_get(each / "cpuset.cpus", "") for each in (folder, folder.parent))
+    return _cpuset(_get(folder / _CPUSET, ""), _get(folder.parent / _CPUSET, ""), asked)
+
+
+def _cpuset(own: str, above: str, asked: str | None) -> str | None:
+    """The set of a group: None when it has all of the group above it, unless just that was asked
+    for."""
     if asked is not None and _processors(own) == _processors(asked):
         return asked
-    return None if own == above else own
+    return None if _processors(own) == _processors(above) else own or None
 
 
-def _live_v2(folder: Path) -> Limits:
+def _live_v2(folder: Path, cpuset: str | None) -> Limits:
     quota, period = _get(folder / "cpu.max").split()
     memory, swap = _number(_get(folder / "memory.max")), _number(_get(folder / _SWAP_V2, "max"))
     return Limits(
@@ -213,7 +218,9 @@ def _live_v2(folder: Path) -> Limits:
         mem_reservation=_number(_get(folder / _RESERVED_V2, "0")) or None,
         cpus=None if quota == "max" else int(quota) / int(period),
         cpu_shares=_shares(int(_get(folder / "cpu.weight", str(_DEFAULT_WEIGHT)))),
-        cpuset=_get(folder / "cpuset.cpus", "") or None,
+        cpuset=_cpuset(
+            _get(folder / _CPUSET, ""), _get(folder.parent / _EFFECTIVE_CPUSET, ""), cpuset
+        ),
         pids_limit=_number(_get(folder / "pids.max")),
     )
 
@@ -312,10 +319,11 @@ def _write_shares(where: Layout, path: str, shares: int | None) -> None:
 
 
 def _write_cpuset(where: Layout, path: str, cpuset: str | None) -> None:
+    """Without a set it gets all of the group above it: a group in use cannot be given back an
+    empty one (v1, and v2 before Linux 6.2: ENOSPC)."""
     folder = where.folder("cpuset", path)
-    if where.kind is not Kind.V2 and cpuset is None:
-        cpuset = _get(folder.parent / "cpuset.cpus")
-    put(folder / "cpuset.cpus", cpuset or "\n")
+    above = folder.parent / (_EFFECTIVE_CPUSET if where.kind is Kind.V2 else _CPUSET)
+    put(folder / _CPUSET, cpuset or _get(above))
 
 
 def _or_max(value: int | None) -> str:

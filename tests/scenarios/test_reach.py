@@ -18,7 +18,7 @@ import pytest
 
 from tests import documented
 from tests.conftest import Images
-from tests.eventually import eventually
+from tests.eventually import PATIENCE, eventually
 from tests.hosts import Host, Namespace
 from tests.peers import Docker
 from tests.scenarios.scene import ending, owned
@@ -413,7 +413,7 @@ def test_containers_talk_on_while_the_hosts_rules_are_flushed(shop: Stage) -> No
         output, _ = load.communicate(timeout=LOAD_SECONDS + 20)
     requests, failures = json.loads(output)
     assert failures == []
-    assert requests > 500
+    assert requests > 500 / PATIENCE
     assert f"host table {owned(shop).table} is missing" in shop.pending()
     shop.apply()
     assert ours.stands()

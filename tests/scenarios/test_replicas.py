@@ -39,6 +39,7 @@ open("/tmp/well", "w").close()
 server.serve_forever(0.05)
 server.server_close()
 """
+WHILE = f"{10 * PATIENCE:g}s"  # to become well
 SPEC = """\
 project: crowd
 containers:
@@ -55,10 +56,10 @@ containers:
       interval: 0.3s
       timeout: 10s
       retries: 1
-      start_period: 10s
+      start_period: WHILE
       start_interval: 0.1s
     update: {parallelism: 1, order: start-first}
-"""
+""".replace("WHILE", WHILE)
 REPLICAS = ("web", "web.2", "web.3")
 
 
@@ -102,7 +103,7 @@ def test_one_name_leads_to_all_from_within(crowd: Stage) -> None:
         "import socket\n"
         "found = {e[4][0] for e in socket.getaddrinfo('web', 80, type=socket.SOCK_STREAM)}\n"
         "assert len(found) == 1, found\n"
-        "for _ in range(12):\n"
+        "for _ in range(40):\n"
         "    with socket.create_connection((found.copy().pop(), 80), 5) as s:\n"
         "        s.sendall(b'GET /who HTTP/1.0\\r\\n\\r\\n')\n"
         "        print(s.makefile().read().splitlines()[-1])\n"
@@ -191,7 +192,7 @@ def test_a_version_that_never_gets_well_leaves_the_old_ones_answering(crowd: Sta
     before = names(crowd)
     ill = "[sh, -c, 'echo no licence; exec sleep 1000']"
     crowd.edit("[python3, -I, -S, /srv/server.py, one]", ill)
-    crowd.edit("start_period: 10s", "start_period: 0s")
+    crowd.edit(f"start_period: {WHILE}", "start_period: 0s")
     with Load(crowd, PORT) as load:
         failed = crowd.apply(code=1)
     assert load.failures(PAGE) == {}

@@ -110,6 +110,7 @@ def test_the_game_answers_on_all_its_ports_and_sees_its_players(
     game = example("game", trueup, images, tmp_path)
     game.apply()
     host, other = game.host, game.host.other
+    eventually(lambda: ask(other, host.address, FIRST).startswith("hello"))
     for port in range(FIRST, LAST + 1):
         said = ask(other, host.address, port)
         assert said == f"hello (port {port}, you are {other.address})"

@@ -25,6 +25,7 @@ ENGINE = (
     "golang-github-containers-common", "ca-certificates", "python3", "python3-venv",
 )  # fmt: skip
 TESTS = (
+    "apparmor",  # the kernel has it, and Docker then insists on its parser
     "busybox-static",
     "docker-registry",
     "skopeo",

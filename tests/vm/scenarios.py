@@ -19,6 +19,7 @@ def scenarios(machine: Machine, options: Sequence[str], say: Callable[[str], obj
     unpack(machine)
     install(machine, "pytest", "pytest-timeout", "hypothesis", "types-PyYAML")
     machine.run("mkdir -p ~/.cache && mv /payload/layouts ~/.cache/trueup-tests")
+    machine.run("ln -s /opt/trueup /payload/checkout/.venv")  # where examples/demo finds it
     paths = [] if any(word.startswith("tests/") for word in options) else list(TESTS)
     left_out = [f"--deselect={name}" for name in LEFT_OUT]
     words = " ".join([*paths, *left_out, *map(shlex.quote, options)])

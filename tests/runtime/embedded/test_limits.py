@@ -148,6 +148,10 @@ KEPT: dict[str, tuple[Limits, Limits]] = {
     "a weight of crun's": (Limits(cpu_shares=limits._shares(20)), Limits(cpu_shares=512)),
     "a weight of newer ones": (Limits(cpu_shares=limits._shares(59)), Limits(cpu_shares=512)),
     "the default": (Limits(), Limits(cpu_shares=1024)),
+    "crun's weight for the default": (
+        Limits(cpu_shares=limits._shares(39)),
+        Limits(cpu_shares=1024),
+    ),
     "a set in other words": (Limits(cpuset="0-2"), Limits(cpuset="0,1,2")),
     "a third of a processor": (Limits(cpus=0.33333), Limits(cpus=1 / 3)),
 }
@@ -164,6 +168,7 @@ CHANGED: dict[str, tuple[Limits, Limits]] = {
     "swap": (Limits(mem_limit=8192, memswap_limit=8192), Limits(mem_limit=8192)),
     "shares": (Limits(cpu_shares=700), Limits(cpu_shares=512)),
     "no shares": (Limits(), Limits(cpu_shares=512)),
+    "a weight where none is asked for": (Limits(cpu_shares=limits._shares(39)), Limits()),
     "a set": (Limits(cpuset="0"), Limits()),
     "processors": (Limits(cpus=0.5), Limits(cpus=0.6)),
 }
@@ -172,6 +177,21 @@ CHANGED: dict[str, tuple[Limits, Limits]] = {
 @pytest.mark.parametrize(("live", "asked"), CHANGED.values(), ids=CHANGED)
 def test_what_means_another_is_seen(live: Limits, asked: Limits) -> None:
     assert limits.as_asked(live, asked) == live
+
+
+def test_a_group_of_v2_that_is_in_use_gets_all_processors_back(v2: cgroups.Layout) -> None:
+    """Not an empty set: kernels before 6.2 refuse that."""
+    above = v2.hierarchies[0].root
+    (above / "cpuset.cpus.effective").write_text("0-3\n")
+    own = above / "g/cpuset.cpus"
+    own.write_text("1")
+    asked = Limits(pids_limit=2048)
+    assert limits.read(v2, "g", asked) == Limits(pids_limit=2048, cpuset="1")
+    limits.write(v2, "g", asked)
+    assert own.read_text() == "0-3"
+    assert limits.read(v2, "g", asked) == asked
+    every = Limits(pids_limit=2048, cpuset="0,1,2,3")
+    assert limits.read(v2, "g", every) == every
 
 
 def test_all_limits_of_v2(v2: cgroups.Layout) -> None:
