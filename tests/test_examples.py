@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import COMMAND, Images, Trueup
-from tests.eventually import PATIENCE, eventually
+from tests.eventually import eventually
 from tests.images import applications
 from tests.images.__main__ import OFFICIAL
 from tests.scenarios.stage import Stage, answer, kill, within
+from tests.scenarios.test_small_examples import ask
 
 TOP = Path(__file__).parent.parent
 EXAMPLES = sorted(path.parent for path in (TOP / "examples").glob("*/trueup.yaml"))
@@ -103,19 +103,7 @@ def _order(trueup: Trueup, article: str) -> str:
 @pytest.mark.slow
 def test_the_game_answers_players_on_every_port(example: Trueup) -> None:
     example("apply", TOP / "examples/game")
-    with example.host.other.inside(), socket.socket(type=socket.SOCK_DGRAM) as player:
-        player.settimeout(0.5 * PATIENCE)
-
-        def heard(port: int) -> str:
-            player.sendto(b"hello", (example.host.address, port))
-            return player.recv(1400).decode()
-
-        def answers() -> bool:
-            try:
-                return heard(27015).startswith("hello")
-            except TimeoutError:  # it does not listen yet
-                return False
-
-        eventually(answers)
-        for port in range(27015, 27021):
-            assert heard(port) == f"hello (port {port}, you are {example.host.other.address})"
+    address, other = example.host.address, example.host.other
+    eventually(lambda: ask(other, address, 27015).startswith("hello"))
+    for port in range(27015, 27021):
+        assert ask(other, address, port) == f"hello (port {port}, you are {other.address})"

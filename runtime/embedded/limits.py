@@ -320,7 +320,7 @@ def _write_shares(where: Layout, path: str, shares: int | None) -> None:
 
 def _write_cpuset(where: Layout, path: str, cpuset: str | None) -> None:
     """Without a set it gets all of the group above it: a group in use cannot be given back an
-    empty one (v1, and v2 before Linux 6.2: ENOSPC)."""
+    empty one (ENOSPC, on v1 and on v2 of Linux 6.1)."""
     folder = where.folder("cpuset", path)
     above = folder.parent / (_EFFECTIVE_CPUSET if where.kind is Kind.V2 else _CPUSET)
     put(folder / _CPUSET, cpuset or _get(above))

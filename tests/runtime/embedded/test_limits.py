@@ -180,7 +180,7 @@ def test_what_means_another_is_seen(live: Limits, asked: Limits) -> None:
 
 
 def test_a_group_of_v2_that_is_in_use_gets_all_processors_back(v2: cgroups.Layout) -> None:
-    """Not an empty set: kernels before 6.2 refuse that."""
+    """Not an empty set: Linux 6.1 refuses that."""
     above = v2.hierarchies[0].root
     (above / "cpuset.cpus.effective").write_text("0-3\n")
     own = above / "g/cpuset.cpus"
