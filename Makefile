@@ -80,7 +80,8 @@ lock:
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && \
 	$(PYTHON) -m venv "$$tmp" && "$$tmp/bin/pip" install --quiet --editable '.[dev,bench]' && \
 	{ echo "# Every dependency, pinned. Made by 'make lock'; do not edit."; \
-	  "$$tmp/bin/pip" freeze --exclude-editable; } > requirements.lock
+	  "$$tmp/bin/pip" freeze --exclude-editable | \
+	  sed 's/^backports\.zstd.*/&; python_version < "3.14"/'; } > requirements.lock
 	@wc -l requirements.lock
 
 clean:

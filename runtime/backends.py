@@ -37,7 +37,7 @@ def open_runtime(root: Path | None, backend: str = "embedded") -> "Runtime":
         raise NotImplementedError(backend)
     from runtime.embedded.engine import Engine
 
-    return Engine.open(instance(root))
+    return Engine(instance(root))
 
 
 def versions(backend: str = "embedded") -> "tuple[PartVersion, ...]":

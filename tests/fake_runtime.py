@@ -5,7 +5,6 @@ changed behind its back. A broken rule is an AssertionError: a defect of the pla
 fault to be handled.
 """
 
-import hashlib
 import itertools
 import threading
 import time
@@ -27,14 +26,11 @@ from runtime.api import (
     Health,
     Healthcheck,
     HealthStatus,
-    ImageSpec,
-    ImageSummary,
     Limits,
     LogLine,
     NetworkSpec,
     Observed,
     ObservedContainer,
-    ObservedImage,
     ObservedNetwork,
     ObservedService,
     ObservedVolume,
@@ -46,7 +42,6 @@ from runtime.api import (
     Progress,
     PublishedPort,
     Query,
-    RegistryAccess,
     Report,
     ServiceSpec,
     Stdio,
@@ -56,6 +51,7 @@ from runtime.api import (
     container_id,
 )
 from runtime.errors import Fault
+from tests.fake_images import FakeImages, FakeRegistries, image_id
 
 Made = TypeVar("Made", ObservedNetwork, ObservedVolume)
 RUNNING = (Phase.RUNNING, Phase.RESTARTING)
@@ -73,11 +69,12 @@ class FakeRuntime:
     """See the module. Attributes without underscore are knobs and facts for tests."""
 
     def __init__(self, ready: Callable[[ContainerSpec], bool] = lambda _spec: True) -> None:
+        self.images = FakeImages(self)
+        self.registries = FakeRegistries()
         self.faults: dict[tuple[str, str], Fault] = {}
         self.kill_at: int | None = None
         self.effects: list[str] = []
         self.logs_kept: list[tuple[str, ...]] = []
-        self.registry: dict[str, str] = {}
         self.foreign_ports: dict[tuple[str | None, int, str], str] = {}
         self.foreign: set[tuple[str, str]] = set()
         self.checks: dict[str, Healthcheck] = {}
@@ -90,8 +87,6 @@ class FakeRuntime:
         self.services_made: dict[tuple[str, str], ObservedService] = {}
         self.generations: dict[str, ObservedContainer] = {}
         self.last: dict[str, int] = {}
-        self.local: dict[str, str] = {}
-        self.stale: dict[str, str] = {}
         self.broken: list[Defect] = []
         self.pause: dict[tuple[str, str], threading.Event] = {}
         self._lock = threading.RLock()
@@ -128,9 +123,9 @@ class FakeRuntime:
 
     def publish_image(self, name: str) -> None:
         """The registry has something newer under this name; the policy makes us look."""
-        self.registry[name] = image_id(name, next(self._clock))
-        if name in self.local:
-            self.stale[name] = "the registry has a newer one"
+        self.images.registry[name] = image_id(name, next(self._clock))
+        if name in self.images.local:
+            self.images.stale[name] = "the registry has a newer one"
 
     def revive(self) -> None:
         """A new caller after the old one was killed."""
@@ -140,7 +135,7 @@ class FakeRuntime:
     # --- effects --------------------------------------------------------------------------------
 
     @contextmanager
-    def _verb(self, verb: str, what: str) -> Iterator[None]:
+    def verb(self, verb: str, what: str) -> Iterator[None]:
         if event := self.pause.get((verb, what)):
             assert event.wait(10)
         with self._lock:
@@ -150,7 +145,7 @@ class FakeRuntime:
                 raise fault
             yield
 
-    def _effect(self, text: str) -> None:
+    def effect(self, text: str) -> None:
         """One change of the world; the caller may be killed just before it."""
         if self.kill_at is not None and len(self.effects) >= self.kill_at:
             self._dead = True
@@ -165,7 +160,7 @@ class FakeRuntime:
             return Observed(
                 project=project,
                 spec_path=self.specs.get(project, ""),
-                images={image.name: self._image(image) for image in query.images},
+                images={image.name: self.images.state(image) for image in query.images},
                 volumes={
                     **_of(project, self.volumes_made),
                     **_externals(query.volumes, self.volumes_made.values()),
@@ -180,10 +175,6 @@ class FakeRuntime:
                 port_holders=tuple(self._holders(query)),
                 defects=tuple(self.broken),
             )
-
-    def _image(self, image: ImageSpec) -> ObservedImage:
-        name = image.name
-        return ObservedImage(name=name, id=self.local.get(name), stale=self.stale.get(name, ""))
 
     def _holders(self, query: Query) -> Iterator[PortHolder]:
         for _, port in query.ports:
@@ -210,38 +201,23 @@ class FakeRuntime:
         with self._lock:
             return dict(sorted(self.specs.items()))
 
-    def images(self) -> tuple[ImageSummary, ...]:
-        with self._lock:
-            return tuple(
-                ImageSummary(id=id, references=(name,)) for name, id in sorted(self.local.items())
-            )
-
-    # --- projects, images, networks, volumes -----------------------------------------------------
+    # --- projects, networks, volumes -----------------------------------------------------
 
     def adopt_project(self, project: str, spec_path: str) -> None:
-        with self._verb("adopt", project):
-            self._effect(f"adopt {project}")
+        with self.verb("adopt", project):
+            self.effect(f"adopt {project}")
             self.specs[project] = spec_path
 
     def forget_project(self, project: str) -> None:
-        with self._verb("forget", project):
+        with self.verb("forget", project):
             assert not _of(project, self.networks_made), "networks are left"
             assert not _of(project, self.services_made), "services are left"
             assert all(each.key.project != project for each in self.containers())
-            self._effect(f"forget {project}")
+            self.effect(f"forget {project}")
             self.specs.pop(project, None)
 
-    def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
-        with self._verb("pull", image.name):
-            report(Progress(what=image.name, doing="downloading", done=1, total=2))
-            self._effect(f"pull {image.name}")
-            id = self.registry.setdefault(image.name, image_id(image.name, 1))
-            self.local[image.name] = id
-            self.stale.pop(image.name, None)
-            return id
-
     def create_network(self, network: NetworkSpec) -> None:
-        with self._verb("create network", network.name):
+        with self.verb("create network", network.name):
             self._need_host()
             self._need_record(network.project)
             if network.external:
@@ -252,7 +228,7 @@ class FakeRuntime:
             where = (network.project, network.name)
             there = self.networks_made.get(where)
             if there is None or there.applied != network:
-                self._effect(f"create network {network.name}")
+                self.effect(f"create network {network.name}")
                 kept = there.subnet if there else f"10.240.{len(self.networks_made)}.0/24"
                 subnet6 = network.subnet6 or (there.subnet6 if there else "")
                 self.networks_made[where] = ObservedNetwork(
@@ -260,7 +236,7 @@ class FakeRuntime:
                 )
 
     def remove_network(self, project: str, name: str) -> None:
-        with self._verb("remove network", name):
+        with self.verb("remove network", name):
             for each in self.containers():
                 joined = {network.network for network in (each.applied or _NO).networks}
                 assert each.key.project != project or name not in joined
@@ -268,11 +244,11 @@ class FakeRuntime:
                 name not in {each.network for each in service.applied.networks}
                 for service in _of(project, self.services_made).values()
             )
-            self._effect(f"remove network {name}")
+            self.effect(f"remove network {name}")
             self.networks_made.pop((project, name), None)
 
     def create_volume(self, volume: VolumeSpec) -> None:
-        with self._verb("create volume", volume.name):
+        with self.verb("create volume", volume.name):
             self._need_record(volume.project)
             if volume.external:
                 known = {each.applied.known_as for each in self.volumes_made.values()}
@@ -281,22 +257,22 @@ class FakeRuntime:
             elif self.volumes_made.get((volume.project, volume.name)) != (
                 made := ObservedVolume(applied=volume)
             ):
-                self._effect(f"create volume {volume.name}")
+                self.effect(f"create volume {volume.name}")
                 self.volumes_made[volume.project, volume.name] = made
 
     def remove_volume(self, project: str, name: str) -> None:
-        with self._verb("remove volume", name):
+        with self.verb("remove volume", name):
             for each in self.containers():
                 mine = each.key.project == project and each.phase in RUNNING
                 mounts = (each.applied or _NO).mounts if mine else ()
                 assert all(not isinstance(m, VolumeMount) or m.volume != name for m in mounts)
-            self._effect(f"remove volume {name}")
+            self.effect(f"remove volume {name}")
             self.volumes_made.pop((project, name), None)
 
     # --- services -------------------------------------------------------------------------------
 
     def register(self, project: str, services: Sequence[ServiceSpec]) -> None:
-        with self._verb("register", project):
+        with self.verb("register", project):
             self._need_host()
             self._need_record(project)
             changed = {service.name for service in services}
@@ -304,7 +280,7 @@ class FakeRuntime:
                 for network in service.networks:
                     self._need_network(project, network.network)
                 self._check_ports(project, service, changed)
-            self._effect(f"register {' '.join(sorted(changed))}")
+            self.effect(f"register {' '.join(sorted(changed))}")
             for service in services:
                 old = self.services_made.get((project, service.name))
                 self.services_made[project, service.name] = ObservedService(
@@ -326,28 +302,28 @@ class FakeRuntime:
                     assert not clash, f"{service.name} wants {port} of {name}"
 
     def unregister(self, project: str, names: Sequence[str]) -> None:
-        with self._verb("unregister", project):
-            self._effect(f"unregister {' '.join(names)}")
+        with self.verb("unregister", project):
+            self.effect(f"unregister {' '.join(names)}")
             for name in names:
                 self.services_made.pop((project, name), None)
 
     def serve(self, project: str, service: str, ids: Sequence[str]) -> None:
-        with self._verb("serve", service):
+        with self.verb("serve", service):
             self._need_host()
             there = self.services_made.get((project, service))
             assert there is not None, f"service {service} is not registered"
             assert all(id in self.generations for id in ids), f"{service} to what is not there"
-            self._effect(f"serve {service}")
+            self.effect(f"serve {service}")
             made = msgspec.structs.replace(there, targets=tuple(ids))
             self.services_made[project, service] = made
 
     # --- containers -----------------------------------------------------------------------------
 
     def create(self, key: ContainerKey, generation: int, spec: ContainerSpec) -> None:
-        with self._verb("create", key.name):
+        with self.verb("create", key.name):
             self._need_host()
             self._need_record(key.project)
-            assert spec.image in self.local, f"no image {spec.image}"
+            assert spec.image in self.images.local, f"no image {spec.image}"
             for network in spec.networks:
                 self._need_network(key.project, network.network)
             for mount in spec.mounts:
@@ -357,19 +333,19 @@ class FakeRuntime:
             id = container_id(key, generation)
             there = self.generations.get(id)
             if there is None:
-                self._effect(f"begin {key.name}@{generation}")
+                self.effect(f"begin {key.name}@{generation}")
                 self.last[str(key)] = max(generation, self.last.get(str(key), 0))
                 there = self.generations[id] = ObservedContainer(
                     key=key, id=id, generation=generation, phase=Phase.CREATING
                 )
             if there.phase is Phase.CREATING:
-                self._effect(f"create {key.name}@{generation}")
+                self.effect(f"create {key.name}@{generation}")
                 anonymous = (m.target for m in spec.mounts if isinstance(m, AnonymousMount))
                 self.change(
                     id,
                     phase=Phase.CREATED,
                     applied=spec,
-                    image_id=self.local[spec.image],
+                    image_id=self.images.local[spec.image],
                     healthcheck=self._check(spec),
                     shares=self._joined(key, spec),
                     created_at=float(next(self._clock)),
@@ -403,13 +379,13 @@ class FakeRuntime:
             raise
 
     def _start(self, id: str) -> None:
-        with self._verb("start", self._name(id)):
+        with self.verb("start", self._name(id)):
             self._need_host()
             there = self.generations[id]
             assert there.phase is not Phase.CREATING, "half made"
             assert there.applied is not None
             if there.phase in RUNNING:
-                self._effect(f"start {there.key.name}@{there.generation}")
+                self.effect(f"start {there.key.name}@{there.generation}")
                 wanted = tuple(d for d in there.defects if d.kind is not DefectKind.WISH)
                 self.change(id, defects=wanted)
                 return
@@ -417,7 +393,7 @@ class FakeRuntime:
             for host in there.shares.values():
                 began = self.generations[host].phase in (*RUNNING, Phase.EXITED)
                 assert began, f"{there.key} lives in namespaces that are not there"
-            self._effect(f"start {there.key.name}@{there.generation}")
+            self.effect(f"start {there.key.name}@{there.generation}")
             gone = (DefectKind.LINK, DefectKind.WISH)
             left = tuple(d for d in there.defects if d.kind not in gone)
             self.change(
@@ -442,15 +418,15 @@ class FakeRuntime:
                 assert not both, f"two generations of {one.key} write to {both}"
 
     def await_ready(self, id: str, ports: Sequence[PortSpec], timeout: float) -> None:
-        with self._verb("ready", self._name(id)):
+        with self.verb("ready", self._name(id)):
             there = self.generations[id]
             if there.phase not in RUNNING or not self.ready(there.applied or _NO):
                 raise FakeFault(f"{there.key.name} does not listen", why=f"after {timeout:.0f} s")
 
     def update(self, id: str, spec: ContainerSpec) -> None:
-        with self._verb("update", self._name(id)):
+        with self.verb("update", self._name(id)):
             there = self.generations[id]
-            self._effect(f"update {there.key.name}@{there.generation}")
+            self.effect(f"update {there.key.name}@{there.generation}")
             self.change(id, applied=spec, healthcheck=self._check(spec))
             for network in spec.networks:
                 self._need_network(there.key.project, network.network)
@@ -458,8 +434,8 @@ class FakeRuntime:
                 self.change(id, limits=_limits(spec), restart=spec.restart)
 
     def mend(self, id: str | None) -> None:
-        with self._verb("mend", self._name(id) if id else "host"):
-            self._effect(f"mend {self._name(id) if id else 'host'}")
+        with self.verb("mend", self._name(id) if id else "host"):
+            self.effect(f"mend {self._name(id) if id else 'host'}")
             if id is None:
                 self.broken.clear()
             else:
@@ -467,26 +443,26 @@ class FakeRuntime:
                 self.change(id, defects=tuple(d for d in defects if d.kind is not DefectKind.LINK))
 
     def stop(self, id: str, *, by_hand: bool = False) -> None:
-        with self._verb("stop", self._name(id)):
+        with self.verb("stop", self._name(id)):
             there = self.generations.get(id)
             if there is None:
                 return
             if there.phase not in RUNNING:
                 self.change(id, held=by_hand, stopped=not by_hand)
                 return
-            self._effect(f"stop {there.key.name}@{there.generation}")
+            self.effect(f"stop {there.key.name}@{there.generation}")
             self.exit(id, 143)
             self.change(id, held=by_hand, stopped=not by_hand)
 
     def remove(self, id: str) -> None:
-        with self._verb("remove", self._name(id)):
+        with self.verb("remove", self._name(id)):
             there = self.generations.get(id)
             if there is None:
                 return
             assert there.phase not in RUNNING, f"{there.key} is removed while it runs"
-            self._effect(f"unlink {there.key.name}@{there.generation}")
+            self.effect(f"unlink {there.key.name}@{there.generation}")
             self.change(id, phase=Phase.CREATING, pid=None, limits=None, restart=None)
-            self._effect(f"remove {there.key.name}@{there.generation}")
+            self.effect(f"remove {there.key.name}@{there.generation}")
             del self.generations[id]
             for where, service in self.services_made.items():
                 left = tuple(target for target in service.targets if target != id)
@@ -522,7 +498,7 @@ class FakeRuntime:
             )
 
     def await_healthy(self, id: str, timeout: float, report: Report) -> None:
-        with self._verb("healthy", self._name(id)):
+        with self.verb("healthy", self._name(id)):
             there = self.generations[id]
             name = there.key.name
             if there.healthcheck is None:
@@ -536,7 +512,7 @@ class FakeRuntime:
             self.change(id, health=Health(status=HealthStatus.HEALTHY))
 
     def await_completed(self, id: str, timeout: float | None) -> None:
-        with self._verb("completed", self._name(id)):
+        with self.verb("completed", self._name(id)):
             there = self.generations[id]
             if there.phase in RUNNING:
                 self.exit(id, self.ends(there.applied or _NO))
@@ -568,11 +544,6 @@ class FakeRuntime:
 
     def close(self) -> None:
         pass
-
-
-def image_id(name: str, version: int) -> str:
-    """The id of an image in this world."""
-    return f"sha256:{hashlib.sha256(f'{name} {version}'.encode()).hexdigest()}"
 
 
 def _externals(wanted: Iterable[NetworkSpec | VolumeSpec], made: Iterable[Made]) -> dict[str, Made]:

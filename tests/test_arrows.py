@@ -88,6 +88,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["bundles"],
         ["execution"],
         ["health"],
+        ["images", "registries"],
         ["services", "generation"],
         ["containers"],
         ["observe", "events"],

@@ -28,7 +28,7 @@ def run(options: Options) -> int:
     from reconciler.views.listing import listing
 
     with opened(options) as runtime:
-        found = runtime.images()
+        found = runtime.images.list()
     listed = view.rows(found, now=time.time(), full=options.no_trunc)
     if options.quiet:
         listed = list({row["ID"]: row for row in listed}.values())

@@ -52,8 +52,8 @@ def run(options: Options) -> int:
         sys.stdout.write("Using default tag: latest\n")
     access = _registries(options.spec, reference.host)
     with opened(options) as runtime:
-        id = _pull(runtime.pull, image, access, quiet=options.quiet)
-        digest = _digest(runtime.images(), id, reference)
+        id = _pull(runtime.images.pull, image, access, quiet=options.quiet)
+        digest = _digest(runtime.images.list(), id, reference)
     if digest and not options.quiet:
         sys.stdout.write(f"Digest: {digest}\n")
     sys.stdout.write(f"{reference}\n")

@@ -43,7 +43,7 @@ def perform(
         case ForgetProject():
             runtime.forget_project(project)
         case PullImage():
-            runtime.pull(action.image, registries, report)
+            runtime.images.pull(action.image, registries, report)
         case CreateNetwork():
             runtime.create_network(action.network)
         case RemoveNetwork():

@@ -31,9 +31,14 @@ class ImageDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 class RegistrySource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="registry"):
     """An image of a registry; ``reference`` is complete (host/repository:tag or @digest).
-    ``platform`` is OS/ARCH[/VARIANT], None: the host's."""
+    ``alternatives`` are further complete references for a short name: the first one whose
+    registry has it is meant, and a registry that gives no answer ends the search. ``digest`` is
+    what the lock file says that the reference is ("": nothing). ``platform`` is
+    OS/ARCH[/VARIANT], None: the host's."""
 
     reference: str
+    alternatives: tuple[str, ...] = ()
+    digest: str = ""
     pull: PullPolicy = PullPolicy.MISSING
     platform: str | None = None
 
@@ -55,18 +60,28 @@ ImageSource = RegistrySource | ArchiveSource | RootfsSource
 
 
 class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``name`` is what containers call it: a key of ``images:`` or the reference as written."""
+    """``name`` is what containers call it: a key of ``images:`` or the reference as written.
+    ``tags`` are complete references that shall mean it, too; ``push``: in their registries, as
+    well."""
 
     name: str
     source: ImageSource
+    tags: tuple[str, ...] = ()
+    push: bool = False
 
 
 class RegistryAccess(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach one registry. Never persisted: it may carry a password. ``missing`` says why
-    there is none, and where it was wanted, for when the registry asks for it."""
+    there is none, and where it was wanted, for when the registry asks for it. ``ca``,
+    ``certificate`` and ``key`` are absolute paths of PEM files; ``mirrors`` (HOST[:PORT][/PREFIX])
+    are asked first, in this order, when something is fetched."""
 
     host: str
     insecure: bool = False
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    mirrors: tuple[str, ...] = ()
     username: str = ""
     password: str = ""
     missing: str = ""

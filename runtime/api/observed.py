@@ -57,11 +57,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An image that the project names. ``id`` is None while it is not here; ``stale`` says why
-    what is here is not what the spec means any more ("site.tar changed", "registry has …")."""
+    what is here is not what the spec means any more ("site.tar changed", "registry has …").
+    ``tags`` are those of the spec that mean it here, ``pushed`` those that mean it in their
+    registries, too; these are asked only when the spec says ``push``."""
 
     name: str
     id: str | None = None
     stale: str = ""
+    tags: tuple[str, ...] = ()
+    pushed: tuple[str, ...] = ()
 
 
 class ObservedVolume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

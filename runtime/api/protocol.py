@@ -8,10 +8,10 @@ from runtime.api.execution import ExecSpec, ProcessRow, Stdio
 from runtime.api.finding import Finding
 from runtime.api.health import Health
 from runtime.api.identity import ContainerKey
-from runtime.api.image import ImageSpec, RegistryAccess
+from runtime.api.images import Images, Registries
 from runtime.api.network import NetworkSpec
 from runtime.api.observed import Observed, ObservedContainer, ObservedNetwork, ObservedService
-from runtime.api.report import ImageSummary, LogLine, Query, Report, VolumeUse
+from runtime.api.report import LogLine, Query, Report, VolumeUse
 from runtime.api.service import PortSpec, ServiceSpec
 from runtime.api.volume import VolumeSpec
 from runtime.part import PartVersion
@@ -20,8 +20,8 @@ from runtime.part import PartVersion
 class Runtime(Protocol):
     """The verbs of a runtime. Each may be called again after it was interrupted or done, and
     then finishes or does nothing; each raises a ``Fault`` with the object, cause and next step.
-    All but ``observe``, ``containers``, ``images``, ``logs`` and ``versions`` are called by the
-    holder of the project's lock, from several threads at a time for different objects."""
+    All but ``observe``, ``containers``, ``logs`` and ``versions`` are called by the holder of the
+    project's lock, from several threads at a time for different objects."""
 
     def observe(self, query: Query) -> Observed: ...
 
@@ -47,11 +47,13 @@ class Runtime(Protocol):
         """Nothing of the project is left: drop its record, and the router with the last one."""
         ...
 
-    def images(self) -> tuple[ImageSummary, ...]: ...
-
-    def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
-        """Bring the image here and return its id."""
+    @property
+    def images(self) -> Images:
+        """The images of this runtime; they belong to no project."""
         ...
+
+    @property
+    def registries(self) -> Registries: ...
 
     def create_network(self, network: NetworkSpec) -> None:
         """Make the network, or make one that is there as ``network`` says: containers in it get

@@ -25,17 +25,6 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     registries: tuple[RegistryAccess, ...] = ()
 
 
-class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A row of ``images``: sizes in bytes, times in seconds since the epoch. ``names`` are those
-    of images that came from files, as specs call them: ``site@shop``."""
-
-    id: str
-    references: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    created: float = 0.0
-    size: int = 0
-
-
 class VolumeUse(msgspec.Struct, frozen=True, kw_only=True):
     """A volume of any project; ``owner`` is the container that a volume without a name belongs
     to, "" for a named one."""

@@ -18,8 +18,6 @@ from runtime.api import (
     ExecSpec,
     Finding,
     Health,
-    ImageSpec,
-    ImageSummary,
     LogLine,
     NetworkSpec,
     Observed,
@@ -31,7 +29,6 @@ from runtime.api import (
     PortSpec,
     ProcessRow,
     Query,
-    RegistryAccess,
     Report,
     ServiceSpec,
     Stdio,
@@ -52,9 +49,11 @@ if TYPE_CHECKING:
     from runtime.embedded.execution import Execution
     from runtime.embedded.generation import Generations
     from runtime.embedded.health.checks import Checks
+    from runtime.embedded.images import ImageVerbs
     from runtime.embedded.network import Network
     from runtime.embedded.observe import Observer
     from runtime.embedded.process.log_keeper import LogKeeper
+    from runtime.embedded.registries import RegistryVerbs
     from runtime.embedded.services import Services
     from runtime.embedded.store.images import ImageStore
 
@@ -74,10 +73,6 @@ class Engine:
         self._monitors = False
         self._begun = False
         self._queries: dict[str, Query] = {}
-
-    @classmethod
-    def open(cls, paths: Paths) -> "Engine":
-        return cls(paths)
 
     def close(self) -> None:
         self._changes.close()
@@ -101,6 +96,18 @@ class Engine:
         from runtime.embedded.store import images
 
         return images.ImageStore(self._paths.store)
+
+    @cached_property
+    def images(self) -> "ImageVerbs":
+        from runtime.embedded import images
+
+        return images.ImageVerbs(paths=self._paths, store=self._store, ledger=self._ledger)
+
+    @cached_property
+    def registries(self) -> "RegistryVerbs":
+        from runtime.embedded import registries
+
+        return registries.RegistryVerbs()
 
     @cached_property
     def _cgroups(self) -> cgroups.Layout:
@@ -199,9 +206,6 @@ class Engine:
     def projects(self) -> dict[str, str]:
         return dict(sorted(self._ledger.state().projects.items()))
 
-    def images(self) -> tuple[ImageSummary, ...]:
-        return self._store.list()
-
     def logs(self, id: str, *, tail: int | None, follow: bool) -> Iterator[LogLine]:
         from runtime.embedded.streams import logs
 
@@ -267,11 +271,7 @@ class Engine:
         boot.empty(self._paths)
         self._begun = False
 
-    # --- images, networks, volumes ----------------------------------------------------------
-
-    def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
-        boot.prepare(self._paths)
-        return self._store.ensure(image, registries, report).id
+    # --- networks, volumes ------------------------------------------------------------------
 
     def create_network(self, network: NetworkSpec) -> None:
         for id in self._services.create_network(network):

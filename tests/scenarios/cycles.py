@@ -58,7 +58,7 @@ def visit() -> None:
 
 
 def main(root: str, image: str, count: str) -> None:
-    engine = Engine.open(Paths.below(Path(root)))
+    engine = Engine(Paths.below(Path(root)))
     found = []
     try:
         for number in range(1, 2 * int(count), 2):

@@ -48,8 +48,8 @@ class ImageStore:
     """The images below ``root``; threads and processes may use the same one at a time."""
 
     def __init__(self, root: Path) -> None:
-        self._layout = Layout(root)
-        self._index = Index(self._layout.index)
+        self.layout = Layout(root)
+        self.index = Index(self.layout.index)
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -81,10 +81,10 @@ class ImageStore:
         hiding = self._read(lambda rows: {d for d in image.layers if _hides_all(rows, d)}) or set()
         folders: dict[str, Path] = {}
         for diff_id in reversed(image.layers):
-            folders.setdefault(diff_id, self._layout.layer(diff_id))
+            folders.setdefault(diff_id, self.layout.layer(diff_id))
             if diff_id in hiding:
                 break
-        return tuple(folders.values()) or (self._layout.empty,)
+        return tuple(folders.values()) or (self.layout.empty,)
 
     def state(self, spec: ImageSpec, access: Sequence[RegistryAccess]) -> ObservedImage:
         """What is here of an image, and whether it is still what its source means. A registry
@@ -109,7 +109,7 @@ class ImageStore:
             image = self._ensure_loaded(spec.source.path, report)
         else:
             image = self.import_rootfs(spec.source.path, spec.source.config, report)
-        with self._adding(), self._index.writing() as rows:
+        with self._adding(), self.index.writing() as rows:
             rows.put_name(spec.name, image.id)
         return image
 
@@ -127,9 +127,9 @@ class ImageStore:
 
         wanted = parse(reference)
         with self._adding(), _client(wanted, access) as client:
-            pulled = pull(client, wanted, self._unpacker, report, wanted_platform(platform))
+            pulled = pull(client, wanted, self.unpacker, report, wanted_platform(platform))
             self._keep(pulled.documents)
-            with self._index.writing() as rows:
+            with self.index.writing() as rows:
                 _enter(rows, pulled.config, pulled.documents)
                 rows.put_reference(str(wanted), pulled.config.id, pulled.digest)
         return self.image(pulled.config.id)
@@ -139,9 +139,9 @@ class ImageStore:
         from runtime.embedded.store import local
 
         with self._adding():
-            made = local.load(path, self._unpacker, report)
+            made = local.load(path, self.unpacker, report)
             self._keep(made.documents)
-            with self._index.writing() as rows:
+            with self.index.writing() as rows:
                 _enter(rows, made.config, made.documents)
                 rows.put_file(path, made.stamp)
         return self.image(made.config.id)
@@ -152,11 +152,11 @@ class ImageStore:
 
         with self._adding():
             stamp = self._remembered(path)
-            if stamp is None or not self._unpacker.whole(stamp.result):
-                stamp = local.import_rootfs(path, self._unpacker, report)
+            if stamp is None or not self.unpacker.whole(stamp.result):
+                stamp = local.import_rootfs(path, self.unpacker, report)
             image, raw = local.rootfs_image(stamp.result, config)
             self._keep({image.id: raw})
-            with self._index.writing() as rows:
+            with self.index.writing() as rows:
                 _enter(rows, image, [image.id])
                 rows.put_file(path, stamp)
         return self.image(image.id)
@@ -167,23 +167,23 @@ class ImageStore:
         """Forget an image and its names; ``collect`` frees the room. Whether a container still
         needs it, the caller knows."""
         if self._read(lambda rows: rows.image(id)) is not None:
-            with self._index.writing() as rows:
+            with self.index.writing() as rows:
                 rows.remove_image(id)
 
     def collect(self, in_use: Collection[str]) -> None:
         """Remove images that have neither a name nor a place in ``in_use`` (ids), then every
         layer and document that no image needs, and what killed processes left half made. Does
         nothing while somebody pulls."""
-        if not self._layout.index.exists():
+        if not self.layout.index.exists():
             return
         try:
-            with self._layout.removing():
+            with self.layout.removing():
                 self._collect(frozenset(in_use))
         except BlockingIOError:
             return
 
     def _collect(self, in_use: frozenset[str]) -> None:
-        with self._index.writing() as rows:
+        with self.index.writing() as rows:
             for id in rows.unnamed():
                 if id not in in_use:
                     rows.remove_image(id)
@@ -192,7 +192,7 @@ class ImageStore:
                 if diff_id not in needed:
                     rows.remove_layer(diff_id)
             documents = rows.documents()
-        self._layout.keep_only({diff_id[7:] for diff_id in needed}, documents)
+        self.layout.keep_only({diff_id[7:] for diff_id in needed}, documents)
 
     # --- inside: looking --------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class ImageStore:
         ]
 
     def _read(self, ask: Callable[[Rows], Found]) -> Found | None:
-        with self._index.reading() as rows:
+        with self.index.reading() as rows:
             return None if rows is None else ask(rows)
 
     def _whole(self, id: str) -> Image | None:
@@ -220,7 +220,7 @@ class ImageStore:
 
     def _is_whole(self, image: Image) -> bool:
         """Whether every layer is still there: somebody may have removed files by hand."""
-        return all(os.path.isdir(self._layout.layer(diff_id)) for diff_id in image.layers)
+        return all(os.path.isdir(self.layout.layer(diff_id)) for diff_id in image.layers)
 
     def _pulled(self, reference: Reference) -> tuple[Image, str] | None:
         """The image that was pulled as ``reference``, and the digest that it had there."""
@@ -265,16 +265,16 @@ class ImageStore:
     # --- inside: making ---------------------------------------------------------------------
 
     @cached_property
-    def _unpacker(self) -> "Unpacker":
+    def unpacker(self) -> "Unpacker":
         from runtime.embedded.store.unpack import Unpacker
 
-        return Unpacker(self._layout, self._index)
+        return Unpacker(self.layout, self.index)
 
     @contextmanager
     def _adding(self) -> Iterator[None]:
-        self._layout.prepare()
-        self._layout.sweep()
-        with self._layout.adding():
+        self.layout.prepare()
+        self.layout.sweep()
+        with self.layout.adding():
             yield
 
     def _ensure_pulled(
@@ -307,7 +307,7 @@ class ImageStore:
 
     def _keep(self, documents: Mapping[str, bytes]) -> None:
         for digest, raw in documents.items():
-            self._layout.write_blob(digest, raw)
+            self.layout.write_blob(digest, raw)
 
 
 def _enter(rows: Rows, config: "ImageConfig", documents: Collection[str]) -> None:

@@ -381,13 +381,13 @@ def test_pull_knows_what_a_spec_says_of_the_registry(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[RegistryAccess] = []
-    real = world.runtime.pull
+    real = world.runtime.images.pull
 
     def pull(image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
         heard[:] = registries
         return real(image, registries, report)
 
-    monkeypatch.setattr(world.runtime, "pull", pull)
+    monkeypatch.setattr(world.runtime.images, "pull", pull)
     monkeypatch.setenv("LAB_PW", "geheim")
     lab = RegistryAccess(host="r.lab", insecure=True, username="ci", password="geheim")
     world.spec.write_text(world.spec.read_text() + REGISTRIES)

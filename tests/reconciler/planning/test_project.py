@@ -244,7 +244,7 @@ def test_an_archive_that_was_never_read_in_is_another_image() -> None:
     site = ImageSpec(name="site", source=ArchiveSource(path="/srv/site.tar"))
     desired = replace(shop({"web": spec("site")}), images={"site": site})
     runtime = applied(desired)
-    del runtime.local["site"]
+    del runtime.images.local["site"]
     assert (
         show(desired, runtime)
         == """\
@@ -273,8 +273,8 @@ def test_an_archive_that_changed_is_read_in_again() -> None:
     site = ImageSpec(name="site", source=ArchiveSource(path="/srv/site.tar"))
     desired = replace(shop({"web": spec("site")}), images={"site": site})
     runtime = applied(desired)
-    runtime.stale["site"] = "site.tar changed"
-    runtime.registry["site"] = "sha256:" + "cd" * 32
+    runtime.images.stale["site"] = "site.tar changed"
+    runtime.images.registry["site"] = "sha256:" + "cd" * 32
     assert (
         show(desired, runtime)
         == """\

@@ -240,7 +240,7 @@ def test_a_newer_image_under_the_same_name_is_pulled_and_taken() -> None:
 
 def test_an_image_that_moved_here_is_taken() -> None:
     runtime = applied(WEB)
-    runtime.local[NGINX] = "sha256:" + "ab12" * 16
+    runtime.images.local[NGINX] = "sha256:" + "ab12" * 16
     assert (
         show(WEB, runtime)
         == """\
@@ -256,13 +256,13 @@ def test_an_image_that_moved_here_is_taken() -> None:
 
 def test_an_image_that_was_removed_here_is_no_difference() -> None:
     runtime = applied(WEB)
-    del runtime.local[NGINX]
+    del runtime.images.local[NGINX]
     assert show(WEB, runtime) == ""
 
 
 def test_another_name_for_the_same_image_is_only_recorded() -> None:
     runtime = applied(WEB)
-    runtime.local[NEWER] = runtime.local[NGINX]
+    runtime.images.local[NEWER] = runtime.images.local[NGINX]
     assert (
         show(shop({"web": spec(NEWER)}, {"web": ("8080:80",)}), runtime)
         == """\

@@ -78,7 +78,7 @@ class Workshop:
     def pull(self, reference: str) -> str:
         image = ImageSpec(name=reference, source=RegistrySource(reference=reference))
         access = RegistryAccess(host=reference.partition("/")[0], insecure=True)
-        self.engine.pull(image, [access], lambda progress: None)
+        self.engine.images.pull(image, [access], lambda progress: None)
         return reference
 
     def create(self, name: str, *command: str, **fields: object) -> Made:
@@ -131,7 +131,7 @@ class Workshop:
 def make_workshop(host: Host, images: Images) -> Iterator[Workshop]:
     with fresh_instance(host) as root, host.inside():
         paths = Paths.below(root)
-        engine = Engine.open(paths)
+        engine = Engine(paths)
         workshop = Workshop(engine=engine, paths=paths, image=images.busybox)
         try:
             engine.adopt_project(PROJECT, "/nowhere")

@@ -26,7 +26,7 @@ def from_registry(reference: str, pull: PullPolicy = PullPolicy.MISSING) -> Imag
 
 
 def layer_folders(store: ImageStore) -> list[str]:
-    return sorted(os.listdir(store._layout.layers))
+    return sorted(os.listdir(store.layout.layers))
 
 
 def everything(root: Path) -> dict[str, tuple[int, int, int, int]]:
@@ -56,8 +56,8 @@ class Mounted:
 def nothing_is_left(store: ImageStore) -> None:
     assert store.list() == ()
     assert layer_folders(store) == []
-    assert os.listdir(store._layout.tmp) == []
-    assert os.listdir(store._layout.locks) == []
+    assert os.listdir(store.layout.tmp) == []
+    assert os.listdir(store.layout.locks) == []
 
 
 PLAIN = tars.archive(tars.member(b"a", body=os.urandom(200_000)))

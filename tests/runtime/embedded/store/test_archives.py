@@ -68,7 +68,7 @@ def test_archives_are_loaded(
     assert image.defaults.stop_signal == "SIGQUIT"
     assert store.find("site") == image
     assert store.pull(images.nginx, (), silent).layers == image.layers
-    assert os.listdir(store._layout.tmp) == []
+    assert os.listdir(store.layout.tmp) == []
     assert store.state(archive_spec(path), ()).id == image.id
 
 

@@ -27,7 +27,7 @@ def _pull(root: Path, reference: str) -> None:
 def test_processes_that_pull_the_same_image(store: ImageStore, images: Images) -> None:
     context = multiprocessing.get_context("fork")
     running = [
-        context.Process(target=_pull, args=(store._layout.root, reference))
+        context.Process(target=_pull, args=(store.layout.root, reference))
         for reference in (images.nginx, images.python) * 3
     ]
     for process in running:
@@ -36,7 +36,7 @@ def test_processes_that_pull_the_same_image(store: ImageStore, images: Images) -
         process.join(60)
         assert process.exitcode == 0
     assert len(layer_folders(store)) == 3
-    assert os.listdir(store._layout.tmp) == []
+    assert os.listdir(store.layout.tmp) == []
     assert len(store.list()) == 2
 
 
@@ -44,7 +44,7 @@ def test_processes_that_pull_the_same_image(store: ImageStore, images: Images) -
 def test_a_pull_that_is_killed_is_finished_by_the_next(store: ImageStore, images: Images) -> None:
     context = multiprocessing.get_context("fork")
     for number in range(20):
-        process = context.Process(target=_pull, args=(store._layout.root, images.nginx))
+        process = context.Process(target=_pull, args=(store.layout.root, images.nginx))
         process.start()
         time.sleep(0.01 + 0.02 * number)
         assert process.pid
@@ -55,7 +55,7 @@ def test_a_pull_that_is_killed_is_finished_by_the_next(store: ImageStore, images
         if number % 4 == 3:
             store.pull(images.nginx, (), silent)
             assert tree(store.layers(store.list()[0].id)[0])
-            shutil.rmtree(store._layout.root)
+            shutil.rmtree(store.layout.root)
     store.pull(images.nginx, (), silent)
-    assert os.listdir(store._layout.tmp) == os.listdir(store._layout.locks) == []
+    assert os.listdir(store.layout.tmp) == os.listdir(store.layout.locks) == []
     assert len(layer_folders(store)) == 2

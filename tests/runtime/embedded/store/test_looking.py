@@ -39,14 +39,14 @@ def test_an_empty_store_is_looked_at_without_making_it(store: ImageStore) -> Non
     store.collect(())
     with pytest.raises(ImageAbsent):
         store.image("sha256:" + "0" * 64)
-    assert not store._layout.root.exists()
+    assert not store.layout.root.exists()
 
 
 def test_an_index_whose_writer_was_killed_before_its_first_commit(
     store: ImageStore, images: Images
 ) -> None:
-    store._layout.root.mkdir(parents=True)
-    (store._layout.root / "index.db").touch()
+    store.layout.root.mkdir(parents=True)
+    (store.layout.root / "index.db").touch()
     assert store.list() == ()
     assert store.find("nginx") is None
     assert store.pull(images.busybox, (), silent).references == (images.busybox,)
@@ -54,16 +54,16 @@ def test_an_index_whose_writer_was_killed_before_its_first_commit(
 
 def test_looking_writes_nothing(store: ImageStore, images: Images) -> None:
     image = store.pull(images.busybox, (), silent)
-    before = everything(store._layout.root)
-    fresh = ImageStore(store._layout.root)
+    before = everything(store.layout.root)
+    fresh = ImageStore(store.layout.root)
     for policy in PullPolicy:
         assert fresh.state(from_registry(images.busybox, policy), ()).id == image.id
     fresh.list()
     fresh.find("nginx")
     fresh.layers(image.id)
     fresh.ensure(from_registry(images.busybox), (), silent)
-    after = everything(store._layout.root)
-    lock = str(store._layout.root / "lock")
+    after = everything(store.layout.root)
+    lock = str(store.layout.root / "lock")
     assert {k: v for k, v in after.items() if k != lock} == {
         k: v for k, v in before.items() if k != lock
     }
@@ -83,15 +83,15 @@ def test_an_image_counts_as_here_only_while_its_layers_are(
 def test_a_store_whose_index_was_lost_keeps_its_layers(store: ImageStore, images: Images) -> None:
     image = store.pull(images.busybox, (), silent)
     inode = store.layers(image.id)[0].stat().st_ino
-    store._layout.index.unlink()
+    store.layout.index.unlink()
     assert store.list() == ()
     store.pull(images.busybox, (), silent)
     assert store.layers(image.id)[0].stat().st_ino == inode
 
 
 def test_the_beginning_of_an_id(store: ImageStore) -> None:
-    store._layout.prepare()
-    with Index(store._layout.index).writing() as rows:
+    store.layout.prepare()
+    with Index(store.layout.index).writing() as rows:
         for digits in ("abcdef1", "abcdef2"):
             rows.put_image(Image(id=f"sha256:{digits:0<64}"), ())
     with pytest.raises(AmbiguousImage):

@@ -117,8 +117,8 @@ def test_a_hostile_layer_leaves_the_host_alone(
 
 
 def unpacker(store: ImageStore, budget: Budget) -> Unpacker:
-    store._layout.prepare()
-    return Unpacker(store._layout, store._index, budget)
+    store.layout.prepare()
+    return Unpacker(store.layout, store.index, budget)
 
 
 @pytest.mark.parametrize("what", ["a file", "a tail"])
@@ -150,26 +150,26 @@ def test_a_full_disk_is_named_and_nothing_half_stays(tmp_path: Path) -> None:
 def test_nobody_but_root_enters_the_store(store: ImageStore, images: Images) -> None:
     store.pull(images.busybox, (), silent)
     seen = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", store._layout.root],
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", store.layout.root],
         capture_output=True,
     )
     assert seen.returncode != 0
-    assert store._layout.root.stat().st_mode & 0o777 == 0o700
+    assert store.layout.root.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_damaged_index_is_named_and_touched_by_nobody(store: ImageStore) -> None:
-    store._layout.prepare()
-    store._layout.index.write_bytes(b"this is no database, whatever its name" * 100)
-    before = store._layout.index.read_bytes()
+    store.layout.prepare()
+    store.layout.index.write_bytes(b"this is no database, whatever its name" * 100)
+    before = store.layout.index.read_bytes()
     with pytest.raises(DamagedStore, match="not a database"):
         store.list()
-    assert store._layout.index.read_bytes() == before
+    assert store.layout.index.read_bytes() == before
 
 
 def test_an_index_of_a_newer_trueup_is_left_alone(store: ImageStore, server: Server) -> None:
     publish(server, (PLAIN, BLOB))
     store.pull(f"{server.host}/app", (), silent)
-    with sqlite3.connect(store._layout.index) as connection:
+    with sqlite3.connect(store.layout.index) as connection:
         connection.execute("PRAGMA user_version=99")
     connection.close()
     with pytest.raises(NewerStore, match="99"):

@@ -30,7 +30,7 @@ def test_what_no_image_needs_is_collected(store: ImageStore, images: Images) -> 
     assert store.find(images.nginx) is None
     store.collect(())
     assert layer_folders(store) == sorted(layer[7:] for layer in python.layers)
-    assert len(os.listdir(store._layout.blobs)) == 2
+    assert len(os.listdir(store.layout.blobs)) == 2
     assert store.layers(python.id)
 
 
@@ -50,12 +50,12 @@ def test_an_image_without_a_name_stays_while_a_container_uses_it(
 
 def test_nothing_is_collected_while_somebody_pulls(store: ImageStore, images: Images) -> None:
     store.pull(images.busybox, (), silent)
-    (store._layout.tmp / "half").mkdir()
-    with Layout(store._layout.root).adding():
+    (store.layout.tmp / "half").mkdir()
+    with Layout(store.layout.root).adding():
         store.collect(())
-        assert os.listdir(store._layout.tmp) == ["half"]
+        assert os.listdir(store.layout.tmp) == ["half"]
     store.collect(())
-    assert os.listdir(store._layout.tmp) == []
+    assert os.listdir(store.layout.tmp) == []
 
 
 def test_hand_made_archives_are_what_other_tools_read(tmp_path: Path) -> None:

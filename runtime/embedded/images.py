@@ -1,0 +1,70 @@
+"""The verbs on images: what is here by the store, what is in use by the ledger."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runtime.api import (
+    ArchiveForm,
+    Damage,
+    ImageDefaults,
+    ImageDetails,
+    ImageSpec,
+    ImageSummary,
+    Loaded,
+    RegistryAccess,
+    Removal,
+    Report,
+)
+from runtime.embedded import boot
+from runtime.embedded.ledger import Ledger
+from runtime.embedded.paths import Paths
+from runtime.embedded.store.images import ImageStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageVerbs:
+    """Implements ``runtime.api.Images``."""
+
+    paths: Paths
+    store: ImageStore
+    ledger: Ledger
+
+    def list(self) -> tuple[ImageSummary, ...]:
+        return self.store.list()
+
+    def details(self, name: str) -> ImageDetails:
+        raise NotImplementedError(name)
+
+    def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
+        boot.prepare(self.paths)
+        return self.store.ensure(image, registries, report).id
+
+    def tag(self, name: str, reference: str) -> None:
+        raise NotImplementedError(name, reference)
+
+    def push(self, reference: str, registries: Sequence[RegistryAccess], report: Report) -> str:
+        raise NotImplementedError(reference, registries, report)
+
+    def remove(self, name: str, *, force: bool) -> Removal:
+        raise NotImplementedError(name, force)
+
+    def prune(self, *, everything: bool, chosen: Callable[[ImageSummary], bool]) -> Removal:
+        raise NotImplementedError(everything, chosen)
+
+    def save(self, names: Sequence[str], out: int, form: ArchiveForm, report: Report) -> None:
+        raise NotImplementedError(names, out, form, report)
+
+    def load(self, source: int, name: str, report: Report) -> tuple[Loaded, ...]:
+        raise NotImplementedError(source, name, report)
+
+    def import_tree(
+        self, source: int, name: str, reference: str, config: ImageDefaults, message: str,
+        platform: str | None, report: Report,
+    ) -> str:  # fmt: skip
+        raise NotImplementedError(source, name, reference, config, message, platform, report)
+
+    def export(self, id: str, out: int, report: Report) -> None:
+        raise NotImplementedError(id, out, report)
+
+    def verify(self, names: Sequence[str], report: Report) -> tuple[Damage, ...]:
+        raise NotImplementedError(names, report)
