@@ -1,10 +1,10 @@
 """``trueup pull``: an image from a registry."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from reconciler.cli.access import registries
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage
 from reconciler.cli.console import opened
 from runtime.api import (
@@ -50,7 +50,7 @@ def run(options: Options) -> int:
     )
     if not options.quiet and _has_default_tag(options.reference, reference):
         sys.stdout.write("Using default tag: latest\n")
-    access = _registries(options.spec, reference.host)
+    access = registries(options.spec)
     with opened(options) as runtime:
         id = _pull(runtime.images.pull, image, access, quiet=options.quiet)
         digest = _digest(runtime.images.list(), id, reference)
@@ -68,33 +68,6 @@ def _reference(text: str) -> Reference:
         raise Usage(
             f"{error.what}: {error.why}" if error.why else error.what, error.hint
         ) from error
-
-
-def _registries(spec: Path | None, host: str) -> tuple[RegistryAccess, ...]:
-    """What a spec says of that registry; one that merely lies in this folder may say nothing of
-    it, or be broken."""
-    from reconciler.spec import SpecBroken
-    from specs.naming import main_file
-
-    path = spec or Path()
-    if spec is None and not os.path.exists(main_file(os.fspath(path))):
-        return ()
-    try:
-        return _access(path, host)
-    except SpecBroken:
-        if spec is not None:
-            raise
-        sys.stderr.write(
-            "warning: the spec in this folder is broken; its `registries:` are not used\n"
-        )
-        return ()
-
-
-def _access(path: Path, host: str) -> tuple[RegistryAccess, ...]:
-    from reconciler.credentials import accesses
-    from reconciler.spec import read
-
-    return tuple(each for each in accesses(read(path).project) if each.host == host)
 
 
 def _has_default_tag(written: str, reference: Reference) -> bool:

@@ -392,7 +392,7 @@ def test_pull_knows_what_a_spec_says_of_the_registry(
     lab = RegistryAccess(host="r.lab", insecure=True, username="ci", password="geheim")
     world.spec.write_text(world.spec.read_text() + REGISTRIES)
     assert (world.run("pull", "r.lab/web").code, heard) == (0, [lab])
-    assert (world.run("pull", "nginx").code, heard) == (0, [])
+    assert (world.run("pull", "nginx").code, heard) == (0, [lab])  # a mirror may be asked
     monkeypatch.chdir(tmp_path)
     assert (world.run("pull", "r.lab/web").code, heard) == (0, [])
     assert (world.run("pull", "r.lab/web", "--spec", str(world.spec)).code, heard) == (0, [lab])
