@@ -27,10 +27,17 @@ class Locked(Fault):
         )
 
 
-def write(path: Path, content: bytes, *, mode: int = 0o600, sync: bool = True) -> None:
+def write(
+    path: Path,
+    content: bytes,
+    *,
+    mode: int = 0o600,
+    owner: tuple[int, int] | None = None,
+    sync: bool = True,
+) -> None:
     """Put ``content`` at ``path`` as a whole; a second call with the same content is harmless.
 
-    ``mode`` is the file's, whatever the umask. With ``sync`` the file and its name survive power
+    ``mode`` is the file's, whatever the umask; ``owner`` is uid and gid, None: ours. With ``sync`` the file and its name survive power
     loss once this returns.
     Raises ``DiskFull``.
     """
@@ -38,6 +45,8 @@ def write(path: Path, content: bytes, *, mode: int = 0o600, sync: bool = True) -
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            if owner is not None:
+                os.fchown(fd, *owner)
             os.fchmod(fd, mode)
             write_all(fd, content)
             if sync:

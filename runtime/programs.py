@@ -20,7 +20,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "LC_ALL": "C.UTF-8",
 }
 
-DEVNULL = subprocess.DEVNULL
+DEVNULL, PIPE = subprocess.DEVNULL, subprocess.PIPE
+Process = subprocess.Popen[bytes]
 
 # Nor does the caller's umask: the OCI runtime makes mount points that containers' users pass.
 UMASK = 0o022

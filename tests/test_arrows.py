@@ -50,6 +50,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["reference"],
         ["api"],
         ["programs", "durable"],
+        ["credentials"],
         ["embedded"],
         ["backends"],
     ],
@@ -129,6 +130,9 @@ EMBEDDED: dict[str, set[str]] = {
     "ports": {"nft", "router"},
     "dns": {"router"},
 }
+
+# Packages of the runtime that are no backends: everybody may import from them.
+SHARED = {"runtime.credentials"}
 
 # Doors: what only these modules may import or call.
 PROCESS_STARTERS = {"runtime.programs", "runtime.embedded.process.on_exit"}
@@ -271,6 +275,8 @@ def _backend(target: str) -> str:
 
 
 def _is_backend(target: str) -> bool:
+    if _backend(target) in SHARED:
+        return False
     return (TOP / _backend(target).replace(".", "/")).is_dir()
 
 
