@@ -37,8 +37,8 @@ def write(
 ) -> None:
     """Put ``content`` at ``path`` as a whole; a second call with the same content is harmless.
 
-    ``mode`` is the file's, whatever the umask; ``owner`` is uid and gid, None: ours. With ``sync`` the file and its name survive power
-    loss once this returns.
+    ``mode`` is the file's, whatever the umask; ``owner`` is uid and gid, None: ours. With ``sync``
+    the file and its name survive power loss once this returns.
     Raises ``DiskFull``.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")

@@ -98,16 +98,15 @@ class Logins:
 
     def enter(self, key: str, host: str, secret: Secret | None) -> None:
         """Let ``key`` be the only login for the whole registry; None: a program keeps it."""
-        for old in self.names(host):
-            if old != key:
-                del self._entries()[old]
-        self.document.setdefault("auths", {})
-        self._entries()[key] = {} if secret is None else _entry(secret)
+        gone = [each for each in self.names(host) if each != key]
+        left = {each: entry for each, entry in self._entries().items() if each not in gone}
+        self.document["auths"] = {**left, key: {} if secret is None else _entry(secret)}
 
     def strike(self, host: str) -> None:
         """Take the logins for the whole registry away."""
-        for key in self.names(host):
-            del self._entries()[key]
+        gone = self.names(host)
+        left = {key: entry for key, entry in self._entries().items() if key not in gone}
+        self.document["auths"] = left
 
     def _fitting(self, host: str, repository: str) -> Iterator[tuple[tuple[int, int], str]]:
         """(rank, key) of the entries that speak of the repository, the lowest rank first: the
