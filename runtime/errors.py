@@ -23,6 +23,10 @@ class Fault(Exception):
         return f"{text}\n  {self.hint}" if self.hint else text
 
 
+class Absent(Fault):
+    """What was named is not where it was looked for."""
+
+
 class ProgramMissing(Fault):
     """A program that the engine needs is not installed."""
 

@@ -44,12 +44,15 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a long step is; sizes in bytes, ``total`` None while unknown."""
+    """How far a long step is; sizes in bytes, ``total`` None while unknown. ``what`` is a part of
+    the step, a layer for instance; nothing more is to be done for one that is ``over``, or for
+    which ``done`` has reached ``total``, unless another word is said of it."""
 
     what: str
     doing: str
     done: int = 0
     total: int | None = None
+    over: bool = False
 
 
 Report = Callable[[Progress], None]

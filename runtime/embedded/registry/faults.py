@@ -1,6 +1,6 @@
 """What can go wrong with a registry, each with what to do about it."""
 
-from runtime.errors import Fault
+from runtime.errors import Absent, Fault
 
 
 class RegistryUnreachable(Fault):
@@ -53,7 +53,7 @@ class PasswordMissing(Fault):
         )
 
 
-class NotInRegistry(Fault):
+class NotInRegistry(Absent):
     """There is no such image."""
 
     def __init__(self, reference: str) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from runtime.errors import Fault
+from runtime.errors import Absent, Fault
 
 
-class ImageAbsent(Fault):
+class ImageAbsent(Absent):
     """An image that is not in the store."""
 
     def __init__(self, name: str, *, never: bool = False) -> None:
