@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.credentials import accesses
+from reconciler.registries import known
+from reconciler.short_names import own_name
 from reconciler.values.container import container_spec
 from reconciler.values.images import image_names, images
 from reconciler.values.names import Names
@@ -78,9 +79,9 @@ class Desired:
 
 def image_label(image: ImageSpec) -> str:
     """An image as people call it: ``nginx:1.27``, ``site``."""
-    if isinstance(image.source, RegistrySource):
+    if isinstance(image.source, RegistrySource) and not image.source.alternatives:
         return parse(image.source.reference).familiar
-    return image.name.partition("@")[0]
+    return own_name(image.name) or image.name
 
 
 # --- translation --------------------------------------------------------------------------------
@@ -90,14 +91,15 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
     """The loaded project as values of the runtime.
 
     ``environ`` holds the registries' passwords that the spec says are there.
-    Raises ``BadReference``.
+    Raises ``BadReference``, and ``SpecBroken`` for what the machine's file of registries says.
     """
-    names = Names.of(project, image_names(project))
+    registries = known(project, environ)
+    names = Names.of(project, image_names(project, registries.search))
     containers = sorted(project.containers.items())
     return Desired(
         project=project.name,
         spec_path=str(project.directory),
-        images=images(project, names.images),
+        images=images(project, names.images, registries.search),
         volumes={
             str(name): _volume(project.name, str(name), each)
             for name, each in sorted(project.volumes.items())
@@ -111,7 +113,7 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
             for name, each in containers
             for key, spec in _replicas(project.name, str(name), each, names)
         },
-        registries=accesses(project, environ),
+        registries=registries.access,
         in_place=_in_place(),
         places=places(project, names.images),
         veils=veils(project),

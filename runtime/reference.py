@@ -83,6 +83,12 @@ def parse(text: str) -> Reference:
     return Reference(host=host, repository=repository, tag=tag, digest=digest)
 
 
+def has_host(text: str) -> bool:
+    """Whether a reference says itself in which registry the image is."""
+    first, slash, _ = text.partition("/")
+    return bool(slash) and _looks_like_host(first)
+
+
 def check_digest(text: str) -> str:
     """Return the 64 hex digits of a digest, safe as a file name. Raises ``BadDigest``."""
     if not _DIGEST.fullmatch(text):

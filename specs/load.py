@@ -154,7 +154,11 @@ class _Loading:
             return None
         sections = {section: getattr(objects, section) for section in SECTIONS}
         files = tuple(self.files.taken)
-        return Project(name=name, directory=directory, files=files, **sections).placed(root)
+        search = objects.search
+        project = Project(
+            name=name, directory=directory, files=files, search_registries=search, **sections
+        )
+        return project.placed(root)
 
     def _name(self, root: Map, main: str) -> str:
         """What `project:` says, else the folder's name made valid."""

@@ -36,6 +36,8 @@ def _take_file(merged: Map, root: Map, problems: list[Problem]) -> None:
             _take_section(merged, key, root[name], problems)
         elif name == "project":
             _take(merged, key, root[name], problems, "the project's name")
+        elif name == "search_registries":
+            _take(merged, key, root[name], problems, "the order of registries")
         elif len(problems) <= MOST_PROBLEMS:
             problems.append(_unknown(key))
 

@@ -9,25 +9,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from specs.fields import Context, Spec
+from specs.fields import Context, Spec, is_null
 from specs.model.container import Container
 from specs.model.image import Image
 from specs.model.network import DEFAULT, Network
-from specs.model.registry import Registry
+from specs.model.registry import HOST, HOST_RULE, Registry, SearchList
 from specs.model.volume import Volume
 from specs.nodes import List, Map, Node, Text, list_like, map_like
 from specs.notations import OBJECT_NAME, OBJECT_RULE, name_of, read_text
 from specs.problems import MOST_PROBLEMS, Problem, quoted
-from specs.refusals import unknown_key
+from specs.refusals import refused, unknown_key
 from specs.translation import Subject
 
 S = TypeVar("S", bound=Spec)
 T = TypeVar("T")
 
-_REGISTRY: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
-_REGISTRY_RULE: Final = "a host with its port if need be, such as registry.example:5000"
 _IMAGE: Final = "image"
 _MOST_ITEMS: Final = 500  # of a broken list; each is tried on its own
 
@@ -42,6 +40,7 @@ class Objects:
     networks: dict[str, Network] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
     salvaged: dict[str, tuple[Map, Container]] = field(default_factory=dict)
+    search: tuple[str, ...] | None = None
 
 
 def read_objects(root: Map, context: Context, problems: list[Problem]) -> Objects:
@@ -56,7 +55,25 @@ def read_objects(root: Map, context: Context, problems: list[Problem]) -> Object
         networks={DEFAULT: Network()} | networks,
         containers=reader.section("containers", Container, "container", name("a container")),
         salvaged=reader.salvaged,
+        search=read_search(root.get("search_registries"), problems),
     )
+
+
+def read_registries(root: Map, context: Context, problems: list[Problem]) -> dict[str, Registry]:
+    """Those of a file that is no spec."""
+    reader = _Reader(root, context, problems)
+    return reader.section("registries", Registry, "registry", _registry_name)
+
+
+def read_search(node: Node | None, problems: list[Problem]) -> tuple[str, ...] | None:
+    """The registries that short names are looked for in; None: nothing is said of it."""
+    if node is None or is_null(node):
+        return None
+    try:
+        return TypeAdapter(SearchList).validate_python(node)
+    except ValidationError as error:
+        problems += refused(error)
+        return None
 
 
 def _object_name(what: str) -> Callable[[Text], Any]:
@@ -65,7 +82,7 @@ def _object_name(what: str) -> Callable[[Text], Any]:
 
 
 def _registry_name(key: Text) -> Any:
-    return read_text(key, name_of("a registry", _REGISTRY, _REGISTRY_RULE))
+    return read_text(key, name_of("a registry", HOST, HOST_RULE))
 
 
 @dataclass(slots=True)

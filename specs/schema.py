@@ -95,10 +95,6 @@ def _complete_short_forms(definitions: Schema) -> None:
     }
     networks.insert(0, {"type": "array", "items": {"type": "string"}})
     definitions["Image"]["oneOf"] = [{"required": [key]} for key in ("from", "archive", "rootfs")]
-    definitions["Registry"]["properties"]["mirrors"]["anyOf"] = [
-        {"type": "array", "maxItems": 0},
-        {"type": "null"},
-    ]
 
 
 def _reachable(schema: Any, definitions: Schema) -> set[str]:

@@ -42,7 +42,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["neighbours"],
         ["coherence", "remarks"],
         ["crosschecks"],
-        ["load"],
+        ["load", "registries"],
         ["lock", "schema"],
     ],
     "runtime": [
@@ -97,7 +97,8 @@ ORDER: dict[str, list[list[str]]] = {
         ["engine"],
     ],
     "reconciler": [
-        ["release", "spec", "lookup", "strays", "credentials"],
+        ["release", "spec", "lookup", "strays", "credentials", "short_names"],
+        ["registries"],
         ["values"],
         ["desired"],
         ["reach"],

@@ -1,36 +1,41 @@
-"""How commands that work on images reach registries: what a spec says of them."""
+"""How commands that work on images reach registries: what a spec and the machine's file say."""
 
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.registries import Registries, known
+
 if TYPE_CHECKING:
     from runtime.api import RegistryAccess
+    from specs.model.project import Project
 
 
 def registries(spec: Path | None) -> "tuple[RegistryAccess, ...]":
-    """What ``spec`` says of registries, else the spec in this folder: one that merely lies here
-    may be broken. Raises ``SpecBroken``."""
-    from reconciler.spec import SpecBroken
+    """How to reach them, as ``known_to`` says."""
+    return known_to(spec).access
+
+
+def known_to(spec: Path | None) -> Registries:
+    """What ``spec`` says of registries, else the spec in this folder, and beneath it what the
+    machine's file says. A spec that merely lies here may be broken. Raises ``SpecBroken``."""
+    return known(_project(spec))
+
+
+def _project(spec: Path | None) -> "Project | None":
+    from reconciler.spec import SpecBroken, read
     from specs.naming import main_file
 
     path = spec or Path()
     if spec is None and not os.path.exists(main_file(os.fspath(path))):
-        return ()
+        return None
     try:
-        return _accesses(path)
+        return read(path).project
     except SpecBroken:
         if spec is not None:
             raise
         sys.stderr.write(
             "warning: the spec in this folder is broken; its `registries:` are not used\n"
         )
-        return ()
-
-
-def _accesses(path: Path) -> "tuple[RegistryAccess, ...]":
-    from reconciler.credentials import accesses
-    from reconciler.spec import read
-
-    return accesses(read(path).project)
+        return None

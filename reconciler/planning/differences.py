@@ -7,6 +7,7 @@ from reconciler import compare
 from reconciler.compare import Cause, Difference
 from reconciler.desired import Desired, image_label
 from reconciler.planning.stopped import RUNNING
+from reconciler.short_names import own_name
 from runtime.api import (
     ContainerSpec,
     DefectKind,
@@ -142,6 +143,6 @@ def _label_of(desired: Desired, name: str) -> str:
     """A former image as people call it; it need not be in the spec any more."""
     if name in desired.images:
         return image_label(desired.images[name])
-    if "/" not in name:  # of a file
-        return name.partition("@")[0]
+    if called := own_name(name):
+        return called
     return name.removeprefix("docker.io/").removeprefix("library/")

@@ -22,7 +22,6 @@ from runtime.api import (
     UpdateOrder,
     UpdatePolicy,
 )
-from runtime.reference import parse
 
 if TYPE_CHECKING:
     from reconciler.values.names import Names
@@ -35,10 +34,9 @@ _NO_CHECK = ("NONE",)
 
 def container_spec(container: "Container", names: "Names") -> ContainerSpec:
     """What each replica shall be."""
-    image = str(container.image)
     limits = container.deploy.resources.limits if container.deploy else None
     return ContainerSpec(
-        image=names.images[image] if image in names.images else str(parse(image)),
+        image=names.images[str(container.image)],
         entrypoint=None if container.entrypoint is None else words(container.entrypoint),
         command=None if container.command is None else words(container.command),
         environment=texts(container.environment),

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """``images`` leads from the names of a spec to those that all projects use, ``keys`` from every
-    name that a container has to its key; ``aliases`` are what others call it in their `links`."""
+    """``images`` leads from what a spec calls images to what all projects call them, ``keys`` from
+    every name that a container has to its key; ``aliases`` are what others call it in their
+    `links`."""
 
     images: Mapping[str, str]
     containers: Mapping[str, "Container"]

@@ -98,12 +98,14 @@ def _quoted(command: str) -> str:
 
 
 def image(name: str) -> str:
-    """An image as people call it: of a complete reference the short form."""
+    """An image as people call it: of a complete reference the short form; ``site@shop``, which is
+    the spec's own, as it is."""
     if "/" not in name:
         return name
+    from reconciler.short_names import own_name
     from runtime.reference import parse
 
-    return parse(name).familiar
+    return name if own_name(name) else parse(name).familiar
 
 
 def _mounts(spec: ContainerSpec) -> list[str]:

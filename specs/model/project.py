@@ -10,7 +10,7 @@ from specs.fields import Effect, Spec, about
 from specs.model.container import Container
 from specs.model.image import Image
 from specs.model.network import Network
-from specs.model.registry import Registry
+from specs.model.registry import Registry, SearchList
 from specs.model.volume import Volume
 from specs.naming import NAME_PATTERN
 from specs.nodes import Map, has_variable, nearest_place
@@ -54,6 +54,11 @@ class Project(Spec):
     files: tuple[str, ...] = about("Files that were read.", _IN_PLACE, default=())
     registries: dict[str, Registry] = about(
         "What is special about registries, by host and port.", _IN_PLACE, default_factory=dict
+    )
+    search_registries: SearchList | None = about(
+        "Registries that names without a host are looked for in, in this order; `[]`: none.",
+        _IN_PLACE,
+        default=None,
     )
     images: dict[str, Image] = about(
         "Images under names of the project's own.", _IN_PLACE, default_factory=dict

@@ -1,15 +1,16 @@
 """Registries: how images from afar may be fetched."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import BeforeValidator, ValidationInfo, model_validator
+from pydantic import ValidationInfo, model_validator
 
 from specs.fields import Effect, Spec, about, context_of
 from specs.model.paths import resolved_node
 from specs.nodes import Map, Text
-from specs.notations import Filled, Flag, Line
-from specs.refusals import not_yet, refuse
+from specs.notations import Filled, Flag, Line, list_of, matching
+from specs.scalars import Unreadable
 
 IN_PLACE = Effect.IN_PLACE
 
@@ -55,28 +56,67 @@ class RegistryAuth(Spec):
     password: SecretSource = about("Where the password comes from.", IN_PLACE)
 
 
-def _refuse_file(value: object) -> Any:
-    return (
-        refuse([not_yet(value, "a certificate of the registry's own")])
-        if value is not None
-        else None
-    )
-
-
-def _refuse_mirrors(value: object) -> Any:
-    return refuse([not_yet(value, "asking other registries first")]) if value else ()
+HOST: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
+HOST_RULE: Final = "a host with its port if need be, such as registry.example:5000"
+_MIRROR: Final = rf"{HOST}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+_MIRROR_RULE: Final = "HOST, HOST:PORT or HOST:PORT/PREFIX, such as mirror.example:5000/hub"
+_FILES: Final = ("ca", "cert", "key")
 
 
 class Registry(Spec):
     """What is special about one registry."""
 
     noun: ClassVar[str] = "a registry"
+    renamed: ClassVar[Mapping[str, str]] = {
+        "certificate": "cert", "client_cert": "cert", "client_key": "key", "mirror": "mirrors",
+        "tls_verify": "insecure", "skip_verify": "insecure",
+    }  # fmt: skip
 
-    insecure: Flag = about("Allow plain HTTP to this registry.", IN_PLACE, default=False)
-    ca: Annotated[str | None, BeforeValidator(_refuse_file)] = about(
-        "Certificate file that the registry's own one is checked against.", IN_PLACE, default=None
+    insecure: Flag = about(
+        "Allow plain HTTP, and certificates that nobody vouches for.", IN_PLACE, default=False
     )
+    ca: Filled | None = about(
+        "PEM file of authorities that this registry is trusted for, beside the system's.",
+        IN_PLACE,
+        default=None,
+    )
+    cert: Filled | None = about(
+        "PEM file of our own certificate, for a registry that asks for one.",
+        IN_PLACE,
+        default=None,
+    )
+    key: Filled | None = about("PEM file of the key of `cert`.", IN_PLACE, default=None)
     auth: RegistryAuth | None = about("How to log in.", IN_PLACE, default=None)
-    mirrors: Annotated[tuple[str, ...], BeforeValidator(_refuse_mirrors)] = about(
-        "Registries to ask first.", IN_PLACE, default=()
+    mirrors: Annotated[tuple[str, ...], *list_of(matching(_MIRROR, _MIRROR_RULE), _MIRROR_RULE)] = (
+        about("Registries to ask first, in this order: HOST[:PORT][/PREFIX].", IN_PLACE, default=())
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_files(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            return value
+        context = context_of(info)
+        files = {key: value[key] for key in _FILES if isinstance(value.get(key), Text)}
+        named = {key: file for key, file in files.items() if file.strip() and not file.null}
+        return {**value, **{key: resolved_node(file, context) for key, file in named.items()}}
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("takes `cert` and `key` together")
+        return self
+
+
+_SEARCHED: Final = "a host with a dot or a port, such as docker.io or registry.example:5000"
+
+
+def _searched(text: str) -> str:
+    """A host that can stand before a name: else nobody could tell it from a name."""
+    if not re.fullmatch(HOST, text) or not (set(".:") & set(text) or text == "localhost"):
+        raise Unreadable(_SEARCHED)
+    return text
+
+
+SearchList = Annotated[tuple[str, ...], *list_of(_searched, _SEARCHED)]
+"""Where short names are looked for, in this order; none: they are refused."""

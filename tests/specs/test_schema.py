@@ -56,7 +56,8 @@ def properties(schema: dict[str, Any], model: str) -> dict[str, Any]:
 def test_it_has_the_keys_of_the_yaml_and_no_others() -> None:
     schema = json_schema()
     assert set(schema["properties"]) == {
-        "project", "registries", "images", "volumes", "networks", "containers", "version",
+        "project", "registries", "search_registries", "images", "volumes", "networks", "containers",
+        "version",
     }  # fmt: skip
     assert set(properties(schema, "Container")) == set(Container.yaml_keys())
     assert set(properties(schema, "Image")) == {

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pwd
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def _found(folder: Path, host: str, repository: str = "") -> tuple[str, str, str
     return (login.username, login.password, login.identity_token) if login else None
 
 
-ENTRIES: dict[str, tuple[dict[str, object], tuple[str, str, str] | None]] = {
+ENTRIES: dict[str, tuple[Mapping[str, object], tuple[str, str, str] | None]] = {
     "name and password in base64": (_auth("ann", "pw"), ("ann", "pw", "")),
     "a password with colons": (_auth("ann", "p:w:"), ("ann", "p:w:", "")),
     "letters beyond ASCII": (_auth("änn", "p€"), ("änn", "p€", "")),

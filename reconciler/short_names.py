@@ -1,0 +1,61 @@
+"""Names of images without a host, such as ``nginx``, and the registries they are looked for in.
+
+Of several registries nobody knows beforehand which one has it, so such an image is called by the
+short name and its project, as images of files are; the first registry that has it is meant.
+"""
+
+from dataclasses import dataclass
+
+from runtime.errors import Fault
+from runtime.reference import DEFAULT_HOST, Reference, has_host, parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Where short names are looked for, in this order; ``place`` is the file:line that says so,
+    "" when nothing does."""
+
+    hosts: tuple[str, ...] = (DEFAULT_HOST,)
+    place: str = ""
+
+
+class NoRegistryNamed(Fault):
+    """A short name where those are refused."""
+
+    exit_code = 64
+
+    def __init__(self, text: str, place: str) -> None:
+        self.text, self.place = text, place
+        super().__init__(
+            f"{text} names no registry, and short names are off ({place})",
+            hint=f"write the registry, too: {DEFAULT_HOST}/{text}, if that one is meant",
+        )
+
+
+def candidates(text: str, search: Search) -> tuple[Reference, ...]:
+    """The complete references that a name may mean, the first one that exists is meant; of a name
+    with a host there is one. Raises ``BadReference``, ``NoRegistryNamed``."""
+    whole = parse(text)
+    if has_host(text):
+        return (whole,)
+    if not search.hosts:
+        raise NoRegistryNamed(text, search.place)
+    return tuple(dict.fromkeys(parse(f"{host}/{text}") for host in search.hosts))
+
+
+def called(text: str, search: Search, project: str) -> str:
+    """What containers of a project call the image: the complete reference where only one can be
+    meant, else ``nginx:1.27@shop``. Raises as ``candidates``."""
+    first, *others = candidates(text, search)
+    if not others:
+        return str(first)
+    tag = f":{first.tag}" if first.tag else ""
+    digest = f"@{first.digest}" if first.digest else ""
+    return f"{text.partition('@')[0].removesuffix(tag)}{tag}{digest}@{project}"
+
+
+def own_name(name: str) -> str:
+    """What a spec calls an image that its project alone calls so: ``site`` of ``site@shop``,
+    ``nginx:1.27`` of ``nginx:1.27@shop``; "" for a complete reference."""
+    text, _, project = name.rpartition("@")
+    return "" if project.startswith("sha256:") else text
