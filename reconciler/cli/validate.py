@@ -23,11 +23,16 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: Options) -> int:
-    """Report the errors (exit 64) or say that there are none; warnings go to stderr."""
+    """Report the errors (exit 64) or say that there are none; warnings go to stderr. Images are
+    looked at as apply does, with what the machine's file says of registries."""
+    from reconciler.desired import desire
+
     if options.recursive:
         tree = told_tree(options.path)
         return in_turn(tree, lambda member: _valid(member.loaded), headers=False)
-    return _valid(read_spec(options.path))
+    loaded = read_spec(options.path)
+    desire(loaded.project)
+    return _valid(loaded)
 
 
 def _valid(loaded: "Loaded") -> int:

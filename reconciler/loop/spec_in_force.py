@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from reconciler.registries import config_dir
 from reconciler.trees import Member, member
 from runtime.errors import Fault
 
@@ -20,7 +21,7 @@ class OtherProject(Fault):
 
 class SpecInForce:
     """``warnings`` are those of the spec in force, ready to be told; ``folders`` hold its
-    files."""
+    files, and those of the machine that it is read with."""
 
     def __init__(self, first: Member, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
@@ -54,4 +55,5 @@ class SpecInForce:
         self._member, self.desired = good, good.desired
         self.warnings = tuple(render([each]).rstrip("\n") for each in good.loaded.warnings)
         files = [Path(file).parent for file in project.files]
-        self.folders = frozenset({Path(project.directory), *files})
+        machine = Path(config_dir(self._environ))
+        self.folders = frozenset({Path(project.directory), machine, *files})

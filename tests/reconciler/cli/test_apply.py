@@ -233,6 +233,17 @@ def test_validate_counts_what_it_found(world: World) -> None:
     assert world.run("validate").out == "shop: the spec is valid (2 containers)\n"
 
 
+def test_validate_tells_what_apply_would_refuse(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUEUP_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "registries.yaml").write_text("search: []")
+    for command in ("validate", "apply", "plan"):
+        ran = world.run(command)
+        assert (ran.code, ran.out) == (64, "")
+        assert "`nginx:1.27` names no registry, and short names are off" in ran.err
+
+
 def test_validate_tells_what_has_no_effect(world: World) -> None:
     world.spec.write_text(
         "project: shop\ncontainers: {web: {image: x, deploy: {endpoint_mode: vip}}}\n"

@@ -49,6 +49,25 @@ def test_a_saved_spec_is_applied(stage: Stage) -> None:
     stage.play(script)
 
 
+def test_what_the_machine_says_of_registries_is_heard_without_a_restart(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "etc/registries.yaml"
+    monkeypatch.setenv("TRUEUP_CONFIG_DIR", str(file.parent))
+
+    def script() -> None:
+        eventually(stage.running)
+        file.parent.mkdir()
+        file.write_text("search: []")
+        eventually(lambda: "short names are off" in stage.log.getvalue())
+        file.unlink()
+        eventually(lambda: "spec ok" in stage.log.getvalue())
+
+    log = stage.play(script, interval=600)
+    assert f"short names are off ({file}:1)" in log
+    assert stage.running() == ["web"]
+
+
 def test_warnings_of_the_spec_are_told_once_and_nothing_is_told_empty(stage: Stage) -> None:
     spec = SPEC.replace("}}", ", volumes: ['./conf:/etc/conf']}}")
 
