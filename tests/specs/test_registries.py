@@ -134,3 +134,12 @@ def test_two_files_of_a_spec_do_not_both_order_the_registries(tmp_path: Path) ->
     (tmp_path / "trueup.d/more.yaml").write_text("search_registries: [r.lab]\n")
     with pytest.raises(SpecErrors, match="the order of registries is declared twice"):
         _spec(tmp_path, "search_registries: [docker.io]\n")
+
+
+def test_the_example_of_the_docs_says_what_it_means(tmp_path: Path) -> None:
+    section = Path("docs/spec.md").read_text().partition("\n## Registries\n")[2]
+    found = _spec(tmp_path, section.partition("```yaml\n")[2].partition("```")[0])
+    assert found.search_registries == ("docker.io", "registry.example:5000")
+    assert found.registries["docker.io"].mirrors == ("mirror.example:5000/hub",)
+    assert found.registries["registry.example:5000"].key == f"{tmp_path}/me.key"
+    assert found.registries["old.example"].insecure
