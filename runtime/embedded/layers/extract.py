@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from runtime.embedded.layers import tarstream
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
-from runtime.embedded.layers.parents import Parents, components
+from runtime.embedded.layers.parents import REPLACED, Parents, components
+from runtime.embedded.layers.remembered import Remembered
 from runtime.embedded.layers.tarstream import Bytes, Entry, TarStream
 from runtime.embedded.layers.whiteouts import PREFIX, Whiteouts, is_overlay_attribute
 from runtime.embedded.linux import files
@@ -66,11 +67,12 @@ class _Extraction:
 
     def __init__(self, stream: TarStream, root: int, aside: int, limits: Limits) -> None:
         self.stream, self.root, self.aside, self.limits = stream, root, aside, limits
-        self.whiteouts = Whiteouts()
-        self.parents = Parents(root, self.whiteouts.made)
-        self.size = 0
+        self.remembered = Remembered()
+        self.whiteouts = Whiteouts(self.remembered)
+        self.parents = Parents(root, self._implied)
+        self.size = self.implied = 0
         self.path = b""
-        self.times: dict[bytes, int] = {}
+        self.times: dict[bytes, tuple[int, int]] = {}
         self.makers: dict[bytes, Maker] = {
             tarstream.FILE: self._file,
             tarstream.DIRECTORY: self._directory,
@@ -86,11 +88,12 @@ class _Extraction:
             try:
                 self._entry(entry)
             except OSError as error:
-                if error.errno in _OURS:
-                    raise
-                raise BadLayer(os.strerror(error.errno or 0), entry=entry.name) from error
-        self.whiteouts.finish(self.parents)
-        self._set_directory_times()
+                raise _refusal(error, entry.name) from error
+        try:
+            self.whiteouts.finish(self.parents)
+            self._set_directory_times()
+        except OSError as error:
+            raise _refusal(error) from error
         return Extracted(size=self.size, hides_all=self.whiteouts.hides_all)
 
     def _entry(self, entry: Entry) -> None:
@@ -111,7 +114,7 @@ class _Extraction:
         if entry.kind != tarstream.DIRECTORY:
             raise BadLayer("the root is not a directory", entry=entry.name)
         _dress(self.root, entry)
-        self.times[b""] = entry.mtime
+        self._note_time(b"", self.root, entry.mtime)
 
     def _file(self, entry: Entry, parent: int, name: bytes) -> None:
         self.size += entry.size
@@ -144,7 +147,7 @@ class _Extraction:
         self.parents.keep(self.path, fd)
         _dress(fd, entry)
         self.whiteouts.made(self.path, fd)
-        self.times[self.path] = entry.mtime
+        self._note_time(self.path, fd, entry.mtime)
 
     def _symlink(self, entry: Entry, parent: int, name: bytes) -> None:
         if b"\0" in entry.link:
@@ -174,7 +177,7 @@ class _Extraction:
         self._clear(parent, name)
         os.mkfifo(name, 0o600, dir_fd=parent)
         _dress_name(parent, name, entry)
-        os.chmod(b"/proc/self/fd/%d/%s" % (parent, name), entry.mode)
+        _set_mode(parent, name, entry.mode)
 
     def _device(self, _: Entry, parent: int, name: bytes) -> None:
         """Devices are not made: a container gets its own /dev, and nodes elsewhere are a risk."""
@@ -190,15 +193,37 @@ class _Extraction:
         if stat.S_ISDIR(mode) or stat.S_ISLNK(mode):
             self.parents.forget()
 
+    def _implied(self, path: bytes, fd: int) -> None:
+        """A directory that no entry describes counts as one: a single name may need many."""
+        self.implied += 1
+        if self.implied > self.limits.entries:
+            raise LayerTooLarge("its names need too many directories", self.limits.entries)
+        self.whiteouts.made(path, fd)
+
+    def _note_time(self, path: bytes, fd: int, mtime: int) -> None:
+        if path not in self.times:
+            self.remembered.add(path)
+        self.times[path] = mtime, os.fstat(fd).st_ino
+
     def _set_directory_times(self) -> None:
         """Last of all: each entry made in a directory has moved its time."""
-        for path, mtime in self.times.items():
+        for path, (mtime, inode) in self.times.items():
             try:
                 fd = self.parents.existing(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # something else replaced it
-            os.utime(fd, ns=_clamped(mtime))
+            except OSError as error:
+                if error.errno not in REPLACED:
+                    raise
+                continue
+            if os.fstat(fd).st_ino == inode:  # else a link or another directory stands there
+                os.utime(fd, ns=_clamped(mtime))
             self.parents.sweep()
+
+
+def _refusal(error: OSError, entry: bytes | None = None) -> Exception:
+    """What the layer asked for and the kernel refused; ``error`` itself when we are to blame."""
+    if error.errno in _OURS:
+        return error
+    return BadLayer(os.strerror(error.errno or 0), entry=entry)
 
 
 def _status(parent: int, name: bytes) -> int:
@@ -234,6 +259,17 @@ def _dress_name(parent: int, name: bytes, entry: Entry) -> None:
         if not is_overlay_attribute(key) and key not in _LABELS:
             files.set_xattr_at(parent, name, key, value)
     os.utime(name, ns=_times(entry), dir_fd=parent, follow_symlinks=False)
+
+
+def _set_mode(parent: int, name: bytes, mode: int) -> None:
+    """chmod(2) of what stands there, never of what it leads to: fchmodat(2) cannot say so before
+    Linux 6.6, and a descriptor that only names a file takes no fchmod(2)."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(b"/proc/self/fd/%d" % fd, mode)
+    finally:
+        os.close(fd)
 
 
 def _owner(entry: Entry) -> tuple[int, int]:

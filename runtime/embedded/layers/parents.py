@@ -1,5 +1,6 @@
 """The directories of a layer under construction: found inside its root, made where missing."""
 
+import errno
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,6 +12,8 @@ DEEPEST = 1000  # components of one name
 _OPEN_FOLDERS = 64
 _MOST_LINKS = 40  # as the kernel's own limit
 _LONGEST_PATH = 4000  # below PATH_MAX; longer paths are walked in pieces
+# A directory that was there before and is now something else, or a link to nothing.
+REPLACED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 

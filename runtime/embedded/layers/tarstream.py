@@ -11,7 +11,7 @@ from typing import NamedTuple
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 
 BLOCK = 512
-LONGEST_HEADER = 1 << 20  # bytes of one extended header
+LONGEST_HEADER = 1 << 20  # bytes of all extended headers before one entry
 MOST_HEADERS = 16  # extended headers before one entry
 LONGEST_TAIL = 16 << 20  # bytes after the end mark; GNU tar pads to its record size
 
@@ -128,12 +128,16 @@ class TarStream:
         """The next entry with what its extended headers say of it; None at the end mark."""
         pax: dict[bytes, bytes] = {}
         long_name = long_link = None
+        size = 0
         for _ in range(MOST_HEADERS + 1):
             header = self._header()
             if header is None:
                 return None
             if header.kind not in _EXTENDED:
                 return _completed(header, pax, long_name, long_link)
+            size += header.size
+            if size > LONGEST_HEADER:
+                raise BadLayer(f"extended headers of {size:,} bytes")
             content = self._extended(header)
             if header.kind == _PAX:
                 pax |= _records(content)
@@ -156,8 +160,6 @@ class TarStream:
         return _parsed(block)
 
     def _extended(self, header: Entry) -> bytes:
-        if header.size > LONGEST_HEADER:
-            raise BadLayer(f"an extended header of {header.size:,} bytes")
         content = bytes(self._source.take(header.size))
         if len(content) < header.size:
             raise BadLayer("the archive ends inside an extended header")

@@ -11,7 +11,8 @@ import stat
 from collections.abc import Iterator
 
 from runtime.embedded.layers.faults import BadLayer
-from runtime.embedded.layers.parents import Parents
+from runtime.embedded.layers.parents import REPLACED, Parents
+from runtime.embedded.layers.remembered import Remembered
 from runtime.embedded.linux import files
 
 PREFIX = b".wh."
@@ -34,7 +35,8 @@ class Whiteouts:
     its later entries put there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: Remembered) -> None:
+        self._remembered = remembered
         self._hidden: set[bytes] = set()
         self._opaque: set[bytes] = set()
 
@@ -79,7 +81,7 @@ class Whiteouts:
         if name in (b"", b".", b".."):
             raise BadLayer("a whiteout that hides no name", entry=_join(folder, PREFIX + name))
         path, parent = _join(folder, name), parents.open(folder)
-        self._hidden.add(path)
+        self._note(path, self._hidden)
         try:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
         except FileExistsError:
@@ -87,9 +89,14 @@ class Whiteouts:
                 self._make_opaque(path, parents.open(path))
 
     def _make_opaque(self, path: bytes, fd: int) -> None:
-        self._opaque.add(path)
+        self._note(path, self._opaque)
         if path:
             os.setxattr(fd, _OPAQUE_ATTRIBUTE, _OPAQUE_VALUE)
+
+    def _note(self, path: bytes, names: set[bytes]) -> None:
+        if path not in names:
+            self._remembered.add(path)
+            names.add(path)
 
 
 def _join(folder: bytes, name: bytes) -> bytes:
@@ -109,6 +116,7 @@ def _remove_device(path: bytes, parents: Parents) -> None:
         parent = parents.existing(folder)
         if files.is_whiteout(os.stat(name, dir_fd=parent, follow_symlinks=False)):
             os.unlink(name, dir_fd=parent)
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # something else replaced its directory
+    except OSError as error:
+        if error.errno not in REPLACED:
+            raise
     parents.sweep()

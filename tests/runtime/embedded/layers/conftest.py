@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.embedded.layers.unpacking import Place, make_place, tree
+from tests.runtime.embedded.layers.unpacking import Place, make_place, traces
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """Where to unpack; afterwards the canary beside it must be as it was."""
     made = make_place(tmp_path)
-    before = tree(made.canary)
+    before = traces(made.canary)
     yield made
-    assert tree(made.canary) == before
+    assert traces(made.canary) == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["canary", "stage"]

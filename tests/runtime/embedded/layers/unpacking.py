@@ -41,8 +41,28 @@ def make_place(tmp_path: Path) -> Place:
     (place.canary / "secret").chmod(0o600)
     (place.canary / "link").symlink_to("secret")
     (place.canary / "folder").mkdir()
+    (place.canary / "program").write_text("#!/bin/sh\n")
+    (place.canary / "program").chmod(0o4755)
+    os.setxattr(place.canary / "secret", "user.kept", b"1")
     os.utime(place.canary / "secret", (1, 1))
     return place
+
+
+def traces(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Everything of ``folder`` and below that writing leaves a trace in: content, kind and mode,
+    owner, attributes, number of links, both times. Reading leaves none."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in (folder, *folder.rglob("*")):
+        status = path.lstat()
+        found[str(path)] = (
+            path.read_bytes() if stat.S_ISREG(status.st_mode) else b"",
+            status.st_mode,
+            (status.st_uid, status.st_gid),
+            os.listxattr(path, follow_symlinks=False),
+            status.st_nlink,
+            (status.st_ino, status.st_mtime_ns, status.st_ctime_ns),
+        )
+    return found
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:
