@@ -3,7 +3,7 @@
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.linux import files
@@ -15,6 +15,7 @@ _LONGEST_PATH = 4000  # below PATH_MAX; longer paths are walked in pieces
 # A directory that was there before and is now something else, or a link to nothing.
 REPLACED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_BELOW = files.RESOLVE_NO_SYMLINKS | files.RESOLVE_BENEATH
 
 
 def components(name: bytes) -> list[bytes]:
@@ -30,6 +31,13 @@ def components(name: bytes) -> list[bytes]:
     if b"\0" in name:
         raise BadLayer("a name with a zero byte", entry=name)
     return parts
+
+
+class _Dangling(Exception):
+    """A link that leads to nothing yet."""
+
+    def __init__(self, target: bytes) -> None:
+        self.target = target
 
 
 class Parents:
@@ -94,7 +102,8 @@ class Parents:
 
     def _resolve_in_pieces(self, folder: bytes) -> int:
         """A path beyond PATH_MAX: every piece but the first must be free of links, which would
-        mean something else when seen from the middle of the path."""
+        mean something else when seen from the middle of the path, and must not climb above it:
+        a link's target can be ``../`` a thousand times, and the root is no limit in there."""
         cut = folder.rfind(b"/", 0, _LONGEST_PATH)
         fd = self._resolve(folder[:cut])
         while cut < len(folder):
@@ -105,7 +114,7 @@ class Parents:
                 else folder.rfind(b"/", start, start + _LONGEST_PATH)
             )
             try:
-                below = files.openat2(fd, folder[start:cut], _FOLDER, files.RESOLVE_NO_SYMLINKS)
+                below = files.openat2(fd, folder[start:cut], _FOLDER, _BELOW)
             finally:
                 os.close(fd)
             fd = below
@@ -113,52 +122,70 @@ class Parents:
 
     def _make(self, folder: bytes, links: int) -> int:
         """Make what is missing of ``folder``, from the top; a dangling link's target is made."""
-        parts = folder.split(b"/")
-        for depth in range(1, len(parts) + 1):
-            above, part = b"/".join(parts[: depth - 1]), parts[depth - 1]
-            path = b"/".join(parts[:depth])
-            target = self._make_one(above, part, path)
-            if target is not None:
+        parts = [part for part in folder.split(b"/") if part not in (b"", b".")]
+        depth = self._depth_of_what_is_here(parts)
+        fd = self._resolve(b"/".join(parts[:depth]))
+        while depth < len(parts):
+            path = b"/".join(parts[: depth + 1])
+            try:
+                below = self._make_one(fd, parts[depth], path)
+            except _Dangling as link:
                 if links == 0:
-                    raise BadLayer("too many links", entry=folder)
-                base = b"" if target.startswith(b"/") else above
-                return self._make(b"/".join((base, target, *parts[depth:])).strip(b"/"), links - 1)
-        return self._resolve(folder)
+                    raise BadLayer("too many links", entry=folder) from None
+                base = [] if link.target.startswith(b"/") else parts[:depth]
+                return self._make(b"/".join((*base, link.target, *parts[depth + 1 :])), links - 1)
+            finally:
+                os.close(fd)
+            fd, depth = below, depth + 1
+        return fd
 
-    def _make_one(self, above: bytes, part: bytes, path: bytes) -> bytes | None:
-        """Make the directory ``part`` in ``above`` unless it is there; returns the target when a
-        link stands there that leads to nothing yet."""
+    def _depth_of_what_is_here(self, parts: Sequence[bytes]) -> int:
+        """How many of the first parts lead to a directory: those above it are there, too, so a
+        few looks are enough however deep it is."""
+        here, missing = 0, len(parts)  # the root is; the whole path is not
+        while missing - here > 1:
+            middle = (here + missing) // 2
+            if self._is_here(b"/".join(parts[:middle])):
+                here = middle
+            else:
+                missing = middle
+        return here
+
+    def _is_here(self, folder: bytes) -> bool:
         try:
-            os.close(self._resolve(path))
-            return None
-        except FileNotFoundError:
-            pass
-        except NotADirectoryError:
-            self._remove_whiteout(above, part, path)
-        parent = self._resolve(above)
+            os.close(self._resolve(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def _make_one(self, parent: int, part: bytes, path: bytes) -> int:
+        """The directory ``part``, made unless it is there (``..`` is). Raises ``_Dangling``."""
         try:
             os.mkdir(part, 0o755, dir_fd=parent)
-            self._dress(parent, part, path)
         except FileExistsError:
-            return os.readlink(part, dir_fd=parent)
-        finally:
-            os.close(parent)
-        return None
+            status = os.stat(part, dir_fd=parent, follow_symlinks=False)
+            if not files.is_whiteout(status):
+                return self._there(parent, part, path)
+            os.unlink(part, dir_fd=parent)
+            os.mkdir(part, 0o755, dir_fd=parent)
+        return self._dressed(parent, part, path)
 
-    def _dress(self, parent: int, part: bytes, path: bytes) -> None:
+    def _there(self, parent: int, part: bytes, path: bytes) -> int:
+        try:
+            return self._resolve(path)
+        except FileNotFoundError:
+            raise _Dangling(os.readlink(part, dir_fd=parent)) from None
+        except NotADirectoryError:
+            raise BadLayer("a file stands where a directory is needed", entry=path) from None
+
+    def _dressed(self, parent: int, part: bytes, path: bytes) -> int:
+        """The directory just made, open; its owner and mode do not depend on where it stands."""
         fd = os.open(part, _FOLDER | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
             os.fchown(fd, 0, 0)
             os.fchmod(fd, 0o755)
             self._made(path, fd)
-        finally:
+        except BaseException:
             os.close(fd)
-
-    def _remove_whiteout(self, above: bytes, part: bytes, path: bytes) -> None:
-        parent = self._resolve(above)
-        try:
-            if not files.is_whiteout(os.stat(part, dir_fd=parent, follow_symlinks=False)):
-                raise BadLayer("a file stands where a directory is needed", entry=path)
-            os.unlink(part, dir_fd=parent)
-        finally:
-            os.close(parent)
+            raise
+        return fd

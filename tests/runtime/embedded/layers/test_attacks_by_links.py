@@ -52,6 +52,22 @@ def test_a_hard_link_to_a_link_is_not_written_through(place: Place) -> None:
     assert (place.root / str(place.canary).lstrip("/") / "secret").read_text() == "evil"
 
 
+@pytest.mark.parametrize("ups", [1320, 1334, 1340, 1345])
+@pytest.mark.parametrize(
+    "below", [b"l/secret", b"l/a/b/secret", b"l/.wh.secret", b"l/" + b"a/" * 900]
+)
+def test_a_link_too_long_for_the_kernel_does_not_climb_out(
+    place: Place, ups: int, below: bytes
+) -> None:
+    """Paths beyond PATH_MAX are walked in pieces; where one ends is for the archive to choose."""
+    target = b"../" * ups + os.fsencode(place.canary).lstrip(b"/")[: 4095 - 3 * ups]
+    link = pax({b"linkpath": target}) + symlink(b"l", b"")
+    with suppress(BadLayer):
+        place.unpack(archive(link, pax({b"path": below}), member(b"x", body=b"evil")))
+    with suppress(BadLayer):
+        place.unpack(archive(pax({b"linkpath": b"l/secret"}), hardlink(b"stolen", b"")))
+
+
 @pytest.mark.parametrize("name", [b".wh.secret", b".wh..wh..opq", b"folder/.wh..wh..opq"])
 @pytest.mark.parametrize("link", [symlink, hardlink])
 def test_a_mark_below_a_link_does_not_reach_out(place: Place, name: bytes, link: object) -> None:
