@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import select
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -209,3 +212,49 @@ def test_not_root_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         assert ran.code == 1
         assert "trueup works as root only" in ran.err
     assert not lab.docker.exists()
+
+
+ON_A_TERMINAL = """\
+import sys
+from reconciler.cli import console
+from reconciler.cli.main import main
+from tests.fake_runtime import FakeRuntime
+
+runtime = FakeRuntime()
+runtime.registries.check_login = lambda access: None
+console.open_runtime = lambda _root: runtime
+sys.exit(main(["login", "r.lab:5000"]))
+"""
+
+
+def test_on_a_terminal_it_asks_and_shows_no_password(tmp_path: Path) -> None:
+    environ = {**home(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd()}
+    environ["TRUEUP_CONFIG_DIR"] = str(tmp_path)
+    ours, theirs = os.openpty()
+    terminal = os.ttyname(theirs)
+    # A new session takes the first terminal that it opens as its own.
+    script = f"import os; [os.dup2(os.open({terminal!r}, os.O_RDWR), fd) for fd in (0, 1, 2)]\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script + ON_A_TERMINAL], env=environ, start_new_session=True
+    )
+    seen = _until(ours, "Username: ")
+    os.write(ours, b"ann\n")
+    seen += _until(ours, "Password: ")
+    os.write(ours, f"{PASSWORD}\n".encode())
+    seen += _until(ours, "Login Succeeded")
+    assert process.wait(30) == 0
+    os.close(theirs)
+    os.close(ours)
+    assert PASSWORD not in seen
+    login = login_for("r.lab:5000", "", environ)
+    assert login
+    assert (login.username, login.password) == ("ann", PASSWORD)
+
+
+def _until(terminal: int, text: str) -> str:
+    """What is shown up to ``text``; a minute without anything fails."""
+    seen = ""
+    while text not in seen:
+        assert select.select([terminal], [], [], 60)[0], seen
+        seen += os.read(terminal, 4096).decode()
+    return seen
