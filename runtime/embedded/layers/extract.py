@@ -247,18 +247,31 @@ def _dress(fd: int, entry: Entry) -> None:
     """Owner, then mode and attributes: chown(2) clears set-user-id and security.capability."""
     os.fchown(fd, *_owner(entry))
     os.fchmod(fd, entry.mode)
-    for key, value in entry.xattrs.items():
-        if not is_overlay_attribute(key) and key not in _LABELS:
-            files.set_xattr(fd, key, value)
+    if entry.xattrs:
+        _set_attributes(fd, entry, lambda key, value: files.set_xattr(fd, key, value))
 
 
 def _dress_name(parent: int, name: bytes, entry: Entry) -> None:
     """As ``_dress`` for what cannot be opened: a link (which has no mode), a fifo."""
     os.chown(name, *_owner(entry), dir_fd=parent, follow_symlinks=False)
-    for key, value in entry.xattrs.items():
-        if not is_overlay_attribute(key) and key not in _LABELS:
-            files.set_xattr_at(parent, name, key, value)
+    if entry.xattrs:
+        _set_attributes(
+            parent, entry, lambda key, value: files.set_xattr_at(parent, name, key, value)
+        )
     os.utime(name, ns=_times(entry), dir_fd=parent, follow_symlinks=False)
+
+
+def _set_attributes(fd: int, entry: Entry, put: Callable[[bytes, bytes], None]) -> None:
+    """ext4 says that the disk is full when a file's attributes fill their one block."""
+    try:
+        for key, value in entry.xattrs.items():
+            if not is_overlay_attribute(key) and key not in _LABELS:
+                put(key, value)
+    except OSError as error:
+        room = os.fstatvfs(fd)
+        if error.errno == errno.ENOSPC and room.f_bavail and room.f_favail:
+            raise BadLayer("more attributes than the file system takes", entry=entry.name) from None
+        raise
 
 
 def _set_mode(parent: int, name: bytes, mode: int) -> None:
