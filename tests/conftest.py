@@ -38,8 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """A shell that starts this in the background ignores SIGINT for it; Ctrl-C is tested."""
+    """A shell that starts this in the background ignores SIGINT for it; Ctrl-C is tested. What
+    this machine says of registries is of no concern to tests."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["TRUEUP_CONFIG_DIR"] = "/nonexistent"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
