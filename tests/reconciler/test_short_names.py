@@ -8,6 +8,7 @@ from reconciler.desired import image_label
 from reconciler.registries import CONFIG_DIR
 from reconciler.short_names import NoRegistryNamed, Search, called, candidates, own_name
 from reconciler.spec import SpecBroken
+from reconciler.views.containers import image
 from runtime.api import ArchiveSource, ImageSpec, RegistrySource
 from runtime.reference import BadReference
 from tests.reconciler.reading import key, read
@@ -90,6 +91,19 @@ def test_what_only_a_project_calls_so_is_told_from_a_reference(name: str, own: s
     assert own_name(name) == own
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("team/app:1@shop", "team/app:1@shop"),
+        ("site@shop", "site@shop"),
+        ("docker.io/library/nginx:1.27", "nginx:1.27"),
+        (f"docker.io/library/app@{DIGEST}", f"app@{DIGEST}"),
+    ],
+)
+def test_a_list_of_containers_shows_such_a_name_as_it_is(name: str, shown: str) -> None:
+    assert image(name) == shown
+
+
 SPEC = """\
     search_registries: [docker.io, "r.lab:5000"]
     images:
@@ -107,8 +121,8 @@ def test_containers_get_images_by_the_name_of_the_project(tmp_path: Path) -> Non
     desired = read(tmp_path, SPEC)
     names = [desired.containers[key(name)].image for name in "abcd"]
     assert names == ["nginx:1.27@shop", "nginx:1.27@shop", "nginx@shop", "r.lab:5000/x:1"]
-    image = desired.images["nginx:1.27@shop"]
-    assert image == ImageSpec(
+    declared = desired.images["nginx:1.27@shop"]
+    assert declared == ImageSpec(
         name="nginx:1.27@shop",
         source=RegistrySource(
             reference="docker.io/library/nginx:1.27",
@@ -116,8 +130,8 @@ def test_containers_get_images_by_the_name_of_the_project(tmp_path: Path) -> Non
             pull=desired.images["nginx:1.27@shop"].source.pull,  # type: ignore[union-attr]
         ),
     )
-    assert isinstance(image.source, RegistrySource)
-    assert image.source.pull == "always"
+    assert isinstance(declared.source, RegistrySource)
+    assert declared.source.pull == "always"
     assert isinstance(desired.images["nginx@shop"].source, ArchiveSource)
     assert sorted(map(image_label, desired.images.values())) == [
         "nginx", "nginx:1.27", "r.lab:5000/x:1",
