@@ -26,7 +26,7 @@ _MEBIBYTE = 1 << 20
 
 def zeros(size: int, *, member: int) -> Iterator[bytes]:
     """``size`` zeros as gzip, in members of ``member`` bytes each: a thousandth of that."""
-    packer = zlib.compressobj(1, wbits=31)
+    packer = zlib.compressobj(9, wbits=31)
     whole = packer.compress(bytes(member)) + packer.flush()
     for _ in range(size // member):
         yield whole
