@@ -2,6 +2,7 @@
 
 The translation is one to one, but for the names of images: those of registries are called by their
 complete reference, those of files by name and project, so that a name means one image everywhere.
+What the lock file says of a reference goes with it.
 """
 
 import os
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reconciler.locking import Locking, locked
 from reconciler.registries import known
 from reconciler.short_names import own_name
 from reconciler.values.container import container_spec
@@ -31,6 +33,7 @@ from runtime.api import (
 from runtime.reference import parse
 
 if TYPE_CHECKING:
+    from specs.lock import Lock
     from specs.model.container import Container
     from specs.model.project import Project
     from specs.model.volume import Volume
@@ -42,7 +45,8 @@ class Desired:
 
     ``in_place`` names the fields of ContainerSpec that change without a new process; ``places``
     leads from (kind, name, field), as in ("container", "web", "mem_limit"), to file:line; ``veils``
-    are those whose values no message may show.
+    are those whose values no message may show; ``locking`` says how the spec goes with its lock
+    file.
     """
 
     project: str
@@ -56,6 +60,7 @@ class Desired:
     in_place: frozenset[str] = frozenset()
     places: Mapping[Place, str] = field(default_factory=dict)
     veils: frozenset[Place] = frozenset()
+    locking: Locking = field(default_factory=Locking)
 
     def place(self, kind: str, name: str, field: str = "") -> str:
         """Where the spec says it, or where it says the object; "" when nowhere."""
@@ -87,19 +92,22 @@ def image_label(image: ImageSpec) -> str:
 # --- translation --------------------------------------------------------------------------------
 
 
-def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desired:
-    """The loaded project as values of the runtime.
+def desire(
+    project: "Project", environ: Mapping[str, str] = os.environ, lock: "Lock | None" = None
+) -> Desired:
+    """The loaded project as values of the runtime, its images as ``lock`` pins them.
 
     ``environ`` holds the registries' passwords that the spec says are there.
     Raises ``BadReference``, and ``SpecBroken`` for what the machine's file of registries says.
     """
     registries = known(project, environ)
     names = Names.of(project, image_names(project, registries.search))
+    digests, locking = locked(names.images, lock)
     containers = sorted(project.containers.items())
     return Desired(
         project=project.name,
         spec_path=str(project.directory),
-        images=images(project, names.images, registries.search),
+        images=images(project, names.images, registries.search, digests),
         volumes={
             str(name): _volume(project.name, str(name), each)
             for name, each in sorted(project.volumes.items())
@@ -117,6 +125,7 @@ def desire(project: "Project", environ: Mapping[str, str] = os.environ) -> Desir
         in_place=_in_place(),
         places=places(project, names.images),
         veils=veils(project),
+        locking=locking,
     )
 
 

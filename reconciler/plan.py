@@ -38,6 +38,19 @@ class PullImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     image: ImageSpec
 
 
+class TagImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tag"):
+    """``reference`` shall mean the image of that name."""
+
+    name: str
+    reference: str
+
+
+class PushImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="push"):
+    """The registry of ``reference`` shall have what that means here."""
+
+    reference: str
+
+
 class CreateNetwork(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="create-network"
 ):
@@ -153,6 +166,8 @@ Action = (
     AdoptProject
     | ForgetProject
     | PullImage
+    | TagImage
+    | PushImage
     | CreateNetwork
     | RemoveNetwork
     | CreateVolume

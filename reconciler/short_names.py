@@ -4,10 +4,15 @@ Of several registries nobody knows beforehand which one has it, so such an image
 short name and its project, as images of files are; the first registry that has it is meant.
 """
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
-from runtime.errors import Fault
+from runtime.errors import Absent, Fault
 from runtime.reference import DEFAULT_HOST, Reference, has_host, parse
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,17 @@ def candidates(text: str, search: Search) -> tuple[Reference, ...]:
     if not search.hosts:
         raise NoRegistryNamed(text, search.place)
     return tuple(dict.fromkeys(parse(f"{host}/{text}") for host in search.hosts))
+
+
+def first_there(
+    found: Sequence[Reference], ask: Callable[[Reference], Answer]
+) -> tuple[Reference, Answer]:
+    """The first reference whose registry has it, and the answer; a registry that gives none ends
+    the search. Raises what ``ask`` raises."""
+    for each in found[:-1]:
+        with suppress(Absent):
+            return each, ask(each)
+    return found[-1], ask(found[-1])
 
 
 def called(text: str, search: Search, project: str) -> str:

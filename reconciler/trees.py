@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.desired import Desired, desire
+from reconciler.locking import read_beside
 from reconciler.reach import WithinReach, reached, writable
 from reconciler.spec import read
 from runtime.errors import Fault
@@ -78,9 +79,10 @@ class Tree:
 
 
 def member(path: Path, environ: Mapping[str, str] = os.environ) -> Member:
-    """Read one spec. Raises ``SpecBroken``, ``BadReference``."""
+    """Read one spec and its lock file. Raises ``SpecBroken``, ``BadReference``."""
     loaded = read(path, environ)
-    return Member(path=path, loaded=loaded, desired=desire(loaded.project, environ))
+    desired = desire(loaded.project, environ, read_beside(path))
+    return Member(path=path, loaded=loaded, desired=desired)
 
 
 def read_tree(folder: Path, environ: Mapping[str, str] = os.environ) -> Tree:

@@ -76,7 +76,17 @@ def tell_warnings(loaded: "Loaded") -> None:
 
 
 def wanted(path: Path) -> "Desired":
-    """The spec as what shall be. Raises ``SpecBroken``."""
+    """The spec as what shall be, its images as its lock file pins them; tells on stderr what is to
+    be known of both. Raises ``SpecBroken``."""
     from reconciler.desired import desire
+    from reconciler.locking import read_beside
 
-    return desire(read_spec(path).project)
+    desired = desire(read_spec(path).project, lock=read_beside(path))
+    tell_locking(desired)
+    return desired
+
+
+def tell_locking(desired: "Desired") -> None:
+    """Write to stderr that the lock file is behind its spec."""
+    if warning := desired.locking.warning:
+        sys.stderr.write(f"warning: {warning}\n")

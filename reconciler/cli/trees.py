@@ -59,7 +59,7 @@ def in_turn(tree: "Tree", act: Callable[["Member"], int], *, headers: bool) -> i
     """Act on each project, under a line that names it if ``headers`` are wanted; what one raises
     is told and hinders no other. Returns the exit status: 64 if a spec was broken, 1 if a project
     failed, 2 if changes are pending, else 0."""
-    from reconciler.cli.console import tell_warnings
+    from reconciler.cli.console import tell_locking, tell_warnings
 
     statuses = {BROKEN} if tree.broken else set[int]()
     headers = headers and len(tree.members) + len(tree.broken) > 1
@@ -67,6 +67,7 @@ def in_turn(tree: "Tree", act: Callable[["Member"], int], *, headers: bool) -> i
         if headers:
             _head(each, blank=number > 0)
         tell_warnings(each.loaded)
+        tell_locking(each.desired)
         status = _guarded(act, each)
         if status == INTERRUPTED:
             return INTERRUPTED

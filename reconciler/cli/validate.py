@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.arguments import GlobalOptions, Parser, add_path
-from reconciler.cli.console import read_spec
+from reconciler.cli.console import read_spec, tell_locking
 from reconciler.cli.trees import add_recursive, in_turn, told_tree
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ def run(options: Options) -> int:
     """Report the errors (exit 64) or say that there are none; warnings go to stderr. Images are
     looked at as apply does, with what the machine's file says of registries."""
     from reconciler.desired import desire
+    from reconciler.locking import read_beside
 
     if options.recursive:
         tree = told_tree(options.path)
         return in_turn(tree, lambda member: _valid(member.loaded), headers=False)
     loaded = read_spec(options.path)
-    desire(loaded.project)
+    tell_locking(desire(loaded.project, lock=read_beside(options.path)))
     return _valid(loaded)
 
 

@@ -16,6 +16,7 @@ from reconciler.plan import (
     ForgetProject,
     Mend,
     PullImage,
+    PushImage,
     Register,
     RemoveContainer,
     RemoveNetwork,
@@ -23,6 +24,7 @@ from reconciler.plan import (
     Serve,
     StartContainer,
     StopContainer,
+    TagImage,
     Unregister,
     UpdateContainer,
 )
@@ -44,6 +46,10 @@ def perform(
             runtime.forget_project(project)
         case PullImage():
             runtime.images.pull(action.image, registries, report)
+        case TagImage():
+            runtime.images.tag(action.name, action.reference)
+        case PushImage():
+            runtime.images.push(action.reference, registries, report)
         case CreateNetwork():
             runtime.create_network(action.network)
         case RemoveNetwork():

@@ -25,13 +25,14 @@ from reconciler.plan import (
     AwaitReady,
     Plan,
     PullImage,
+    PushImage,
     Step,
     StopContainer,
 )
 from runtime.api import Progress, RegistryAccess, Runtime
 from runtime.errors import Fault
 
-_WAITING = AwaitReady | AwaitHealthy | AwaitCompleted | PullImage | StopContainer
+_WAITING = AwaitReady | AwaitHealthy | AwaitCompleted | PullImage | PushImage | StopContainer
 WAITERS = 64  # steps that mostly wait (for a network, a port, a grace period) at a time
 
 

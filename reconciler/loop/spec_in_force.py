@@ -53,7 +53,8 @@ class SpecInForce:
 
         project = good.loaded.project
         self._member, self.desired = good, good.desired
-        self.warnings = tuple(render([each]).rstrip("\n") for each in good.loaded.warnings)
+        told = (render([each]).rstrip("\n") for each in good.loaded.warnings)
+        self.warnings = (*told, *filter(None, [good.desired.locking.warning]))
         files = [Path(file).parent for file in project.files]
         machine = Path(config_dir(self._environ))
         self.folders = frozenset({Path(project.directory), machine, *files})

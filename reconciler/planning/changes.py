@@ -24,11 +24,12 @@ _KINDS = {
 def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]:
     """Changes of everything but containers."""
     drafts = tuple(drafts)
+    yield from _of_images([draft for draft in drafts if draft.name[0] in ("pull", "tag", "push")])
     remade = {draft.name[1] for draft in drafts if draft.name[0] == "remove volume"}
     remade &= {draft.name[1] for draft in drafts if draft.name[0] == "volume"}
     for draft in drafts:
         verb = draft.name[0]
-        kind = _pull_kind(draft) if verb == "pull" else _KINDS.get(verb)
+        kind = _KINDS.get(verb)
         in_place = verb in ("network", "volume") and bool(draft.reasons)
         if in_place or (verb == "adopt" and taken_over):
             kind = ChangeKind.CHANGE
@@ -55,11 +56,17 @@ def _of_others(draft: Draft) -> bool:
             return False
 
 
-def _pull_kind(draft: Draft) -> ChangeKind | None:
-    """New here, another one, or (a file that was read in before) nothing to speak of."""
-    if not draft.reasons:
-        return None
-    return ChangeKind.CREATE if draft.reasons == (MISSING,) else ChangeKind.CHANGE
+def _of_images(drafts: Iterable[Draft]) -> Iterator[Change]:
+    """One change for each image: new here, another one, other tags, or (a file that was read in
+    before) nothing to speak of."""
+    by_image: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        by_image.setdefault(draft.name[1], []).append(draft)
+    for each in by_image.values():
+        reasons = tuple(reason for draft in each for reason in draft.reasons)
+        if reasons:
+            kind = ChangeKind.CREATE if reasons[0] == MISSING else ChangeKind.CHANGE
+            yield Change(kind=kind, object=each[0].object, reasons=reasons)
 
 
 def of_containers(

@@ -23,6 +23,8 @@ _ORDER = (
     "lead away",
     "discard",
     "pull",
+    "tag",
+    "push",
     "network",
     "remove volume",
     "volume",

@@ -1,11 +1,14 @@
-"""Images to bring here: only those that a new generation needs."""
+"""Images to bring here, those that a new generation needs or that shall have tags; and the tags
+themselves, here and in their registries."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from reconciler.desired import Desired, image_label
-from reconciler.plan import PullImage
+from reconciler.plan import PullImage, PushImage, TagImage
 from reconciler.planning.edges import Draft
-from runtime.api import ImageSpec, Observed, PullPolicy, RegistrySource
+from runtime.api import ImageSpec, Observed, ObservedImage, PullPolicy, RegistrySource
+from runtime.reference import parse
 
 MISSING = "not here yet"
 
@@ -41,6 +44,56 @@ def pulls(desired: Desired, observed: Observed, names: Collection[str]) -> Itera
             reasons=(why(observed, name),) if why(observed, name) else (),
             places=(desired.place("image", name),),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    """The tags of an image that are not as they shall be: those that must come to mean it here,
+    and those that must be pushed."""
+
+    here: tuple[str, ...] = ()
+    pushed: tuple[str, ...] = ()
+
+
+def tags(desired: Desired, observed: Observed, names: Collection[str]) -> dict[str, Tags]:
+    """What is to be done about the tags of these images, by name; nothing for an image whose tags
+    all hold. Of an image that is fetched anew nobody knows whether it will be another one, so
+    all of its tags follow it."""
+    found: dict[str, Tags] = {}
+    for name in sorted(names):
+        image, there = desired.images[name], observed.images.get(name)
+        held = there if there and not why(observed, name) else ObservedImage(name=name)
+        here = tuple(tag for tag in image.tags if tag not in held.tags)
+        pushed = tuple(tag for tag in image.tags if image.push and tag not in held.pushed)
+        if here or pushed:
+            found[name] = Tags(here=here, pushed=pushed)
+    return found
+
+
+def tagging(desired: Desired, wanted: Mapping[str, Tags]) -> Iterator[Draft]:
+    """Each tag is given once its image is here, and pushed once it is given."""
+    for name, each in wanted.items():
+        image = desired.images[name]
+        label, place = image_label(image), desired.place("image", name, "tags")
+        said = f" ({place})" if place else ""
+        for tag in each.here:
+            yield Draft(
+                name=("tag", name, tag),
+                action=TagImage(name=name, reference=tag),
+                object=f"image {label}",
+                after=frozenset({("pull", name)}),
+                reasons=(f"gets the tag {parse(tag).familiar}{said}",),
+                places=(place,),
+            )
+        for tag in each.pushed:
+            yield Draft(
+                name=("push", name, tag),
+                action=PushImage(reference=tag),
+                object=f"image {label}",
+                after=frozenset({("pull", name), ("tag", name, tag)}),
+                reasons=(f"is pushed as {parse(tag).familiar}{said}",),
+                places=(place,),
+            )
 
 
 def problems(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def plan(
             *volumes.problems(desired, observed, recreate),
             *_order_problems(desired, found),
             *waits.problems(),
-            *images.problems(desired, observed, _pulled(outlook, found)),
+            *images.problems(desired, observed, _pulled(outlook, found, whole=not only)),
             *problems,
         ),
         fingerprint=fingerprint(observed),
@@ -111,7 +111,8 @@ def _needs(
     yield from ground.networks(desired, observed, declared, joining)
     needed = desired.volumes if whole else _mounted(flat) | outlook.remade
     yield from volumes.volumes(desired, observed, needed, mounting, outlook.remade)
-    yield from images.pulls(desired, observed, _pulled(outlook, found))
+    yield from images.pulls(desired, observed, _pulled(outlook, found, whole=whole))
+    yield from images.tagging(desired, _tags(outlook, found, whole=whole))
 
 
 def _joined(fates: Iterable[Fate]) -> set[str]:
@@ -123,9 +124,17 @@ def _mounted(fates: Iterable[Fate]) -> set[str]:
     return {mount.volume for mount in mounts if isinstance(mount, VolumeMount)}
 
 
-def _pulled(outlook: Outlook, found: Fates) -> list[str]:
+def _pulled(outlook: Outlook, found: Fates, *, whole: bool) -> list[str]:
     made = (fate for each in found.values() for fate in each if fate.create is not None)
-    return images.needed(outlook.desired, outlook.observed, {fate.spec.image for fate in made})
+    names = {*(fate.spec.image for fate in made), *_tags(outlook, found, whole=whole)}
+    return images.needed(outlook.desired, outlook.observed, names)
+
+
+def _tags(outlook: Outlook, found: Fates, *, whole: bool) -> dict[str, images.Tags]:
+    """Of the whole project every declared image has its tags, used or not."""
+    used = {fate.spec.image for each in found.values() for fate in each}
+    names = outlook.desired.images if whole else used
+    return images.tags(outlook.desired, outlook.observed, names)
 
 
 def _lives(

@@ -15,7 +15,7 @@ from runtime.api import (
     RegistrySource,
     RootfsSource,
 )
-from runtime.reference import DEFAULT_HOST, has_host
+from runtime.reference import DEFAULT_HOST, has_host, parse
 
 if TYPE_CHECKING:
     from specs.model.image import Image, ImageConfig
@@ -27,10 +27,17 @@ _EAGERNESS = (PullPolicy.NEVER, PullPolicy.MISSING, PullPolicy.NEWER, PullPolicy
 def image_names(project: "Project", search: Search) -> dict[str, str]:
     """What containers call the images that the spec names: the complete reference, or of a file
     ``site@shop``, since another project may use the same name for another file. No reference looks
-    like that. Raises ``BadReference``, and ``SpecBroken`` for short names where they are off."""
+    like that. Raises ``BadReference``, and ``SpecBroken`` for short names where they are off and
+    for tags that would mean two images."""
     _check_short_names(project, search)
+    names = _names(project, search)
+    _check_tags(project, names)
+    return names
+
+
+def _names(project: "Project", search: Search) -> dict[str, str]:
     return {
-        **{text: called(text, search, project.name) for _, text in _references(project)},
+        **{text: called(text, search, project.name) for _, text in references(project)},
         **{
             str(name): called(str(image.from_), search, project.name)
             if image.from_
@@ -40,7 +47,7 @@ def image_names(project: "Project", search: Search) -> dict[str, str]:
     }
 
 
-def _references(project: "Project") -> Iterator[tuple[tuple[str, ...], str]]:
+def references(project: "Project") -> Iterator[tuple[tuple[str, ...], str]]:
     """Every reference to a registry, as written, and where."""
     for name, image in project.images.items():
         if image.from_:
@@ -61,21 +68,24 @@ def _check_short_names(project: "Project", search: Search) -> None:
             span=project.span(*path),
             hint=f"write the registry, too: {DEFAULT_HOST}/{text}, if that one is meant",
         )
-        for path, text in _references(project)
+        for path, text in references(project)
         if not has_host(text)
     ]
     if problems:
         raise SpecBroken(render(problems), len(problems))
 
 
-def images(project: "Project", names: Mapping[str, str], search: Search) -> dict[str, ImageSpec]:
-    """Images declared or used, by the name that containers call them.
+def images(
+    project: "Project", names: Mapping[str, str], search: Search, digests: Mapping[str, str]
+) -> dict[str, ImageSpec]:
+    """Images declared or used, by the name that containers call them; ``digests`` are those of
+    the lock file, by the same names.
 
     Of several that speak of one reference the one that asks the registry most often counts.
     """
     policies: dict[str, list[PullPolicy]] = {}
     platforms: dict[str, str] = {}
-    for name, policy, platform in _wishes(project, names):
+    for name, policy, platform in wishes(project, names):
         said = policies.setdefault(name, [])
         if policy is not None:
             said.append(policy)
@@ -83,7 +93,7 @@ def images(project: "Project", names: Mapping[str, str], search: Search) -> dict
             platforms[name] = platform
     meant = {
         called(text, search, project.name): candidates(text, search)
-        for _, text in _references(project)
+        for _, text in references(project)
     }
     sources: dict[str, ImageSource] = {
         names[str(key)]: _file(image) for key, image in project.images.items() if not image.from_
@@ -96,13 +106,58 @@ def images(project: "Project", names: Mapping[str, str], search: Search) -> dict
         sources[name] = RegistrySource(
             reference=first,
             alternatives=tuple(others),
+            digest=digests.get(name, ""),
             pull=pull,
             platform=platforms.get(name),
         )
-    return {name: ImageSpec(name=name, source=sources[name]) for name in sorted(sources)}
+    tags = _tags(project, names)
+    pushed = {names[str(key)] for key, image in project.images.items() if image.push}
+    return {
+        name: ImageSpec(
+            name=name,
+            source=sources[name],
+            tags=tuple(tags.get(name, ())),
+            push=name in pushed,
+        )
+        for name in sorted(sources)
+    }
 
 
-def _wishes(
+def _tags(project: "Project", names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Complete references that shall mean an image, by its name."""
+    found: dict[str, dict[str, None]] = {}
+    for key, image in project.images.items():
+        said = found.setdefault(names[str(key)], {})
+        said |= dict.fromkeys(str(parse(text)) for text in image.tags)
+    return {name: [*said] for name, said in found.items()}
+
+
+def _check_tags(project: "Project", names: Mapping[str, str]) -> None:
+    """A tag means one image: two would take it from each other at each apply. Raises
+    ``SpecBroken``, ``BadReference``."""
+    from specs.problems import Problem, quoted, render
+
+    problems: list[Problem] = []
+    taken = {names[text]: (names[text], path) for path, text in references(project)}
+    for key, image in project.images.items():
+        name = names[str(key)]
+        for number, text in enumerate(image.tags):
+            path = ("images", str(key), "tags", str(number))
+            owner, first = taken.setdefault(str(parse(text)), (name, path))
+            if owner != name:
+                there = project.span(*first)
+                problems.append(
+                    Problem(
+                        text=f"the tag {quoted(text)} would mean two images",
+                        span=project.span(*path),
+                        hint=f"the other one is at {there.brief}" if there else "",
+                    )
+                )
+    if problems:
+        raise SpecBroken(render(problems), len(problems))
+
+
+def wishes(
     project: "Project", names: Mapping[str, str]
 ) -> Iterator[tuple[str, PullPolicy | None, str | None]]:
     """Every (reference, policy, platform) that is said somewhere; None: nothing is."""

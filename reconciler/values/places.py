@@ -40,8 +40,10 @@ def places(project: "Project", images: Mapping[str, str]) -> dict[Place, str]:
             note(kind, str(name), "", section, str(name))
             for written in declared.model_fields_set:
                 note(kind, str(name), written, section, str(name), written)
-    for name in project.images:
+    for name, image in project.images.items():
         note("image", images[str(name)], "", "images", str(name))
+        if image.tags:
+            note("image", images[str(name)], "tags", "images", str(name), "tags")
     return found
 
 

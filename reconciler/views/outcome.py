@@ -11,8 +11,10 @@ from reconciler.plan import (
     CreateNetwork,
     CreateVolume,
     Plan,
+    PushImage,
     RemoveContainer,
     Step,
+    TagImage,
     redacted,
     verb,
 )
@@ -20,6 +22,7 @@ from reconciler.views.faults import describe
 from reconciler.views.terminal import escape
 from runtime.api import NetworkSpec, VolumeSpec
 from runtime.errors import Fault
+from runtime.reference import parse
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +95,8 @@ def words(step: Step) -> str:
             end = " to be healthy"
         case AwaitCompleted():
             end = " to be done"
+        case TagImage() | PushImage():
+            end = f" as {parse(step.action.reference).familiar}"
         case _:
             end = ""
     return f"{_VERBS.get(word, word)} {step.object}{end}"

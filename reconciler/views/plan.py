@@ -13,16 +13,19 @@ from reconciler.plan import (
     CreateContainer,
     Impact,
     Plan,
+    PushImage,
     RemoveContainer,
     Serve,
     StartContainer,
     Step,
     StopContainer,
+    TagImage,
     UpdateContainer,
     verb,
 )
 from reconciler.views.terminal import escape
 from runtime.api import container_id
+from runtime.reference import parse
 
 SIGNS = {
     ChangeKind.CREATE: "  +",
@@ -103,6 +106,8 @@ def _detail(action: Action, names: Mapping[str, str]) -> str:
             return f" healthy within {action.timeout:g}s"
         case AwaitCompleted():
             return " done"
+        case TagImage() | PushImage():
+            return f" as {parse(action.reference).familiar}"
         case StartContainer() | UpdateContainer() | StopContainer() | RemoveContainer():
             return f" {names.get(action.id, action.id[:12])}"
         case _:

@@ -23,6 +23,7 @@ _PARTS = {
     "UpdateConfig": "Under `containers: NAME: deploy: update_config:`",
     "Image": "Under `images: NAME:`",
     "ImageConfig": "Under `images: NAME: config:`",
+    "Track": "Under `images: NAME: track:`",
     "Volume": "Under `volumes: NAME:`",
     "DriverOptions": "Under `volumes: NAME: driver_opts:`",
     "Network": "Under `networks: NAME:`",

@@ -11,9 +11,23 @@ from specs.fields import Effect, Spec, about, context_of
 from specs.model.pairs import Environment
 from specs.model.paths import resolved_node
 from specs.nodes import Text
-from specs.notations import Absolute, Argv, Filled, Reference, User, scalar
+from specs.notations import (
+    WORD_SCHEMA,
+    Absolute,
+    Argv,
+    Filled,
+    Flag,
+    Reference,
+    Seconds,
+    User,
+    list_of,
+    reference,
+    scalar,
+)
 from specs.problems import nearest_word
 from specs.scalars import Unreadable
+from specs.tags import BadPattern, TagPattern
+from specs.versions import NotAVersion, Range
 
 
 class PullPolicy(StrEnum):
@@ -82,12 +96,73 @@ class ImageConfig(Spec):
     working_dir: Absolute | None = about("Default working directory.", default=None)
 
 
+_TAG: Final = "a tag such as registry.example:5000/team/app:1.4"
+
+
+def _tag(text: str) -> str:
+    """A name in a registry; a digest follows from what an image is, nobody can give it."""
+    if "@" in text:
+        raise Unreadable(_TAG, reason="has a digest, which follows from what an image is")
+    return reference(text)
+
+
+_RANGE: Final = "a range of versions such as >=1.27 <2, ^1.4 or 1.x"
+
+
+def _range(text: str) -> str:
+    try:
+        Range.parse(text)
+    except NotAVersion as error:
+        raise Unreadable(_RANGE) from error
+    return text
+
+
+_PATTERN: Final = "a pattern of tags such as 1.27.*-alpine, or /^1\\.27\\.[0-9]+$/"
+
+
+def _pattern(text: str) -> str:
+    try:
+        TagPattern.parse(text)
+    except BadPattern as error:
+        raise Unreadable(_PATTERN, reason=str(error)) from error
+    return text
+
+
+class Track(Spec):
+    """Which newer tag of its repository may take an image's place in the lock file."""
+
+    noun: ClassVar[str] = "`track`"
+    renamed: ClassVar[Mapping[str, str]] = {
+        "tag": "tags", "pattern": "tags", "version": "semver", "range": "semver", "age": "min_age",
+    }  # fmt: skip
+
+    tags: Annotated[str, *scalar(_pattern, _PATTERN, {"type": "string"})] | None = about(
+        "Tags that may be taken: with `*`, `?` and `[...]`, or between slashes an expression.",
+        Effect.IN_PLACE,
+        default=None,
+    )
+    semver: Annotated[str, *scalar(_range, _RANGE, WORD_SCHEMA)] | None = about(
+        "Versions that may be taken, as npm writes ranges.", Effect.IN_PLACE, default=None
+    )
+    min_age: Seconds = about(
+        "Only what was made at least so long ago.", Effect.IN_PLACE, default=0.0
+    )
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> Self:
+        if self.tags is None and self.semver is None:
+            raise ValueError("takes `tags` or `semver`, or both")
+        return self
+
+
 class Image(Spec):
     """Where an image comes from: exactly one of `from`, `archive`, `rootfs`."""
 
     noun: ClassVar[str] = "an image"
     not_yet: ClassVar[frozenset[str]] = frozenset({"build"})
-    renamed: ClassVar[Mapping[str, str]] = {"image": "from", "file": "archive", "tar": "archive"}
+    renamed: ClassVar[Mapping[str, str]] = {
+        "image": "from", "file": "archive", "tar": "archive", "tag": "tags", "update": "track",
+    }  # fmt: skip
 
     from_: Reference | None = about(
         "Reference in a registry, such as docker.io/library/nginx:1.27.",
@@ -107,6 +182,15 @@ class Image(Spec):
         "Platform of an image with several, such as linux/arm64; none: the host's.", default=None
     )
     config: ImageConfig | None = about("Defaults for a `rootfs` image.", default=None)
+    tags: Annotated[tuple[str, ...], *list_of(_tag, _TAG, alone=True)] = about(
+        "Further names of the image, on this host.", Effect.IN_PLACE, default=()
+    )
+    push: Flag = about(
+        "Keep the registries of `tags` at this image, too.", Effect.IN_PLACE, default=False
+    )
+    track: Track | None = about(
+        "Which newer tags `trueup lock --update` may take.", Effect.IN_PLACE, default=None
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -126,4 +210,8 @@ class Image(Spec):
             raise ValueError("takes `config` only together with `rootfs`")
         if self.platform is not None and self.from_ is None:
             raise ValueError("takes `platform` only together with `from`")
+        if self.push and not self.tags:
+            raise ValueError("takes `push` only together with `tags`, which say where to")
+        if self.track is not None and (self.from_ is None or "@" in self.from_):
+            raise ValueError("takes `track` only together with a `from` that has no digest")
         return self

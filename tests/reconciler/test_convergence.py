@@ -30,6 +30,7 @@ from runtime.api import (
     Health,
     Healthcheck,
     HealthStatus,
+    ImageSpec,
     Limits,
     Mount,
     NetworkSpec,
@@ -46,6 +47,7 @@ from runtime.api import (
     UpdatePolicy,
     VolumeMount,
 )
+from tests.fake_images import image_id
 from tests.fake_runtime import RUNNING, FakeRuntime, Killed
 from tests.reconciler.world import MYSQL, NGINX, applied, plan_for, shop, spec
 
@@ -132,7 +134,8 @@ def projects(draw: st.DrawFn) -> Desired:
     several = {name: draw(st.integers(1, 3)) for name in names if draw(RARELY)}
     made = shop(containers, ports, replicas=several)
     changed = {name: _renumbered(each, draw) for name, each in made.networks.items()}
-    return replace(made, networks=changed)
+    tagged = {name: _tagged(each, draw) for name, each in made.images.items()}
+    return replace(made, networks=changed, images=tagged)
 
 
 def _sound(each: ContainerSpec, there: Mapping[str, ContainerSpec]) -> ContainerSpec:
@@ -160,6 +163,14 @@ def _comes_true(dependency: Dependency, on: ContainerSpec) -> bool:
 def _renumbered(network: NetworkSpec, draw: st.DrawFn) -> NetworkSpec:
     subnet = draw(st.sampled_from([None, "10.90.0.0/24", "10.91.0.0/24"]))
     return msgspec.structs.replace(network, subnet=subnet, internal=draw(RARELY))
+
+
+def _tagged(image: ImageSpec, draw: st.DrawFn) -> ImageSpec:
+    """Each image has tags of its own: a tag means one image."""
+    tags = (f"r.lab/{image.name.rpartition('/')[2]}", f"{image.name}-mine")[
+        : draw(st.integers(0, 2))
+    ]
+    return msgspec.structs.replace(image, tags=tags, push=bool(tags) and draw(st.booleans()))
 
 
 # --- drift --------------------------------------------------------------------------------------
@@ -198,6 +209,14 @@ def _unregister(runtime: FakeRuntime, id: str) -> None:
     runtime.services_made.pop(("shop", runtime.generations[id].key.name), None)
 
 
+def _untag(runtime: FakeRuntime, _id: str) -> None:
+    """Somebody gave one tag to another image, and took one away."""
+    for name in sorted(runtime.images.local.keys() - {NGINX, MYSQL}):
+        runtime.images.local[name] = image_id("another", 1)
+        if name.startswith("r.lab/"):
+            del runtime.images.local[name]
+
+
 def _health(status: HealthStatus) -> Drift:
     def become(runtime: FakeRuntime, id: str) -> None:
         there = runtime.generations[id]
@@ -226,6 +245,8 @@ DRIFTS: dict[str, Drift] = {
     "restarts": lambda runtime, id: runtime.change(id, phase=Phase.RESTARTING),
     "reboot": lambda runtime, _id: runtime.reboot("shop"),
     "broken host": lambda runtime, _id: runtime.break_host("the table is gone"),
+    "lost its tags": _untag,
+    "was removed from its registry": lambda runtime, _id: runtime.images.pushed.clear(),
     "new image": lambda runtime, _id: runtime.publish_image(NGINX),
 }
 
@@ -289,7 +310,20 @@ def problems(desired: Desired, runtime: FakeRuntime) -> list[str]:
     found += [each for name in sorted(desired.services) for each in _astray(name, observed)]
     found += [f"no volume {name}" for name in desired.volumes.keys() - observed.volumes.keys()]
     found += [f"defect {d.cause}" for d in observed.defects]
+    found += [
+        each for name in sorted(desired.images) for each in _mistagged(desired, name, runtime)
+    ]
     return found
+
+
+def _mistagged(desired: Desired, name: str, runtime: FakeRuntime) -> Iterator[str]:
+    """Tags that do not mean the image, here or where it was pushed."""
+    image, images = desired.images[name], runtime.images
+    for tag in image.tags:
+        if images.local.get(tag) != images.local[name]:
+            yield f"{tag} is not {name}"
+        if image.push and images.pushed.get(tag) != images.local[name]:
+            yield f"{tag} was not pushed"
 
 
 def _wrong(shall: ContainerSpec, real: object, observed: Observed) -> list[str]:

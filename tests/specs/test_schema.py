@@ -61,7 +61,7 @@ def test_it_has_the_keys_of_the_yaml_and_no_others() -> None:
     }  # fmt: skip
     assert set(properties(schema, "Container")) == set(Container.yaml_keys())
     assert set(properties(schema, "Image")) == {
-        "from", "archive", "rootfs", "pull", "platform", "config",
+        "from", "archive", "rootfs", "pull", "platform", "config", "tags", "push", "track",
     }  # fmt: skip
     assert schema["$defs"]["Container"]["additionalProperties"] is False
 

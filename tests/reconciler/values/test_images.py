@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.spec import SpecBroken
 from runtime.api import PullPolicy, RegistrySource
 from tests.reconciler.reading import read
 from tests.reconciler.world import NGINX
@@ -37,3 +38,55 @@ def test_who_asks_most_often_counts_and_silence_does_not(
 def test_the_platform_goes_with_the_image(tmp_path: Path, text: str) -> None:
     source = RegistrySource(reference=NGINX, platform="linux/arm64")
     assert read(tmp_path, text).images[NGINX].source == source
+
+
+def test_tags_are_complete_references_and_none_twice(tmp_path: Path) -> None:
+    text = """
+    images:
+      site: {archive: site.tar, tags: [r.lab/site, r.lab/site:latest, me/site:1], push: yes}
+      web: {from: nginx:1.27, tags: mine}
+    containers: {a: {image: site}}
+    """
+    images = read(tmp_path, text).images
+    assert (images["site@shop"].tags, images["site@shop"].push) == (
+        ("r.lab/site:latest", "docker.io/me/site:1"),
+        True,
+    )
+    assert (images[NGINX].tags, images[NGINX].push) == (("docker.io/library/mine:latest",), False)
+
+
+CLASHES = {
+    "two images": (
+        "images: {a: {archive: site.tar, tags: [r.lab/x]}, b: {from: n, tags: [r.lab/x:latest]}}",
+        "trueup.yaml:1:71: the tag `r.lab/x:latest` would mean two images",
+        "shop/trueup.yaml:1",
+    ),
+    "a tag and what another one comes from": (
+        "images: {a: {archive: site.tar, tags: [nginx]}, b: {from: nginx}}",
+        "trueup.yaml:1:40: the tag `nginx` would mean two images",
+        "shop/trueup.yaml:1",
+    ),
+    "a tag and what a container runs": (
+        "images: {a: {archive: site.tar, tags: [nginx]}}\ncontainers: {w: {image: nginx}}",
+        "trueup.yaml:1:40: the tag `nginx` would mean two images",
+        "shop/trueup.yaml:2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLASHES)
+def test_a_tag_means_one_image(tmp_path: Path, case: str) -> None:
+    text, told, other = CLASHES[case]
+    if "containers" not in text:
+        text += "\ncontainers: {w: {image: a}}"
+    with pytest.raises(SpecBroken) as error:
+        read(tmp_path, text)
+    assert told in str(error.value)
+    assert str(error.value).rstrip().endswith(other)
+
+
+def test_the_tag_of_the_image_itself_is_no_clash(tmp_path: Path) -> None:
+    text = "images: {a: {from: nginx, tags: [nginx]}, b: {from: nginx, tags: [nginx, x]}}\n"
+    images = read(tmp_path, text + "containers: {w: {image: a}}").images
+    [image] = images.values()
+    assert image.tags == ("docker.io/library/nginx:latest", "docker.io/library/x:latest")
