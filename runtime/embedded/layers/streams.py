@@ -77,6 +77,39 @@ def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
         thread.join(1.0)  # one that waits for the network ends by its own time-out
 
 
+def beside(pieces: Iterator[bytes], use: Callable[[Iterator[bytes]], None]) -> Iterator[bytes]:
+    """Pass pieces through, and give them to ``use`` in a thread of its own as well. At the end we
+    wait for it; what it raises is raised here. When we stop early, its pieces end early."""
+    waiting: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+    failed: list[BaseException] = []
+
+    def given() -> Iterator[bytes]:
+        while (piece := waiting.get()) is not None:
+            yield piece
+
+    def work() -> None:
+        try:
+            use(given())
+        except BaseException as error:  # noqa: BLE001 - raised again where the pieces are used
+            failed.append(error)
+            for _ in given():  # nobody may wait for us
+                pass
+
+    thread = threading.Thread(target=work, name="beside", daemon=True)
+    thread.start()
+    try:
+        for piece in pieces:
+            if failed:
+                break
+            waiting.put(piece)
+            yield piece
+    finally:
+        waiting.put(None)
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
 def bounded(pieces: Iterator[bytes], limit: Callable[[], int]) -> Iterator[bytes]:
     """Pass pieces through up to ``limit()`` bytes. Raises ``LayerTooLarge``."""
     size = 0
@@ -100,7 +133,7 @@ def plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
     for magic, name in _OTHERS.items():
         if first.startswith(magic):
             raise BadLayer(f"it is compressed with {name}; only gzip is supported")
-    whole = _chained(first, pieces)
+    whole = chained(first, pieces)
     return inflated(whole) if first.startswith(_GZIP) else whole
 
 
@@ -176,7 +209,8 @@ def _fast_inflater() -> tuple[Callable[[], _Inflater], tuple[type[Exception], ..
 _inflater, _ERRORS = _fast_inflater()
 
 
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    """A piece that was taken, and the rest; closing it closes the rest."""
     try:
         yield first
         yield from rest

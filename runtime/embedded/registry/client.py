@@ -29,6 +29,8 @@ from runtime.embedded.registry.transport import Interrupted, Pace, Transport
 from runtime.reference import DEFAULT_HOST, BadDigest, Reference, check_digest
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from requests import Response
 
 Result = TypeVar("Result")
@@ -48,6 +50,14 @@ class Fetched:
     raw: bytes
     digest: str
     media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is here already of a blob: so many bytes, and the hash over them, to be continued."""
+
+    size: int
+    hashed: "_Hash"
 
 
 class Client:
@@ -95,10 +105,14 @@ class Client:
         except BadDigest:
             return self.manifest(reference).digest
 
-    def blob(self, reference: Reference, blob: Descriptor) -> Iterator[bytes]:
-        """A blob's bytes as they come. The end is reached only when size and digest are right:
-        until then nothing of it may be believed. Goes on after a broken connection."""
-        hashed, got, tries = hashlib.sha256(), 0, 0
+    def blob(
+        self, reference: Reference, blob: Descriptor, begun: Begun | None = None
+    ) -> Iterator[bytes]:
+        """A blob's bytes as they come, after those ``begun`` with. The end is reached only when
+        size and digest of the whole are right: until then nothing of it may be believed. Goes on
+        after a broken connection."""
+        got, hashed = (begun.size, begun.hashed) if begun else (0, hashlib.sha256())
+        tries = 0
         while got < blob.size:
             before = got
             try:

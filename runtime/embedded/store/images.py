@@ -170,29 +170,34 @@ class ImageStore:
             with self.index.writing() as rows:
                 rows.remove_image(id)
 
-    def collect(self, in_use: Collection[str]) -> None:
+    def collect(self, in_use: Collection[str]) -> int:
         """Remove images that have neither a name nor a place in ``in_use`` (ids), then every
-        layer and document that no image needs, and what killed processes left half made. Does
-        nothing while somebody pulls."""
+        layer, archive and document that no image needs, and what killed processes left half made.
+        Tells how many bytes went. Does nothing while somebody pulls."""
         if not self.layout.index.exists():
-            return
+            return 0
         try:
             with self.layout.removing():
-                self._collect(frozenset(in_use))
+                return self._collect(frozenset(in_use))
         except BlockingIOError:
-            return
+            return 0
 
-    def _collect(self, in_use: frozenset[str]) -> None:
+    def _collect(self, in_use: frozenset[str]) -> int:
+        freed = 0
         with self.index.writing() as rows:
             for id in rows.unnamed():
                 if id not in in_use:
                     rows.remove_image(id)
             needed = rows.needed_layers()
-            for diff_id in rows.layers():
-                if diff_id not in needed:
-                    rows.remove_layer(diff_id)
-            documents = rows.documents()
-        self.layout.keep_only({diff_id[7:] for diff_id in needed}, documents)
+            for layer in rows.all_layers():
+                if layer.diff_id not in needed:
+                    rows.remove_layer(layer.diff_id)
+                    freed += layer.size
+            for blob in rows.blobs():
+                if blob.diff_id not in needed:
+                    rows.remove_blob(blob.digest)
+            blobs = rows.documents() | {blob.digest for blob in rows.blobs()}
+        return freed + self.layout.keep_only(needed, blobs)
 
     # --- inside: looking --------------------------------------------------------------------
 
@@ -219,8 +224,11 @@ class ImageStore:
         return found if found is not None and self._is_whole(found) else None
 
     def _is_whole(self, image: Image) -> bool:
-        """Whether every layer is still there: somebody may have removed files by hand."""
-        return all(os.path.isdir(self.layout.layer(diff_id)) for diff_id in image.layers)
+        """Whether every layer is there, undamaged: somebody may have removed files by hand."""
+        damaged = self._read(Rows.damaged_layers) or set()
+        return damaged.isdisjoint(image.layers) and all(
+            os.path.isdir(self.layout.layer(diff_id)) for diff_id in image.layers
+        )
 
     def _pulled(self, reference: Reference) -> tuple[Image, str] | None:
         """The image that was pulled as ``reference``, and the digest that it had there."""

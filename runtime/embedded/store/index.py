@@ -17,7 +17,7 @@ from runtime.embedded.store.faults import DamagedStore, NewerStore, StoreBusy
 from runtime.errors import DiskFull, Fault
 from runtime.reference import parse
 
-SCHEMA = 1
+SCHEMA = 2
 _PATIENCE = 60.0  # seconds to wait for another writer
 _TABLES = """
 CREATE TABLE images (id TEXT PRIMARY KEY, image BLOB NOT NULL) WITHOUT ROWID;
@@ -30,6 +30,16 @@ CREATE TABLE layers (
     diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, hides_all INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (path TEXT PRIMARY KEY, stamp BLOB NOT NULL) WITHOUT ROWID;
 """
+# What each schema after the first added.
+_ADDED = {
+    2: """
+ALTER TABLE layers ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE blobs (
+    digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL, media_type TEXT NOT NULL,
+    size INTEGER NOT NULL, plain_size INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX blobs_of_layers ON blobs (diff_id);
+"""
+}
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,6 +61,17 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     diff_id: str
     size: int
     hides_all: bool
+
+
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """The archive that a layer came as, kept under its digest: ``size`` bytes, ``plain_size``
+    when it is not compressed."""
+
+    digest: str
+    diff_id: str
+    media_type: str
+    size: int
+    plain_size: int
 
 
 class FileStamp(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +101,8 @@ class Index:
         with self._opened("rw") as connection:
             connection.execute("BEGIN")
             # A writer that was killed before its first commit leaves an empty file.
-            begun = connection.execute("PRAGMA user_version").fetchone()[0]
-            yield Rows(connection) if begun else None
+            schema = _schema(connection)
+            yield Rows(connection, schema) if schema else None
 
     @contextmanager
     def writing(self) -> "Iterator[Rows]":
@@ -89,9 +110,8 @@ class Index:
         with self._opened("rwc") as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    _create(connection)
-                yield Rows(connection)
+                _bring_up(connection)
+                yield Rows(connection, SCHEMA)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -106,8 +126,7 @@ class Index:
                 sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
             ) as connection:
                 connection.execute("PRAGMA synchronous=EXTRA")
-                found = connection.execute("PRAGMA user_version").fetchone()[0]
-                if found > SCHEMA:
+                if (found := _schema(connection)) > SCHEMA:
                     raise NewerStore(str(self._path.parent), found)
                 yield connection
         except sqlite3.DatabaseError as error:
@@ -124,17 +143,30 @@ def _fault(path: Path, error: sqlite3.DatabaseError) -> Fault:
     return DamagedStore(str(path), str(error))
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    for statement in _TABLES.strip().split(";\n"):
-        connection.execute(statement)
+def _schema(connection: sqlite3.Connection) -> int:
+    """0: nothing was ever written."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Make the tables, or those that an older trueup did not have."""
+    found = _schema(connection)
+    if found == SCHEMA:
+        return
+    tables = {1: _TABLES, **_ADDED}
+    for schema in range(found + 1, SCHEMA + 1):
+        for statement in tables[schema].strip().split(";\n"):
+            connection.execute(statement)
     connection.execute(f"PRAGMA user_version={SCHEMA}")
 
 
 class Rows:
-    """The tables inside one transaction."""
+    """The tables inside one transaction. Reading a store of an older trueup leaves it as it is:
+    what its schema did not have, is not there."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, schema: int) -> None:
+        self._connection, self._schema = connection, schema
 
     def image(self, id: str) -> Image | None:
         found = self._one("SELECT image FROM images WHERE id = ?", id)
@@ -182,8 +214,27 @@ class Rows:
         row = self._one("SELECT size, hides_all FROM layers WHERE diff_id = ?", diff_id)
         return Layer(diff_id=diff_id, size=row[0], hides_all=bool(row[1])) if row else None
 
-    def layers(self) -> list[str]:
-        return [row[0] for row in self._all("SELECT diff_id FROM layers ORDER BY diff_id")]
+    def all_layers(self) -> list[Layer]:
+        rows = self._all("SELECT diff_id, size, hides_all FROM layers ORDER BY diff_id")
+        return [Layer(diff_id=row[0], size=row[1], hides_all=bool(row[2])) for row in rows]
+
+    def damaged_layers(self) -> set[str]:
+        """Layers (diff ids) that are here, and not as they were."""
+        if self._schema < 2:
+            return set()
+        return {row[0] for row in self._all("SELECT diff_id FROM layers WHERE damaged")}
+
+    def blob_of(self, diff_id: str) -> Blob | None:
+        """The archive that is kept of a layer; None: it came before archives were kept."""
+        blobs = self._blobs("WHERE diff_id = ? ORDER BY digest LIMIT 1", diff_id)
+        return blobs[0] if blobs else None
+
+    def blob(self, digest: str) -> Blob | None:
+        blobs = self._blobs("WHERE digest = ?", digest)
+        return blobs[0] if blobs else None
+
+    def blobs(self) -> list[Blob]:
+        return self._blobs("ORDER BY digest")
 
     def file(self, path: str) -> FileStamp | None:
         row = self._one("SELECT stamp FROM files WHERE path = ?", path)
@@ -222,9 +273,21 @@ class Rows:
         self._connection.execute("REPLACE INTO names VALUES (?, ?)", (name, id))
 
     def put_layer(self, layer: Layer) -> None:
+        """Enter a layer that is whole."""
         self._connection.execute(
-            "REPLACE INTO layers VALUES (?, ?, ?)", (layer.diff_id, layer.size, layer.hides_all)
+            "REPLACE INTO layers VALUES (?, ?, ?, 0)", (layer.diff_id, layer.size, layer.hides_all)
         )
+
+    def put_blob(self, blob: Blob) -> None:
+        values = (blob.digest, blob.diff_id, blob.media_type, blob.size, blob.plain_size)
+        self._connection.execute("REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)", values)
+
+    def remove_blob(self, digest: str) -> None:
+        self._connection.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
+
+    def mark_damaged(self, diff_id: str) -> None:
+        """The layer counts as not here until it is made anew."""
+        self._connection.execute("UPDATE layers SET damaged = 1 WHERE diff_id = ?", (diff_id,))
 
     def put_file(self, path: str, stamp: FileStamp) -> None:
         self._connection.execute("REPLACE INTO files VALUES (?, ?)", (path, encode(stamp)))
@@ -241,6 +304,15 @@ class Rows:
 
     def remove_layer(self, diff_id: str) -> None:
         self._connection.execute("DELETE FROM layers WHERE diff_id = ?", (diff_id,))
+
+    def _blobs(self, where: str, *values: str) -> list[Blob]:
+        if self._schema < 2:
+            return []
+        columns = "digest, diff_id, media_type, size, plain_size"
+        return [
+            Blob(digest=row[0], diff_id=row[1], media_type=row[2], size=row[3], plain_size=row[4])
+            for row in self._all(f"SELECT {columns} FROM blobs {where}", *values)
+        ]
 
     def _one(self, statement: str, *values: str) -> "sqlite3.Row | None":
         row: sqlite3.Row | None = self._connection.execute(statement, values).fetchone()

@@ -1,19 +1,22 @@
 """The store's folders: what is whole, what is being made, and who works there.
 
-    blobs/sha256/<hex>   manifests and configurations, as they came
+    blobs/sha256/<hex>   manifests, configurations and layers' archives, as they came
     layers/<hex>/        a layer's files, ready for overlayfs; named by its diff id
+    layers/<hex>.<name>/ a damaged one that was made anew: containers may still stand on it
+    partial/<hex>        what has come of an archive that is being fetched, or was
     empty/               stands for the layers of an image that has none
     tmp/<name>/          being made
     locks/<hex>          one per layer while somebody makes it
     lock                 shared by those who add, exclusive for who removes
 
-A layer is made in ``tmp``, brought to disk by syncfs(2), renamed into ``layers`` and only then
-entered into the index: after power loss it is whole or absent.
+A layer is made in ``tmp``, brought to disk by syncfs(2) with its archive, both are renamed and only
+then entered into the index: after power loss they are whole or absent.
 """
 
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from runtime import durable
 from runtime.embedded.linux import files
 from runtime.reference import check_digest
 
+_PARTIAL_SECONDS = 7 * 86400.0  # nobody goes on with a fetch after so long
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -45,7 +49,9 @@ class Layout:
     def prepare(self) -> None:
         """Make the folders; nobody but root may enter: layers hold set-user-id programs."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.blobs, self.layers, self.tmp, self.locks, self.empty):
+        for folder in (
+            self.blobs, self.layers, self.partial, self.tmp, self.locks, self.empty,
+        ):  # fmt: skip
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder, mode in ((self.root, 0o700), (self.empty, 0o755)):
             if stat.S_IMODE(folder.stat().st_mode) != mode:
@@ -68,6 +74,10 @@ class Layout:
         return self.root / "empty"
 
     @property
+    def partial(self) -> Path:
+        return self.root / "partial"
+
+    @property
     def tmp(self) -> Path:
         return self.root / "tmp"
 
@@ -78,9 +88,12 @@ class Layout:
     def layer(self, diff_id: str) -> Path:
         return self.layers / check_digest(diff_id)
 
+    def blob(self, digest: str) -> Path:
+        return self.blobs / check_digest(digest)
+
     def write_blob(self, digest: str, raw: bytes) -> None:
         """Keep a verified document under its digest."""
-        path = self.blobs / check_digest(digest)
+        path = self.blob(digest)
         if not path.exists():
             durable.write(path, raw)
 
@@ -117,22 +130,40 @@ class Layout:
             for fd in opened:
                 os.close(fd)
 
-    def commit(self, stage: Stage, diff_id: str) -> None:
-        """Make a staged layer durable, then visible."""
+    def keep_archive(self, stage: Stage, archive: Path, digest: str) -> None:
+        """Make an archive (a file of the store) and the staged layer durable, the first visible."""
         files.sync_file_system(stage.root)
-        os.rename(stage.path, self.layer(diff_id))
+        os.rename(archive, self.blob(digest))
+        durable.sync_folder(self.blobs)
+
+    def keep_layer(self, stage: Stage, diff_id: str) -> None:
+        """Make a durable staged layer visible. A damaged one in its place is put aside, for
+        containers that stand on it."""
+        place = self.layer(diff_id)
+        if place.exists():
+            os.rename(place, place.with_name(f"{place.name}.{os.urandom(6).hex()}"))
+        os.rename(stage.path, place)
         durable.sync_folder(self.layers)
 
-    def keep_only(self, layers: Collection[str], documents: Collection[str]) -> None:
-        """Remove every layer (by folder) and document (by digest) but these, and what killed
-        processes have left half made. Call it while ``removing``."""
-        for name in sorted(set(os.listdir(self.layers)) - set(layers)):
-            # First its name, so that nobody ever sees half of it.
-            os.rename(self.layers / name, self.tmp / f"gone-{name}")
+    def keep_only(self, layers: Collection[str], blobs: Collection[str]) -> int:
+        """Remove every layer (diff id) and blob (digest) but these, and what killed processes
+        have left half made; tells how many bytes of blobs went. Call it while ``removing``."""
+        names = {check_digest(diff_id) for diff_id in layers}
+        for name in sorted(os.listdir(self.layers)):
+            if name.partition(".")[0] not in names:
+                # First its name, so that nobody ever sees half of it.
+                os.rename(self.layers / name, self.tmp / f"gone-{name}")
+        freed = 0
         for name in sorted(os.listdir(self.blobs)):
-            if f"sha256:{name}" not in documents:
+            if f"sha256:{name}" not in blobs:
+                freed += (self.blobs / name).stat().st_size
                 os.unlink(self.blobs / name)
+        long_ago = time.time() - _PARTIAL_SECONDS
+        for partial in self.partial.iterdir() if self.partial.exists() else ():
+            if partial.stat().st_mtime < long_ago:
+                partial.unlink()
         self._sweep()
+        return freed
 
     def sweep(self) -> None:
         """Remove what killed processes have left half made, unless somebody adds right now."""

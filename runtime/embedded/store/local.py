@@ -18,6 +18,7 @@ from runtime.embedded.registry.config import ImageConfig
 from runtime.embedded.registry.manifest import host_platform
 from runtime.embedded.store import archives
 from runtime.embedded.store.archives import file_pieces
+from runtime.embedded.store.blobs import Arrival, arrival
 from runtime.embedded.store.faults import FileChanged, FileUnreadable
 from runtime.embedded.store.index import FileStamp
 from runtime.embedded.store.unpack import Unpacker
@@ -60,7 +61,7 @@ def import_rootfs(path: str, unpacker: Unpacker, report: Report) -> FileStamp:
         name = os.path.basename(path)
         hashed = Hashed(file_pieces(fd))
         told = workers.told(iter(hashed), name, "importing", before.st_size)
-        layer = unpacker.add_unknown(told)
+        layer = unpacker.add_unknown(arrival(unpacker.layout, told))
         return _stamp(path, fd, before, hashed.digest, layer.diff_id)
 
 
@@ -74,8 +75,12 @@ def _add_layers(contents: archives.Contents, unpacker: Unpacker, report: Report)
     workers = Workers(report)
 
     def add(layer: archives.LayerFile) -> None:
-        name = layer.diff_id[7:19]
-        unpacker.add(layer.diff_id, workers.told(layer.pieces(), name, "unpacking", layer.size))
+        def read() -> Arrival:
+            name = layer.diff_id[7:19]
+            told = workers.told(layer.pieces(), name, "unpacking", layer.size)
+            return arrival(unpacker.layout, told)
+
+        unpacker.add(layer.diff_id, read)
 
     workers.run(add, [each for each in contents.layers if not unpacker.whole(each.diff_id)])
 

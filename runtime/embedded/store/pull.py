@@ -4,16 +4,18 @@ The tag is asked for once; everything after that goes by digest, so a tag that m
 cannot mix two images. A layer that is here, from whatever image, is not fetched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runtime.api import Progress, Report
 from runtime.embedded.registry import config, manifest
-from runtime.embedded.registry.client import Client, Fetched
+from runtime.embedded.registry.client import Begun, Client
+from runtime.embedded.registry.client import Fetched as Document
 from runtime.embedded.registry.config import ImageConfig
 from runtime.embedded.registry.documents import BadDocument, Descriptor
 from runtime.embedded.registry.manifest import Manifest, Platform
-from runtime.embedded.store.unpack import Unpacker
+from runtime.embedded.store.blobs import Fetched
+from runtime.embedded.store.unpack import CONTENT_FAULTS, Unpacker
 from runtime.embedded.store.workers import Workers
 from runtime.reference import Reference
 
@@ -62,7 +64,7 @@ def pull(
 def _chosen(
     client: Client,
     reference: Reference,
-    top: Fetched,
+    top: Document,
     platform: Platform,
     documents: dict[str, bytes],
 ) -> Manifest:
@@ -99,9 +101,20 @@ def _fetch_layers(
     workers = Workers(report)
 
     def fetch(plan: Plan) -> None:
-        blob = plan.blob
-        pieces = client.blob(reference, blob)
-        name = plan.diff_id[7:19]
-        unpacker.add(plan.diff_id, workers.told(pieces, name, "pulling", blob.size))
+        """What a killed pull left is used; if the whole then is not what it should be, that may
+        be to blame, so the blob is fetched once more from its first byte."""
+        blob, name = plan.blob, plan.diff_id[7:19]
+
+        def rest(begun: Begun) -> Iterator[bytes]:
+            pieces = client.blob(reference, blob, begun)
+            return workers.told(pieces, name, "pulling", blob.size, done=begun.size)
+
+        fetched = Fetched(unpacker.layout, blob, rest)
+        try:
+            unpacker.add(plan.diff_id, lambda: fetched)
+        except CONTENT_FAULTS:
+            if not fetched.resumed:
+                raise
+            unpacker.add(plan.diff_id, lambda: Fetched(unpacker.layout, blob, rest))
 
     workers.run(fetch, [plan for plan in plans if not unpacker.whole(plan.diff_id)])

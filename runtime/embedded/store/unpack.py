@@ -1,18 +1,24 @@
 """A layer's archive becomes a layer of the store: verified, whole or absent, made once."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from runtime.embedded.layers.extract import Extracted, Limits, extract
+from runtime.embedded.layers.extract import Limits, extract
+from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 from runtime.embedded.layers.streams import Hashed, ahead, bounded, plain
+from runtime.embedded.registry.faults import WrongContent
+from runtime.embedded.store.blobs import Archive, Arrival
 from runtime.embedded.store.faults import WrongLayer
-from runtime.embedded.store.index import Index, Layer
+from runtime.embedded.store.index import Blob, Index, Layer
 from runtime.embedded.store.layout import Layout, Stage
 from runtime.errors import DiskFull
 
 _FREE_GROWTH = 1 << 30  # bytes that any layer may unpack to
 _MOST_GROWTH = 200  # and so many times its compressed size beyond: deflate's best is 1032
+
+# What is wrong with an archive itself: nothing of it is worth keeping.
+CONTENT_FAULTS = (BadLayer, LayerTooLarge, WrongContent, WrongLayer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,55 +40,80 @@ class Unpacker:
     budget: Budget = field(default_factory=Budget)
 
     def whole(self, diff_id: str) -> Layer | None:
-        """The layer when it is here."""
+        """The layer when it is here, undamaged."""
         with self.index.reading() as rows:
             found = rows and rows.layer(diff_id)
-        return found if found and self.layout.layer(diff_id).is_dir() else None
+            damaged = rows is not None and diff_id in rows.damaged_layers()
+        return found if found and not damaged and self.layout.layer(diff_id).is_dir() else None
 
-    def add(self, diff_id: str, pieces: Iterator[bytes]) -> Layer:
-        """Unpack the archive in ``pieces``, plain or gzip, as the layer ``diff_id``; one that is
-        here already is left alone. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull`` ..."""
+    def add(self, diff_id: str, arrival: Callable[[], Arrival]) -> Layer:
+        """Unpack the archive that arrives, in any compression, as the layer ``diff_id``; nothing
+        is fetched of one that is here already. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull``
+        ..."""
         with self.layout.making(diff_id):
-            found = self.whole(diff_id)
-            if found:
-                return found
-            with self.layout.staging() as stage:
-                extracted, digest = self._extract(stage, pieces)
-                if digest != diff_id:
-                    raise WrongLayer(diff_id, digest)
-                return self._commit(stage, diff_id, extracted)
+            return self.whole(diff_id) or self._add(diff_id, arrival())
 
-    def add_unknown(self, pieces: Iterator[bytes]) -> Layer:
+    def add_unknown(self, arrival: Arrival) -> Layer:
         """As ``add`` for an archive whose diff id is not known before: a bare file system."""
-        with self.layout.staging() as stage:
-            extracted, diff_id = self._extract(stage, pieces)
-            with self.layout.making(diff_id):
-                return self.whole(diff_id) or self._commit(stage, diff_id, extracted)
+        return self._add("", arrival)
 
-    def _extract(self, stage: Stage, pieces: Iterator[bytes]) -> tuple[Extracted, str]:
-        came = _Counted(pieces)
+    def _add(self, wanted: str, arrival: Arrival) -> Layer:
+        """What came before the network broke off is kept, what was wrong is not."""
+        resumable = True
+        try:
+            with self.layout.staging() as stage:
+                layer, plain_size = self._extract(stage, arrival)
+                if wanted:
+                    if layer.diff_id != wanted:
+                        raise WrongLayer(wanted, layer.diff_id)
+                    self._commit(stage, layer, plain_size, arrival.archive())
+                    return layer
+                with self.layout.making(layer.diff_id):
+                    if not self.whole(layer.diff_id):
+                        self._commit(stage, layer, plain_size, arrival.archive())
+                    return layer
+        except CONTENT_FAULTS:
+            resumable = False
+            raise
+        finally:
+            arrival.close(resumable=resumable)
+
+    def _extract(self, stage: Stage, arrival: Arrival) -> tuple[Layer, int]:
+        """The unpacked layer, and the size of its archive when not compressed."""
+        came = _Counted(arrival.pieces())
         budget = self.budget
         raw = Hashed(
             bounded(plain(ahead(iter(came))), lambda: budget.free + budget.growth * came.size)
         )
         limits = Limits(entries=budget.entries)
         try:
-            extracted = extract(ahead(iter(raw)), stage.root, stage.aside, limits)
+            pieces = ahead(arrival.plain(iter(raw)))
+            extracted = extract(pieces, stage.root, stage.aside, limits)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(str(self.layout.root)) from error
             raise
-        return extracted, raw.digest
+        layer = Layer(diff_id=raw.digest, size=extracted.size, hides_all=extracted.hides_all)
+        return layer, raw.size
 
-    def _commit(self, stage: Stage, diff_id: str, extracted: Extracted) -> Layer:
-        layer = Layer(diff_id=diff_id, size=extracted.size, hides_all=extracted.hides_all)
+    def _commit(self, stage: Stage, layer: Layer, plain_size: int, archive: Archive) -> None:
+        self.layout.keep_archive(stage, archive.path, archive.digest)
+        with self.index.reading() as known:
+            damaged = known is not None and layer.diff_id in known.damaged_layers()
         # A folder without a row is whole all the same (a lost index, a death between the two),
         # and containers may stand on it: keep it.
-        if not self.layout.layer(diff_id).is_dir():
-            self.layout.commit(stage, diff_id)
+        if damaged or not self.layout.layer(layer.diff_id).is_dir():
+            self.layout.keep_layer(stage, layer.diff_id)
+        blob = Blob(
+            digest=archive.digest,
+            diff_id=layer.diff_id,
+            media_type=archive.media_type,
+            size=archive.size,
+            plain_size=plain_size,
+        )
         with self.index.writing() as rows:
             rows.put_layer(layer)
-        return layer
+            rows.put_blob(blob)
 
 
 class _Counted:

@@ -40,10 +40,12 @@ class Workers:
                 for each in running:
                     each.cancel()
 
-    def told(self, pieces: Iterator[bytes], what: str, doing: str, total: int) -> Iterator[bytes]:
-        """Pass pieces through and tell how far it is, at most ten times a second; ends with
-        ``Stopped`` when another layer has failed."""
-        done, last = 0, 0.0
+    def told(
+        self, pieces: Iterator[bytes], what: str, doing: str, total: int, *, done: int = 0
+    ) -> Iterator[bytes]:
+        """Pass pieces through and tell how far it is, at most ten times a second, ``done`` bytes
+        having been done before; ends with ``Stopped`` when another layer has failed."""
+        last = 0.0
         for piece in pieces:
             if self.stop.is_set():
                 raise Stopped

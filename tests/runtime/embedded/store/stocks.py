@@ -56,8 +56,9 @@ class Mounted:
 def nothing_is_left(store: ImageStore) -> None:
     assert store.list() == ()
     assert layer_folders(store) == []
-    assert os.listdir(store.layout.tmp) == []
-    assert os.listdir(store.layout.locks) == []
+    for folder in (store.layout.tmp, store.layout.locks, store.layout.partial):
+        assert os.listdir(folder) == []
+    assert os.listdir(store.layout.blobs) == []
 
 
 PLAIN = tars.archive(tars.member(b"a", body=os.urandom(200_000)))

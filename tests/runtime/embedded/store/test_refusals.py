@@ -14,6 +14,7 @@ import pytest
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.registry.faults import WrongContent
+from runtime.embedded.store.blobs import arrival
 from runtime.embedded.store.faults import (
     DamagedStore,
     NewerStore,
@@ -116,9 +117,10 @@ def test_a_hostile_layer_leaves_the_host_alone(
     nothing_is_left(store)
 
 
-def unpacker(store: ImageStore, budget: Budget) -> Unpacker:
+def unpack(store: ImageStore, budget: Budget, diff_id: str, archive: bytes) -> None:
     store.layout.prepare()
-    return Unpacker(store.layout, store.index, budget)
+    unpacker = Unpacker(store.layout, store.index, budget)
+    unpacker.add(diff_id, lambda: arrival(store.layout, pieces(archive, 65536)))
 
 
 @pytest.mark.parametrize("what", ["a file", "a tail"])
@@ -128,7 +130,7 @@ def test_a_bomb_is_stopped_within_its_budget(store: ImageStore, what: str) -> No
     bomb = gzip.compress(plain, 9)
     started = time.monotonic()
     with pytest.raises(LayerTooLarge):
-        unpacker(store, Budget(free=1 << 20, growth=10)).add(digest(plain), pieces(bomb, 65536))
+        unpack(store, Budget(free=1 << 20, growth=10), digest(plain), bomb)
     assert time.monotonic() - started < 10
     nothing_is_left(store)
 
@@ -141,7 +143,7 @@ def test_a_full_disk_is_named_and_nothing_half_stays(tmp_path: Path) -> None:
         store = ImageStore(place / "images")
         plain = tars.archive(tars.member(b"a", body=os.urandom(8 << 20)))
         with pytest.raises(DiskFull):
-            unpacker(store, Budget()).add(digest(plain), pieces(plain, 65536))
+            unpack(store, Budget(), digest(plain), plain)
         nothing_is_left(store)
     finally:
         subprocess.run(["umount", place], check=True)

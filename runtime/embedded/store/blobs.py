@@ -1,0 +1,190 @@
+"""The archives that layers come as: kept while they are unpacked, to be pushed, saved and unpacked
+again without a registry.
+
+A registry's blob is kept as it comes, and what has come of it survives the process: the next one
+hashes it again and asks for the rest. Archives that were never compressed are kept as gzip.
+"""
+
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from runtime.durable import write_all
+from runtime.embedded.layers.streams import beside, chained
+from runtime.embedded.registry.client import Begun
+from runtime.embedded.registry.documents import Descriptor
+from runtime.embedded.registry.manifest import OCI_GZIP, OCI_ZSTD
+from runtime.embedded.store.archives import file_pieces
+from runtime.embedded.store.layout import Layout
+from runtime.reference import check_digest
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_MAGICS = {b"\x1f\x8b": OCI_GZIP, b"\x28\xb5\x2f\xfd": OCI_ZSTD}
+_NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """An archive whose bytes have all come, not yet visible: where it lies, and what it is."""
+
+    path: Path
+    digest: str
+    size: int
+    media_type: str
+
+
+class Arrival(Protocol):
+    """How a layer's archive comes here, and what is kept of it."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """The archive as it comes, compressed or not."""
+        ...
+
+    def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Passes on what was inflated from it."""
+        ...
+
+    def archive(self) -> Archive:
+        """What is to be kept, once all pieces have passed."""
+        ...
+
+    def close(self, *, resumable: bool) -> None:
+        """Nothing more comes; ``resumable`` keeps what has come for another time."""
+        ...
+
+
+@dataclass(slots=True)
+class Fetched:
+    """A blob of a registry. ``fetch`` gets what is here and brings the verified rest."""
+
+    layout: Layout
+    blob: Descriptor
+    fetch: Callable[[Begun], Iterator[bytes]]
+    resumed: int = 0
+    _fd: int = -1
+
+    def pieces(self) -> Iterator[bytes]:
+        self._fd = os.open(self._path, _NEW, 0o600)
+        hashed = hashlib.sha256()
+        if os.fstat(self._fd).st_size > self.blob.size:
+            os.ftruncate(self._fd, 0)
+        self.resumed = 0
+        for piece in file_pieces(self._fd):
+            hashed.update(piece)
+            self.resumed += len(piece)
+            yield piece
+        os.lseek(self._fd, self.resumed, os.SEEK_SET)
+        for piece in self.fetch(Begun(self.resumed, hashed)):
+            write_all(self._fd, piece)
+            yield piece
+
+    def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        return pieces
+
+    def archive(self) -> Archive:
+        blob = self.blob
+        return Archive(
+            path=self._path, digest=blob.digest, size=blob.size, media_type=blob.media_type
+        )
+
+    def close(self, *, resumable: bool) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            if not resumable:
+                self._path.unlink(missing_ok=True)
+
+    @property
+    def _path(self) -> Path:
+        return self.layout.partial / check_digest(self.blob.digest)
+
+
+def arrival(layout: Layout, pieces: Iterator[bytes]) -> Arrival:
+    """An archive that is read from this machine: kept as it is in a compression that registries
+    know, else deflated on the way."""
+    first = next(pieces, b"")
+    whole = chained(first, pieces)
+    for magic, media_type in _MAGICS.items():
+        if first.startswith(magic):
+            return Kept(layout, whole, media_type)
+    return Deflated(layout, whole)
+
+
+@dataclass(slots=True)
+class _Own:
+    """A file of our own, hashed while it is written."""
+
+    layout: Layout
+    source: Iterator[bytes]
+    media_type: str = OCI_GZIP
+    _path: Path = field(init=False)
+    _fd: int = field(init=False)
+    _size: int = 0
+    _hashed: "_Hash" = field(default_factory=hashlib.sha256)
+
+    def __post_init__(self) -> None:
+        self._path = self.layout.tmp / f"{os.getpid()}-{os.urandom(6).hex()}.blob"
+        self._fd = os.open(self._path, _NEW | os.O_EXCL, 0o600)
+
+    def archive(self) -> Archive:
+        digest = f"sha256:{self._hashed.hexdigest()}"
+        return Archive(path=self._path, digest=digest, size=self._size, media_type=self.media_type)
+
+    def close(self, *, resumable: bool) -> None:
+        del resumable  # it comes from this machine
+        os.close(self._fd)
+        self._path.unlink(missing_ok=True)
+
+    def _keep(self, piece: bytes) -> None:
+        self._hashed.update(piece)
+        self._size += len(piece)
+        write_all(self._fd, piece)
+
+
+class Kept(_Own):
+    """Kept as it comes."""
+
+    def pieces(self) -> Iterator[bytes]:
+        for piece in self.source:
+            self._keep(piece)
+            yield piece
+
+    def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        return pieces
+
+
+class Deflated(_Own):
+    """Kept as gzip."""
+
+    def pieces(self) -> Iterator[bytes]:
+        return self.source
+
+    def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        return beside(pieces, self._deflate)
+
+    def _deflate(self, pieces: Iterator[bytes]) -> None:
+        deflater = _deflater()
+        for piece in pieces:
+            self._keep(deflater.compress(piece))
+        self._keep(deflater.flush())
+
+
+class _Deflater(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+def _deflater() -> _Deflater:
+    """Gzip without a name or date, so that the same archive gives the same bytes."""
+    try:
+        from isal import isal_zlib
+    except ImportError:  # no wheel for this processor
+        return zlib.compressobj(level=1, wbits=31)
+    made: _Deflater = isal_zlib.compressobj(level=1, wbits=31)
+    return made

@@ -1,0 +1,197 @@
+"""Archives that are kept, and fetches that go on where another one ended."""
+
+import gzip
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runtime.api import ArchiveSource, ImageDefaults, ImageSpec, RootfsSource
+from runtime.embedded.registry.faults import RegistryFailed
+from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.index import SCHEMA, Blob
+from tests.conftest import Images
+from tests.images import layers, oci
+from tests.images.registry import Registry
+from tests.runtime.embedded.layers import tars
+from tests.runtime.embedded.registry.hostile import Answer, Asked, Server, digest, publish
+from tests.runtime.embedded.store.stocks import BLOB, PLAIN, flipped, silent
+
+pytestmark = pytest.mark.root
+
+HALF = len(BLOB) // 2
+PATH = f"/v2/app/blobs/{digest(BLOB)}"
+
+
+def kept(store: ImageStore, diff_id: str) -> Blob:
+    with store.index.reading() as rows:
+        assert rows is not None
+        blob = rows.blob_of(diff_id)
+    assert blob is not None
+    raw = store.layout.blob(blob.digest).read_bytes()
+    assert (digest(raw), len(raw)) == (blob.digest, blob.size)
+    return blob
+
+
+def breaking(start: int = HALF) -> Answer:
+    """The first bytes, then the connection ends."""
+    return Answer(body=iter([BLOB[:start]]), length=len(BLOB))
+
+
+def ranged(asked: Asked) -> Answer:
+    """The whole, or from where the client wants it."""
+    wanted = asked.headers.get("Range", "")
+    if not wanted:
+        return Answer(body=BLOB)
+    start = int(wanted.removeprefix("bytes=").rstrip("-"))
+    said = f"bytes {start}-{len(BLOB) - 1}/{len(BLOB)}"
+    return Answer(status=206, headers={"Content-Range": said}, body=BLOB[start:])
+
+
+def wanted_ranges(server: Server) -> list[str]:
+    return [asked.headers.get("Range", "") for asked in server.asked if asked.path == PATH]
+
+
+@pytest.fixture
+def half(store: ImageStore, server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A pull that broke off in the middle of its layer."""
+    monkeypatch.setattr("runtime.embedded.registry.client._FIRST_WAIT", 0.0)
+    publish(server, (PLAIN, BLOB))
+    whole = iter([breaking()])
+    server.routes[PATH] = lambda _: next(whole, Answer(status=503))
+    with pytest.raises(RegistryFailed):
+        store.pull(f"{server.host}/app", (), silent)
+    assert (store.layout.partial / digest(BLOB)[7:]).stat().st_size == HALF
+    server.asked.clear()
+    server.routes[PATH] = ranged
+    return f"{server.host}/app"
+
+
+def test_a_layers_archive_is_kept_as_the_registry_has_it(store: ImageStore, server: Server) -> None:
+    publish(server, (PLAIN, BLOB))
+    store.pull(f"{server.host}/app", (), silent)
+    blob = kept(store, digest(PLAIN))
+    assert (blob.digest, blob.plain_size) == (digest(BLOB), len(PLAIN))
+    assert os.listdir(store.layout.partial) == []
+
+
+def test_a_pull_goes_on_where_another_one_broke_off(
+    store: ImageStore, half: str, server: Server
+) -> None:
+    store.pull(half, (), silent)
+    assert wanted_ranges(server) == [f"bytes={HALF}-"]
+    assert kept(store, digest(PLAIN)).digest == digest(BLOB)
+    assert os.listdir(store.layout.partial) == []
+
+
+def test_bytes_that_were_spoilt_meanwhile_are_fetched_again(
+    store: ImageStore, half: str, server: Server
+) -> None:
+    partial = store.layout.partial / digest(BLOB)[7:]
+    partial.write_bytes(flipped(partial.read_bytes()))
+    store.pull(half, (), silent)
+    assert wanted_ranges(server)[-1] == ""
+    assert kept(store, digest(PLAIN)).digest == digest(BLOB)
+
+
+def test_more_bytes_than_the_blob_has_are_thrown_away(
+    store: ImageStore, half: str, server: Server
+) -> None:
+    partial = store.layout.partial / digest(BLOB)[7:]
+    partial.write_bytes(bytes(len(BLOB) + 1))
+    store.pull(half, (), silent)
+    assert wanted_ranges(server) == [""]
+
+
+def test_all_bytes_may_be_here_already(store: ImageStore, half: str, server: Server) -> None:
+    (store.layout.partial / digest(BLOB)[7:]).write_bytes(BLOB)
+    store.pull(half, (), silent)
+    assert wanted_ranges(server) == []
+
+
+def _pull(root: Path, reference: str) -> None:
+    ImageStore(root).pull(reference, (), silent)
+
+
+def test_processes_fetch_a_layer_once(store: ImageStore, server: Server) -> None:
+    publish(server, (PLAIN, BLOB))
+    context = multiprocessing.get_context("fork")
+    arguments = (store.layout.root, f"{server.host}/app")
+    running = [context.Process(target=_pull, args=arguments) for _ in range(4)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(60)
+        assert process.exitcode == 0
+    assert server.paths().count(PATH) == 1
+
+
+def test_a_file_system_is_kept_deflated_and_always_alike(store: ImageStore, tmp_path: Path) -> None:
+    (tmp_path / "base.tar").write_bytes(PLAIN)
+    source = RootfsSource(path=str(tmp_path / "base.tar"), config=ImageDefaults(cmd=("sh",)))
+    store.ensure(ImageSpec(name="base@x", source=source), (), silent)
+    blob = kept(store, digest(PLAIN))
+    assert gzip.decompress(store.layout.blob(blob.digest).read_bytes()) == PLAIN
+    other = ImageStore(tmp_path / "other")
+    other.ensure(ImageSpec(name="base@x", source=source), (), silent)
+    assert kept(other, digest(PLAIN)) == blob
+
+
+def archive(tmp_path: Path, image: oci.Image, kind: str) -> ImageSpec:
+    """The image as an archive that skopeo writes."""
+    path, layout = tmp_path / f"{kind}.tar", tmp_path / f"{kind}.layout"
+    oci.write(image, layout)
+    words = ["skopeo", "copy", "--quiet", f"oci:{layout}:latest", f"{kind}:{path}:kept:latest"]
+    subprocess.run(words, check=True)
+    return ImageSpec(name="kept@x", source=ArchiveSource(path=str(path)))
+
+
+def test_an_archives_layers_are_kept_as_they_are_or_deflated(
+    store: ImageStore, registry: Registry, tmp_path: Path
+) -> None:
+    layout = oci.Image(layers=[{"v": layers.file("kept")}])
+    reference = registry.publish(layout, "kept")
+    pulled = store.pull(reference, (), silent)
+    blob = kept(store, pulled.layers[0])
+    other = ImageStore(tmp_path / "other")
+    other.ensure(archive(tmp_path, layout, "oci-archive"), (), silent)
+    assert kept(other, pulled.layers[0]) == blob
+    third = ImageStore(tmp_path / "third")
+    third.ensure(archive(tmp_path, layout, "docker-archive"), (), silent)
+    assert kept(third, pulled.layers[0]).plain_size == blob.plain_size
+
+
+def test_a_store_of_an_older_trueup_is_brought_up_when_it_is_written(
+    store: ImageStore, images: Images, server: Server
+) -> None:
+    image = store.pull(images.busybox, (), silent)
+    with sqlite3.connect(store.layout.index) as connection:
+        connection.execute("DROP TABLE blobs")
+        connection.execute("ALTER TABLE layers DROP COLUMN damaged")
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    before = store.layout.index.read_bytes()
+    assert store.find(images.busybox) == image
+    with store.index.reading() as rows:
+        assert rows is not None
+        assert rows.blob_of(image.layers[0]) is None
+    assert store.layout.index.read_bytes() == before
+    publish(server, (PLAIN, BLOB))
+    store.pull(f"{server.host}/app", (), silent)
+    assert kept(store, digest(PLAIN)).size == len(BLOB)
+    with sqlite3.connect(store.layout.index) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA
+    connection.close()
+    assert store.find(images.busybox) == image
+
+
+def test_what_is_no_archive_of_any_kind_is_not_kept(store: ImageStore, tmp_path: Path) -> None:
+    archive = tars.archive(tars.member(b"../x", body=b"evil"))
+    (tmp_path / "evil.tar").write_bytes(archive)
+    source = RootfsSource(path=str(tmp_path / "evil.tar"))
+    with pytest.raises(Exception, match="cannot be unpacked"):
+        store.ensure(ImageSpec(name="evil@x", source=source), (), silent)
+    assert os.listdir(store.layout.blobs) == os.listdir(store.layout.tmp) == []
