@@ -9,7 +9,8 @@ from urllib.parse import urlencode, urlsplit
 from runtime.embedded.registry.documents import BadDocument, read
 
 _SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)(?:\s+|$)", re.IGNORECASE)
-_PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"([^"]*)"|([^",\s]+))')
+# From the beginning of a word only: else a word of 64 KB without a value takes minutes.
+_PARAMETER = re.compile(r'(?<![a-zA-Z_])([a-zA-Z_]+)\s*=\s*(?:"([^"]*)"|([^",\s]+))')
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _SHARED_SECOND_LEVELS = frozenset(("ac", "co", "com", "edu", "gov", "net", "org"))
 
