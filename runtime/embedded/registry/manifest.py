@@ -113,6 +113,11 @@ def parse(raw: bytes, content_type: str = "") -> Manifest | Index:
     return _manifest(document)
 
 
+def kind(raw: bytes) -> str:
+    """The media type of a manifest or index that was read before."""
+    return _kind(read(raw, "manifest"), "")
+
+
 def choose(index: Index, platform: Platform) -> Descriptor:
     """The image of ``index`` for ``platform``. Raises ``NoPlatform``."""
     best = [

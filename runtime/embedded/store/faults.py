@@ -17,6 +17,18 @@ class ImageAbsent(Absent):
         )
 
 
+class ArchiveMissing(Fault):
+    """An image of a time when layers' archives were not kept."""
+
+    def __init__(self, name: str, diff_id: str) -> None:
+        self.name, self.diff_id = name, diff_id
+        super().__init__(
+            f"{name} cannot leave this machine as it came",
+            why=f"only the unpacked files of its layer {diff_id[:19]} are here",
+            hint="remove it and pull or load it once more: an older trueup kept no archives",
+        )
+
+
 class AmbiguousImage(Fault):
     """The beginning of an id that several images have."""
 

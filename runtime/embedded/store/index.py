@@ -255,6 +255,10 @@ class Rows:
     def documents(self) -> set[str]:
         return {row[0] for row in self._all("SELECT digest FROM documents")}
 
+    def documents_of(self, id: str) -> set[str]:
+        """Digests of the image's manifests and configuration."""
+        return {row[0] for row in self._all("SELECT digest FROM documents WHERE image = ?", id)}
+
     def put_image(self, image: Image, documents: Iterable[str]) -> None:
         """Enter an image with the digests of its documents; one that is here keeps its date."""
         bare = msgspec.structs.replace(image, references=())
