@@ -1,6 +1,6 @@
 """Unpacking: attacks that must not reach the canary, and what honest layers become.
 
-Rows L1-L18 of the threat list; the fixture `place` checks after each test that nothing beside
+The fixture `place` checks after each test that nothing beside
 the layer's root has changed.
 """
 

@@ -70,8 +70,9 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
         yield data[start : start + size]
 
 
-def tree(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
-    """Every entry below ``root`` with mode, owner, content, links, attributes and time.
+def tree(root: Path, *, exact: bool = False) -> dict[str, tuple[object, ...]]:
+    """Every entry below ``root`` with mode, owner, content, links, attributes and time, which is
+    in seconds or, when ``exact``, in nanoseconds.
 
     Hard links to one file show the smallest path among them. Paths of any length are walked."""
     seen = dict(sorted(_walk(os.open(root, os.O_RDONLY), "")))
@@ -85,7 +86,7 @@ def tree(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
             content,
             "" if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1 else same,
             attributes,
-            int(status.st_mtime) if times else 0,
+            status.st_mtime_ns if exact else int(status.st_mtime),
         )
     return found
 
