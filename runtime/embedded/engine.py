@@ -322,11 +322,12 @@ class Engine:
         row = self._ledger.state().containers.get(id)
         if row is not None and row.whole:
             return
-        image = self._generations.image(spec, str(key))
-        self._name_externals(key.project)
-        with self._services.rewiring() as writer:
-            row = self._generations.row(writer, id, key, generation, spec, image)
-            writer.put_container(row)
+        with self._store.held():  # until the row is there, which keeps the image here
+            image = self._generations.image(spec, str(key))
+            self._name_externals(key.project)
+            with self._services.rewiring() as writer:
+                row = self._generations.row(writer, id, key, generation, spec, image)
+                writer.put_container(row)
         self._generations.make(self._ledger.known(), row, image)
         with self._writing() as writer:
             writer.mark_whole(id)

@@ -16,9 +16,13 @@ from runtime.api import (
     Report,
 )
 from runtime.embedded import boot
-from runtime.embedded.ledger import Ledger
+from runtime.embedded.ledger import Ledger, State
 from runtime.embedded.paths import Paths
+from runtime.embedded.store.details import details
+from runtime.embedded.store.faults import TagWithDigest
 from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.removing import Remover
+from runtime.reference import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,23 +37,26 @@ class ImageVerbs:
         return self.store.list()
 
     def details(self, name: str) -> ImageDetails:
-        raise NotImplementedError(name)
+        return details(self.store, name)
 
     def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
         boot.prepare(self.paths)
         return self.store.ensure(image, registries, report).id
 
     def tag(self, name: str, reference: str) -> None:
-        raise NotImplementedError(name, reference)
+        wanted = parse(reference)
+        if wanted.digest:
+            raise TagWithDigest(reference)
+        self.store.tag(name, wanted)
 
     def push(self, reference: str, registries: Sequence[RegistryAccess], report: Report) -> str:
         raise NotImplementedError(reference, registries, report)
 
     def remove(self, name: str, *, force: bool) -> Removal:
-        raise NotImplementedError(name, force)
+        return self._remover.remove(name, force=force)
 
     def prune(self, *, everything: bool, chosen: Callable[[ImageSummary], bool]) -> Removal:
-        raise NotImplementedError(everything, chosen)
+        return self._remover.prune(everything=everything, chosen=chosen)
 
     def save(self, names: Sequence[str], out: int, form: ArchiveForm, report: Report) -> None:
         raise NotImplementedError(names, out, form, report)
@@ -68,3 +75,15 @@ class ImageVerbs:
 
     def verify(self, names: Sequence[str], report: Report) -> tuple[Damage, ...]:
         raise NotImplementedError(names, report)
+
+    @property
+    def _remover(self) -> Remover:
+        return Remover(self.store, lambda: _users(self.ledger.state()))
+
+
+def _users(state: State) -> dict[str, list[str]]:
+    """By image id, the containers that were made from it, whatever became of them."""
+    users: dict[str, list[str]] = {}
+    for row in state.containers.values():
+        users.setdefault(row.image, []).append(str(row.key))
+    return users

@@ -41,6 +41,43 @@ class AmbiguousImage(Fault):
         )
 
 
+class TagWithDigest(Fault):
+    """A name that already says what it means."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        super().__init__(
+            f"{reference} cannot be given to an image",
+            why="a digest is not a name: it follows from the content",
+            hint="leave out what begins with @",
+        )
+
+
+class ImageInUse(Fault):
+    """Containers were made from the image; running or not, they need it."""
+
+    def __init__(self, name: str, containers: Sequence[str]) -> None:
+        self.name, self.containers = name, tuple(containers)
+        listed = ", ".join(containers[:10])
+        super().__init__(
+            f"the image {name} is in use",
+            why=f"made from it: {listed}{', ...' if len(containers) > 10 else ''}",
+            hint="take those down first; `--force` only takes its names away",
+        )
+
+
+class SeveralNames(Fault):
+    """An id whose image is known in several repositories."""
+
+    def __init__(self, id: str, names: Sequence[str]) -> None:
+        self.id, self.names = id, tuple(names)
+        super().__init__(
+            f"the image {id} has names in several repositories",
+            why=", ".join(names[:10]),
+            hint="name the one that shall go, or add `--force` to remove them all",
+        )
+
+
 class WrongLayer(Fault):
     """A layer unpacked into something else than the image's configuration says."""
 
@@ -112,6 +149,6 @@ class StoreBusy(Fault):
     def __init__(self, path: str, waited: float) -> None:
         super().__init__(
             f"the image store at {path} is busy",
-            why=f"another process has been writing to it for more than {waited:.0f} s",
+            why=f"another process has been working on it for more than {waited:.0f} s",
             hint="wait for it to end, then run the same command again",
         )

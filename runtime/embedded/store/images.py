@@ -8,9 +8,11 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from runtime.api import (
     ArchiveSource,
@@ -24,8 +26,9 @@ from runtime.api import (
     Report,
     RootfsSource,
 )
-from runtime.embedded.registry.faults import RegistryUnreachable
-from runtime.embedded.store.faults import AmbiguousImage, ImageAbsent
+from runtime.embedded.registry.faults import NotInRegistry, RegistryUnreachable
+from runtime.embedded.store import ballast, manifests
+from runtime.embedded.store.faults import AmbiguousImage, ArchiveMissing, ImageAbsent
 from runtime.embedded.store.index import FileStamp, Image, Index, Rows
 from runtime.embedded.store.layout import Layout
 from runtime.errors import Fault
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-__all__ = ["Image", "ImageStore"]
+__all__ = ["Image", "ImageStore", "find"]
 
 _SHORTEST_PREFIX = 6  # an image that a spec calls "db" is no id
 _HEX = frozenset("0123456789abcdef")
@@ -63,12 +66,12 @@ class ImageStore:
     def find(self, name: str) -> Image | None:
         """The image that ``name`` means: what a spec calls it, a reference in any form, an id or
         the beginning of one. Raises ``AmbiguousImage``."""
-        found = self._read(lambda rows: _find(rows, name))
+        found = self._read(lambda rows: find(rows, name))
         return found if found is not None and self._is_whole(found) else None
 
     def list(self) -> tuple[ImageSummary, ...]:
         """All images that are here, the youngest first."""
-        found = self._read(self._summaries) or ()
+        found = self._read(self.summaries) or ()
         return tuple(sorted(found, key=lambda image: (-image.created, image.id)))
 
     def layers(self, id: str) -> tuple[Path, ...]:
@@ -92,11 +95,12 @@ class ImageStore:
         nothing newer to say."""
         match spec.source:
             case RegistrySource():
-                return self._registry_state(spec, spec.source, access)
+                found = self._registry_state(spec, spec.source, access)
             case ArchiveSource(path=path):
-                return self._archive_state(spec, path)
-            case RootfsSource():
-                return self._rootfs_state(spec, spec.source)
+                found = self._archive_state(spec, path)
+            case _:
+                found = self._rootfs_state(spec, spec.source)
+        return self._with_tags(found, spec, access) if spec.tags and found.id else found
 
     # --- making -----------------------------------------------------------------------------
 
@@ -104,8 +108,10 @@ class ImageStore:
         """Make the image be here as its source means it now. Raises ``ImageAbsent`` under the
         policy ``never``, and the faults of registries, archives and layers."""
         if isinstance(spec.source, RegistrySource):
-            return self._ensure_pulled(spec.source, access, report)
-        if isinstance(spec.source, ArchiveSource):
+            image = self._ensure_pulled(spec.source, access, report)
+            if not spec.source.alternatives:
+                return image
+        elif isinstance(spec.source, ArchiveSource):
             image = self._ensure_loaded(spec.source.path, report)
         else:
             image = self.import_rootfs(spec.source.path, spec.source.config, report)
@@ -119,20 +125,32 @@ class ImageStore:
         access: Sequence[RegistryAccess],
         report: Report,
         platform: str | None = None,
+        digest: str = "",
     ) -> Image:
-        """Bring the image here as the registry has it now; what is here already is not fetched.
-        A reference means one image at a time: that of the platform asked for last."""
+        """Bring the image here as the registry has it now, or by ``digest`` whatever the tag
+        means now; what is here already is not fetched. A reference means one image at a time:
+        that of the platform asked for last."""
         from runtime.embedded.registry.manifest import wanted_platform
         from runtime.embedded.store.pull import pull
 
         wanted = parse(reference)
         with self._adding(), _client(wanted, access) as client:
-            pulled = pull(client, wanted, self.unpacker, report, wanted_platform(platform))
+            asked = msgspec.structs.replace(wanted, digest=digest or wanted.digest)
+            pulled = pull(client, asked, self.unpacker, report, wanted_platform(platform))
             self._keep(pulled.documents)
             with self.index.writing() as rows:
                 _enter(rows, pulled.config, pulled.documents)
                 rows.put_reference(str(wanted), pulled.config.id, pulled.digest)
         return self.image(pulled.config.id)
+
+    def tag(self, name: str, reference: Reference) -> None:
+        """Let ``reference`` mean the image that ``name`` means. Raises ``ImageAbsent``."""
+        with self._adding():
+            image = self.find(name)
+            if image is None:
+                raise ImageAbsent(name)
+            with self.index.writing() as rows:
+                rows.put_reference(str(reference), image.id, "")
 
     def load(self, path: str, report: Report) -> Image:
         """Bring the one image of an archive here (docker-archive or OCI, plain or gzip)."""
@@ -161,47 +179,10 @@ class ImageStore:
                 rows.put_file(path, stamp)
         return self.image(image.id)
 
-    # --- removing ---------------------------------------------------------------------------
-
-    def remove(self, id: str) -> None:
-        """Forget an image and its names; ``collect`` frees the room. Whether a container still
-        needs it, the caller knows."""
-        if self._read(lambda rows: rows.image(id)) is not None:
-            with self.index.writing() as rows:
-                rows.remove_image(id)
-
-    def collect(self, in_use: Collection[str]) -> int:
-        """Remove images that have neither a name nor a place in ``in_use`` (ids), then every
-        layer, archive and document that no image needs, and what killed processes left half made.
-        Tells how many bytes went. Does nothing while somebody pulls."""
-        if not self.layout.index.exists():
-            return 0
-        try:
-            with self.layout.removing():
-                return self._collect(frozenset(in_use))
-        except BlockingIOError:
-            return 0
-
-    def _collect(self, in_use: frozenset[str]) -> int:
-        freed = 0
-        with self.index.writing() as rows:
-            for id in rows.unnamed():
-                if id not in in_use:
-                    rows.remove_image(id)
-            needed = rows.needed_layers()
-            for layer in rows.all_layers():
-                if layer.diff_id not in needed:
-                    rows.remove_layer(layer.diff_id)
-                    freed += layer.size
-            for blob in rows.blobs():
-                if blob.diff_id not in needed:
-                    rows.remove_blob(blob.digest)
-            blobs = rows.documents() | {blob.digest for blob in rows.blobs()}
-        return freed + self.layout.keep_only(needed, blobs)
-
     # --- inside: looking --------------------------------------------------------------------
 
-    def _summaries(self, rows: Rows) -> Sequence[ImageSummary]:
+    def summaries(self, rows: Rows) -> Sequence[ImageSummary]:
+        """Every image that is here, as a row of a list."""
         images = (rows.image(id) for id in rows.ids())
         return [
             ImageSummary(
@@ -210,9 +191,11 @@ class ImageStore:
                 names=rows.names(image.id),
                 created=image.created,
                 size=image.size,
+                labels=image.defaults.labels,
+                platform=image.platform,
             )
             for image in images
-            if image is not None and self._is_whole(image)
+            if image is not None and self._has_all(image)
         ]
 
     def _read(self, ask: Callable[[Rows], Found]) -> Found | None:
@@ -224,11 +207,13 @@ class ImageStore:
         return found if found is not None and self._is_whole(found) else None
 
     def _is_whole(self, image: Image) -> bool:
-        """Whether every layer is there, undamaged: somebody may have removed files by hand."""
+        """Whether every layer is there, undamaged."""
         damaged = self._read(Rows.damaged_layers) or set()
-        return damaged.isdisjoint(image.layers) and all(
-            os.path.isdir(self.layout.layer(diff_id)) for diff_id in image.layers
-        )
+        return damaged.isdisjoint(image.layers) and self._has_all(image)
+
+    def _has_all(self, image: Image) -> bool:
+        """Whether every layer has its folder: somebody may have removed some by hand."""
+        return all(os.path.isdir(self.layout.layer(diff_id)) for diff_id in image.layers)
 
     def _pulled(self, reference: Reference) -> tuple[Image, str] | None:
         """The image that was pulled as ``reference``, and the digest that it had there."""
@@ -236,20 +221,47 @@ class ImageStore:
         image = self._whole(row[0]) if row else None
         return (image, row[1]) if image and row else None
 
+    def _pulled_of(self, source: RegistrySource) -> tuple[Reference, Image, str] | None:
+        """What is here of the names that the source may mean, the first of them."""
+        for reference in map(parse, (source.reference, *source.alternatives)):
+            if here := self._pulled(reference):
+                return (reference, *here)
+        return None
+
     def _registry_state(
         self, spec: ImageSpec, source: RegistrySource, access: Sequence[RegistryAccess]
     ) -> ObservedImage:
-        wanted = parse(source.reference)
-        here = self._pulled(wanted)
+        here = self._pulled_of(source)
         if here is None:
             return ObservedImage(name=spec.name)
-        image, digest = here
+        wanted, image, digest = here
         stale = _platform_staleness(image, source)
-        if not stale and _is_asked_again(source) and not wanted.digest:
+        if source.digest:
+            locked = source.digest in (digest, wanted.digest)
+            stale = stale or ("" if locked else f"the lock file has {source.digest[:19]}")
+        elif not stale and _is_asked_again(source) and not wanted.digest:
             with suppress(Fault), _client(wanted, access, tries=1) as client:
                 now = client.digest(wanted)
                 stale = "" if now == digest else f"the registry has {now[:19]} now"
         return ObservedImage(name=spec.name, id=image.id, stale=stale)
+
+    def _with_tags(
+        self, found: ObservedImage, spec: ImageSpec, access: Sequence[RegistryAccess]
+    ) -> ObservedImage:
+        """Which of the spec's tags mean the image here, and in their registries. A registry that
+        does not answer has nothing."""
+        assert found.id
+        meant = {tag: self._read(partial(Rows.reference, reference=tag)) for tag in spec.tags}
+        tags = tuple(tag for tag, row in meant.items() if row and row[0] == found.id)
+        pushed: list[str] = []
+        if spec.push and tags:
+            with suppress(ArchiveMissing):
+                own = manifests.outgoing(self.index, self.layout, found.id).digest
+                for tag in map(parse, tags):
+                    with suppress(Fault), _client(tag, access, tries=1) as client:
+                        if client.digest(tag) == own:
+                            pushed.append(str(tag))
+        return msgspec.structs.replace(found, tags=tags, pushed=tuple(pushed))
 
     def _archive_state(self, spec: ImageSpec, path: str) -> ObservedImage:
         stamp = self._read(lambda rows: rows.file(path))
@@ -279,29 +291,52 @@ class ImageStore:
         return Unpacker(self.layout, self.index)
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing leaves the store meanwhile; whoever found an image here can rely on it."""
+        if not self.layout.root.exists():
+            yield
+            return
+        with self.layout.adding():
+            yield
+
+    @contextmanager
     def _adding(self) -> Iterator[None]:
         self.layout.prepare()
         self.layout.sweep()
+        ballast.keep(self.layout)
         with self.layout.adding():
             yield
 
     def _ensure_pulled(
         self, source: RegistrySource, access: Sequence[RegistryAccess], report: Report
     ) -> Image:
-        wanted = parse(source.reference)
-        here = self._pulled(wanted)
-        if here and _platform_staleness(here[0], source):
+        here = self._pulled_of(source)
+        if here and _platform_staleness(here[1], source):
             here = None
-        if here and (wanted.digest or not _is_asked_again(source)):
-            return here[0]
+        if here and source.digest:
+            if source.digest in (here[2], here[0].digest):
+                return here[1]
+        elif here and (here[0].digest or not _is_asked_again(source)):
+            return here[1]
         if source.pull is PullPolicy.NEVER:
-            raise ImageAbsent(wanted.familiar, never=True)
+            raise ImageAbsent(parse(source.reference).familiar, never=True)
         try:
-            return self.pull(source.reference, access, report, source.platform)
+            return self._pull_first(source, access, report)
         except RegistryUnreachable:
-            if here and source.pull is PullPolicy.NEWER:
-                return here[0]
+            if here and source.pull is PullPolicy.NEWER and not source.digest:
+                return here[1]
             raise
+
+    def _pull_first(
+        self, source: RegistrySource, access: Sequence[RegistryAccess], report: Report
+    ) -> Image:
+        """From the first registry that has it; any other answer than that it has not, and none,
+        ends the search: a name must not mean something else while a registry is away."""
+        *before, last = source.reference, *source.alternatives
+        for reference in before:
+            with suppress(NotInRegistry):
+                return self.pull(reference, access, report, source.platform, source.digest)
+        return self.pull(last, access, report, source.platform, source.digest)
 
     def _ensure_loaded(self, path: str, report: Report) -> Image:
         stamp = self._remembered(path)
@@ -332,8 +367,9 @@ def _enter(rows: Rows, config: "ImageConfig", documents: Collection[str]) -> Non
     rows.put_image(image, documents)
 
 
-def _find(rows: Rows, name: str) -> Image | None:
-    """By the name of a spec's file, then as a reference, then as an id or its beginning."""
+def find(rows: Rows, name: str) -> Image | None:
+    """What a name means: first what a spec calls it, then as a reference, then as an id or the
+    beginning of one. Raises ``AmbiguousImage``."""
     id = rows.named(name)
     if id is None:
         with suppress(BadReference):

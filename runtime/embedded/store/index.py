@@ -306,6 +306,11 @@ class Rows:
         ):
             self._connection.execute(statement, (id,))
 
+    def remove_name(self, name: str) -> None:
+        """Forget a reference, or what a spec calls an image."""
+        self._connection.execute("DELETE FROM refs WHERE reference = ?", (name,))
+        self._connection.execute("DELETE FROM names WHERE name = ?", (name,))
+
     def remove_layer(self, diff_id: str) -> None:
         self._connection.execute("DELETE FROM layers WHERE diff_id = ?", (diff_id,))
 

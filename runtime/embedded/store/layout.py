@@ -7,6 +7,7 @@
     empty/               stands for the layers of an image that has none
     tmp/<name>/          being made
     locks/<hex>          one per layer while somebody makes it
+    ballast              room for removing things from a full disk
     lock                 shared by those who add, exclusive for who removes
 
 A layer is made in ``tmp``, brought to disk by syncfs(2) with its archive, both are renamed and only
@@ -18,14 +19,16 @@ import os
 import stat
 import time
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import durable
 from runtime.embedded.linux import files
+from runtime.embedded.store.faults import StoreBusy
 from runtime.reference import check_digest
 
+_LOOK_EVERY = 0.05  # seconds
 _PARTIAL_SECONDS = 7 * 86400.0  # nobody goes on with a fetch after so long
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -85,6 +88,10 @@ class Layout:
     def locks(self) -> Path:
         return self.root / "locks"
 
+    @property
+    def ballast(self) -> Path:
+        return self.root / "ballast"
+
     def layer(self, diff_id: str) -> Path:
         return self.layers / check_digest(diff_id)
 
@@ -109,9 +116,18 @@ class Layout:
             yield
 
     @contextmanager
-    def removing(self) -> Iterator[None]:
-        """Wait until nobody adds, and keep them from it. Raises ``BlockingIOError`` when busy."""
-        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+    def removing(self, patience: float = 0.0) -> Iterator[None]:
+        """Wait until nobody adds, ``patience`` seconds at most, and keep them from it. Raises
+        ``StoreBusy``."""
+        end = time.monotonic() + patience
+        with ExitStack() as held:
+            while True:
+                with suppress(BlockingIOError):
+                    held.enter_context(self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB))
+                    break
+                if time.monotonic() >= end:
+                    raise StoreBusy(str(self.root), patience)
+                time.sleep(_LOOK_EVERY)
             yield
 
     @contextmanager
@@ -168,7 +184,7 @@ class Layout:
     def sweep(self) -> None:
         """Remove what killed processes have left half made, unless somebody adds right now."""
         if os.listdir(self.tmp) or os.listdir(self.locks):
-            with suppress(BlockingIOError), self.removing():
+            with suppress(StoreBusy), self.removing():
                 self._sweep()
 
     def _sweep(self) -> None:

@@ -34,7 +34,7 @@ def outgoing(index: Index, layout: Layout, id: str) -> Outgoing:
     """The manifest of an image that is here. Raises ``ImageAbsent``, and ``ArchiveMissing`` for
     an image whose layers came before archives were kept."""
     with index.reading() as rows:
-        image = rows and rows.image(id)
+        image = rows.image(id) if rows is not None else None
         if rows is None or image is None:
             raise ImageAbsent(id)
         config = layout.blob(id).read_bytes()

@@ -6,6 +6,7 @@ import pytest
 
 from runtime.api import (
     PullPolicy,
+    Removal,
 )
 from runtime.embedded.store.faults import (
     AmbiguousImage,
@@ -13,6 +14,7 @@ from runtime.embedded.store.faults import (
 )
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.store.index import Index
+from runtime.embedded.store.removing import Remover
 from tests.conftest import Images
 from tests.images.registry import Registry
 from tests.runtime.embedded.registry.hostile import (
@@ -36,7 +38,7 @@ def test_an_empty_store_is_looked_at_without_making_it(store: ImageStore) -> Non
     assert store.list() == ()
     assert store.find("nginx") is None
     assert store.state(from_registry("127.0.0.1:1/x:latest"), ()).id is None
-    store.collect(())
+    assert Remover(store, dict).prune(everything=True, chosen=lambda _: True) == Removal()
     with pytest.raises(ImageAbsent):
         store.image("sha256:" + "0" * 64)
     assert not store.layout.root.exists()
