@@ -2,7 +2,7 @@
 # Both need root (namespaces, mounts, nftables) on Debian 12, Ubuntu 24.04 or newer.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help test test-vm quick lint format lock venv demo bench bench-edits clean packages
+.PHONY: help test test-vm quick lint format lock venv demo bench bench-edits bench-images clean packages
 
 VENV := .venv
 PYTHON ?= python3
@@ -25,6 +25,7 @@ help:
 	@echo "make lint    ruff and mypy; 'make format' mends what can be mended"
 	@echo "make bench   measure trueup beside its peers into docs/benchmarks.md"
 	@echo "make bench-edits  edit a running shop with trueup and docker-compose, into docs/edits.md"
+	@echo "make bench-images  pull, save and load images beside docker and podman, into docs/benchmarks-images.md"
 	@echo "make lock    pin the newest allowed dependencies into requirements.lock"
 	@echo "make clean   remove the environment and the caches of the tools"
 
@@ -64,6 +65,10 @@ bench: packages venv
 bench-edits: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(BENCH_PACKAGES) $(PYTHON_PACKAGES)
 bench-edits: packages venv
 	$(VENV)/bin/python -m benchmarks.edits --write
+
+bench-images: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(BENCH_PACKAGES) $(PYTHON_PACKAGES)
+bench-images: packages venv
+	$(VENV)/bin/python -m benchmarks.images --write docs/benchmarks-images.md $(BENCH_ARGS)
 
 packages:
 	@.ci/packages $(PACKAGES)

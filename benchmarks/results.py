@@ -46,7 +46,7 @@ def document(results: Results, *, date: str) -> str:
             "",
             *machine(results.versions, date),
             "",
-            *_times(results),
+            *times(results),
             "",
             *_clients(results),
             "",
@@ -79,7 +79,8 @@ def _system() -> str:
     return {key: value.strip('"') for key, _, value in pairs}.get("PRETTY_NAME", "Linux")
 
 
-def _times(results: Results) -> Iterator[str]:
+def times(results: Results) -> Iterator[str]:
+    """The table of what was timed: a row each, a column for each contestant, ours first."""
     names = list(results.versions)
     peers = names[1:]
     yield f"| seconds | {' | '.join(names)} | goal |"
