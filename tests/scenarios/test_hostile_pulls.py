@@ -51,8 +51,7 @@ class Puller:
     def refused(self) -> Ended:
         """Pull and fail, with one message and nothing left."""
         began = time.monotonic()
-        command = [COMMAND, "--root", self.root, "pull", "--quiet", f"{self.server.host}/app"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10 * SECONDS)
+        done = self.pull()
         ended = Ended(said=done.stdout + done.stderr, seconds=time.monotonic() - began)
         assert done.returncode == 1, ended
         assert "Traceback" not in ended.said
@@ -62,9 +61,15 @@ class Puller:
         assert self.left() < SMALL, sorted(map(str, self.root.rglob("*")))
         return ended
 
+    def pull(self) -> subprocess.CompletedProcess[str]:
+        return self._run("pull", "--quiet", f"{self.server.host}/app")
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(COMMAND), "--root", str(self.root), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10 * SECONDS)
+
     def listed(self) -> str:
-        command = [COMMAND, "--root", self.root, "images", "--quiet"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return self._run("images", "--quiet").stdout
 
     def left(self) -> int:
         """Bytes in layers, archives and half-made things."""
@@ -151,8 +156,7 @@ def test_indexes_that_lead_to_each_other_for_ever(puller: Puller) -> None:
 def test_as_many_layers_as_the_kernel_stacks(puller: Puller, count: int) -> None:
     plains = [tars.archive(tars.member(b"f%d" % n)) for n in range(count)]
     publish(puller.server, *((plain, plain) for plain in plains))
-    command = [COMMAND, "--root", puller.root, "pull", "--quiet", f"{puller.server.host}/app"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    done = puller.pull()
     assert done.returncode == 0, done.stderr
     assert len(puller.listed().split()) == 1
 

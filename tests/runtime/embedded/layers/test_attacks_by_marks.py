@@ -57,7 +57,7 @@ NOT_OURS = "redirect_dir=on,metacopy=on"  # what a careless mount would obey
 @contextmanager
 def merged(tmp_path: Path, archives: list[bytes], options: str | None = None) -> Iterator[Path]:
     """The merged tree of layers, the lowest first; with ``options`` not mounted as we do."""
-    lowers = []
+    lowers: list[Path] = []
     for number, data in enumerate(archives):
         place = make_place(tmp_path / f"layer{number}")
         place.unpack(data)
@@ -70,12 +70,17 @@ def merged(tmp_path: Path, archives: list[bytes], options: str | None = None) ->
     else:
         below = ":".join(map(str, lowers))
         whole = f"{options},lowerdir={below},upperdir={folders[0]},workdir={folders[1]}"
-        command = ["mount", "-t", "overlay", "overlay", "-o", whole, folders[2]]
-        subprocess.run(command, check=True)
+        mount(whole, folders[2])
     try:
         yield folders[2]
     finally:
         overlay.unmount(folders[2])
+
+
+def mount(options: str, target: Path) -> None:
+    """As mount(8) does it."""
+    words = ["mount", "-t", "overlay", "overlay", "-o", options, str(target)]
+    subprocess.run(words, check=True)
 
 
 def shown(root: Path) -> list[str]:
@@ -128,8 +133,7 @@ def test_such_a_mark_would_be_obeyed(tmp_path: Path) -> None:
             folder.mkdir()
         whole = f"{NOT_OURS},lowerdir={place.root}:{low.root},upperdir={folders[0]}"
         whole += f",workdir={folders[1]}"
-        command = ["mount", "-t", "overlay", "overlay", "-o", whole, folders[2]]
-        subprocess.run(command, check=True)
+        mount(whole, folders[2])
         stack.callback(overlay.unmount, folders[2])
         assert "./z/secret" in shown(folders[2])
 

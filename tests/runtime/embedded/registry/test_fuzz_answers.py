@@ -60,7 +60,7 @@ DOCUMENTS: dict[str, dict[str, object]] = {
         },
     },
 }
-ODD = [
+ODD: list[object] = [
     None, True, 0, -1, 1 << 63, 1 << 200, 1.5, 1e308, "", "x" * 300, "\0", "\x1b[31m", "sha256:",
     DIGEST, "sha512:" + "ab" * 64, "../x", [], {}, [[]], {"": ""}, [None], ["x"] * 600,
     OCI_INDEX, OCI_MANIFEST, "application/vnd.docker.distribution.manifest.v1+json",
