@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.locking import Locking, locked
+from reconciler.locking import Locking, compared, wanted
 from reconciler.registries import known
 from reconciler.short_names import own_name
 from reconciler.values.container import container_spec
@@ -102,12 +102,12 @@ def desire(
     """
     registries = known(project, environ)
     names = Names.of(project, image_names(project, registries.search))
-    digests, locking = locked(names.images, lock)
+    locking = compared(wanted(project, names.images, registries.search), lock)
     containers = sorted(project.containers.items())
     return Desired(
         project=project.name,
         spec_path=str(project.directory),
-        images=images(project, names.images, registries.search, digests),
+        images=images(project, names.images, registries.search, locking.digests),
         volumes={
             str(name): _volume(project.name, str(name), each)
             for name, each in sorted(project.volumes.items())

@@ -1,64 +1,24 @@
 """The lock file against its spec: what is pinned, what should be, and what nobody needs now."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.short_names import Search, candidates, own_name
 from reconciler.spec import SpecBroken
-from reconciler.values.images import image_names, references, wishes
+from reconciler.values.images import references, wishes
 from runtime.errors import Fault
 from runtime.reference import Reference, parse
 
 if TYPE_CHECKING:
-    from specs.lock import Lock
+    from specs.lock import Lock, Pin
     from specs.model.image import Track
     from specs.model.project import Project
+    from specs.tags import Choice
 
 _TOLD = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Locking:
-    """How a spec and its lock file go together. ``file`` is the lock file's path, "" for none;
-    ``missing`` are references that it lacks, ``unused`` those that only it has."""
-
-    file: str = ""
-    missing: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-
-    @property
-    def warning(self) -> str:
-        """That the file is behind its spec, in a line; "" when it is not, or when there is none."""
-        said = [
-            *([f"lacks {_list(self.missing)}"] if self.missing else []),
-            *([f"still has {_list(self.unused)}"] if self.unused else []),
-        ]
-        if not self.file or not said:
-            return ""
-        return f"{self.file} {' and '.join(said)}; `trueup lock` brings it up to date"
-
-
-def _list(names: tuple[str, ...]) -> str:
-    more = len(names) - _TOLD
-    return ", ".join(names[:_TOLD]) + (f" and {more} more" if more > 0 else "")
-
-
-class NotLocked(Fault):
-    """Somebody wants only what is locked, and something is not."""
-
-    exit_code = 64
-
-    def __init__(self, project: str, locking: Locking) -> None:
-        self.missing = locking.missing
-        lacks = f"{locking.file} has no entry for" if locking.file else "no lock file has"
-        super().__init__(
-            f"{project}: --frozen takes only images that are locked",
-            why=f"{lacks} {_list(locking.missing)}",
-            hint="run `trueup lock`, and keep the file with the spec",
-        )
 
 
 def read_beside(spec: Path) -> "Lock | None":
@@ -85,62 +45,53 @@ def entry(name: str) -> str:
     return "" if reference.digest else reference.familiar
 
 
-def locked(names: Mapping[str, str], lock: "Lock | None") -> tuple[dict[str, str], Locking]:
-    """The digests that the lock file has for the images that containers call by the values of
-    ``names``, and how spec and file go together."""
-    wanted = {name: called for name in set(names.values()) if (called := entry(name))}
-    if lock is None:
-        return {}, Locking(missing=tuple(sorted(set(wanted.values()))))
-    digests = {name: lock.pins[key].digest for name, key in wanted.items() if key in lock.pins}
-    return digests, Locking(
-        file=lock.path,
-        missing=tuple(sorted(set(wanted.values()) - lock.pins.keys())),
-        unused=tuple(sorted(lock.pins.keys() - set(wanted.values()))),
-    )
-
-
 # --- what a lock file should have ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A reference of a spec that a lock file pins. ``candidates`` are what it may mean, the first
-    one that exists is meant; ``names`` are those under ``images:``. ``platform`` None: the
-    host's."""
+    """A reference of a spec that a lock file pins. ``name`` is what containers call the image,
+    ``names`` those under ``images:``. ``candidates`` are what the reference may mean, the first
+    one that exists is meant; ``platform`` None: the host's. ``choice`` says which newer tags may
+    be taken, None: none, ``min_age`` in seconds how old such a tag must be."""
 
     entry: str
+    name: str
     candidates: tuple[Reference, ...]
     names: tuple[str, ...] = ()
     platform: str | None = None
-    track: "Track | None" = None
+    choice: "Choice | None" = None
+    min_age: float = 0.0
 
 
-def wanted(project: "Project", search: Search) -> tuple[Wanted, ...]:
-    """All of them, by entry. Raises ``BadReference``, and ``SpecBroken`` as ``image_names`` does
-    and where one reference is tracked in two ways."""
-    names = image_names(project, search)
+def wanted(project: "Project", names: Mapping[str, str], search: Search) -> tuple[Wanted, ...]:
+    """All of them, by entry; ``names`` are what containers call images. Raises ``BadReference``,
+    and ``SpecBroken`` where one reference is tracked in two ways."""
     platforms = {name: each for name, _, each in wishes(project, names) if each is not None}
     found: dict[str, Wanted] = {}
     for _, text in references(project):
         name = names[text]
         if key := entry(name):
+            track = _track(project, names, name)
             found[key] = Wanted(
                 entry=key,
+                name=name,
                 candidates=candidates(text, search),
                 names=tuple(each for each in map(str, project.images) if names[each] == name),
                 platform=platforms.get(name),
-                track=_track(project, names, name),
+                choice=track.choice if track else None,
+                min_age=track.min_age if track else 0.0,
             )
     return tuple(found[key] for key in sorted(found))
 
 
 def _track(project: "Project", names: Mapping[str, str], name: str) -> "Track | None":
-    tracked = [*_tracked(project, names, name)]
+    images = ((str(key), each) for key, each in project.images.items() if names[str(key)] == name)
+    tracked = [(key, each.track) for key, each in images if each.track is not None]
     if not tracked:
         return None
     first, track = tracked[0]
-    other = next((each for each, its in tracked if its != track), "")
-    if other:
+    if other := next((key for key, its in tracked if its != track), ""):
         from specs.problems import Problem, render
 
         there = project.span("images", first, "track")
@@ -153,9 +104,79 @@ def _track(project: "Project", names: Mapping[str, str], name: str) -> "Track | 
     return track
 
 
-def _tracked(
-    project: "Project", names: Mapping[str, str], name: str
-) -> "Iterator[tuple[str, Track]]":
-    for key, image in project.images.items():
-        if image.track is not None and names[str(key)] == name:
-            yield str(key), image.track
+# --- what it has --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locking:
+    """How a spec and its lock file go together. ``file`` is the lock file's path, "" for none;
+    ``wanted`` is what it should have, ``pins`` what it has."""
+
+    file: str = ""
+    wanted: tuple[Wanted, ...] = ()
+    pins: Mapping[str, "Pin"] = field(default_factory=dict)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What is pinned, by the name that containers call it."""
+        return {
+            each.name: self.pins[each.entry].digest
+            for each in self.wanted
+            if each.entry in self.pins
+        }
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """References without an entry."""
+        return tuple(each.entry for each in self.wanted if each.entry not in self.pins)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Entries that the spec has no use for."""
+        return tuple(sorted(self.pins.keys() - {each.entry for each in self.wanted}))
+
+    @property
+    def news(self) -> str:
+        """How the file is behind its spec, in words; "" when it is not."""
+        missing = [f"lacks {_list(self.missing)}"] if self.missing else []
+        return " and ".join(missing + ([f"still has {_list(self.unused)}"] if self.unused else []))
+
+    @property
+    def warning(self) -> str:
+        """That the file is behind its spec, in a line; "" when it is not, or when there is none."""
+        if not self.file or not self.news:
+            return ""
+        return f"{self.file} {self.news}; `trueup lock` brings it up to date"
+
+
+def compared(wanted: tuple[Wanted, ...], lock: "Lock | None") -> Locking:
+    """The lock file, if there is one, beside what it should have."""
+    if lock is None:
+        return Locking(wanted=wanted)
+    return Locking(file=lock.path, wanted=wanted, pins=lock.pins)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    more = len(names) - _TOLD
+    return ", ".join(names[:_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+class NotLocked(Fault):
+    """Somebody wants only what is locked, and something is not."""
+
+    exit_code = 64
+
+    def __init__(self, project: str, locking: Locking) -> None:
+        self.missing = locking.missing
+        lacks = f"{locking.file} has no entry for" if locking.file else "no lock file has"
+        super().__init__(
+            f"{project}: --frozen takes only images that are locked",
+            why=f"{lacks} {_list(locking.missing)}",
+            hint="run `trueup lock`, and keep the file with the spec",
+        )
+
+
+def check_frozen(project: str, locking: Locking) -> None:
+    """Raises ``NotLocked``."""
+    if locking.missing:
+        raise NotLocked(project, locking)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.desired import Desired, desire
-from reconciler.locking import read_beside
+from reconciler.locking import check_frozen, read_beside
 from reconciler.reach import WithinReach, reached, writable
 from reconciler.spec import read
 from runtime.errors import Fault
@@ -51,11 +51,12 @@ class SameName(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A project and the path of its spec."""
+    """A project and the path of its spec; ``frozen``: only what is locked is taken of it."""
 
     path: Path
     loaded: "Loaded"
     desired: Desired
+    frozen: bool = False
 
     @property
     def project(self) -> str:
@@ -78,21 +79,26 @@ class Tree:
     circle: tuple[str, ...] = ()
 
 
-def member(path: Path, environ: Mapping[str, str] = os.environ) -> Member:
-    """Read one spec and its lock file. Raises ``SpecBroken``, ``BadReference``."""
+def member(path: Path, environ: Mapping[str, str] = os.environ, *, frozen: bool = False) -> Member:
+    """Read one spec and its lock file. Raises ``SpecBroken``, ``BadReference``, and ``NotLocked``
+    if ``frozen``."""
     loaded = read(path, environ)
     desired = desire(loaded.project, environ, read_beside(path))
-    return Member(path=path, loaded=loaded, desired=desired)
+    if frozen:
+        check_frozen(desired.project, desired.locking)
+    return Member(path=path, loaded=loaded, desired=desired, frozen=frozen)
 
 
-def read_tree(folder: Path, environ: Mapping[str, str] = os.environ) -> Tree:
+def read_tree(
+    folder: Path, environ: Mapping[str, str] = os.environ, *, frozen: bool = False
+) -> Tree:
     """Read every spec of a tree. Raises ``NoSpecs``."""
     from specs.tree import specs_below
 
     paths = [Path(each) for each in specs_below(folder)]
     if not paths:
         raise NoSpecs(folder)
-    sound, broken = read_each(paths, environ)
+    sound, broken = read_each(paths, environ, frozen=frozen)
     clashes = tuple(same_names(sound))
     twice = {clash.project for clash in clashes}
     ordered, circle = in_order([each for each in sound if each.project not in twice])
@@ -104,6 +110,7 @@ def read_each(
     environ: Mapping[str, str] = os.environ,
     *,
     known: Iterable[Desired] = (),
+    frozen: bool = False,
 ) -> tuple[list[Member], tuple[Fault, ...]]:
     """Those that can be used, and what is wrong with the others; ``known`` are projects that are
     in use already, whose containers may write, too."""
@@ -111,7 +118,7 @@ def read_each(
     broken: list[Fault] = []
     for path in paths:
         try:
-            found.append(member(path, environ))
+            found.append(member(path, environ, frozen=frozen))
         except Fault as fault:
             broken.append(fault)
     refused = {fault.path: fault for fault in _within_reach(found, known)}

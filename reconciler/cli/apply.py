@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage, add_path, seconds
 from reconciler.cli.console import opened, records, wanted
-from reconciler.cli.plan import add_scope, scope, shown
+from reconciler.cli.plan import add_frozen, add_scope, scope, shown
 from reconciler.cli.trees import add_recursive, in_turn, one_only, told_tree
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Options(GlobalOptions):
     path: Path
     recursive: bool
+    frozen: bool
     dry_run: bool
     only: list[str]
     timeout: float | None
@@ -40,6 +41,7 @@ def arguments(parser: Parser) -> None:
         help="carry out the plan that `plan -o FILE` kept, and refuse if the world has moved",
     )
     add("--dry-run", action="store_true", help="show the plan and leave")
+    add_frozen(parser)
     add_scope(parser)
     add(
         "--timeout",
@@ -59,9 +61,9 @@ def run(options: Options) -> int:
         _alone(options)
     with opened(options) as runtime:
         if options.plan is not None:
-            aim = _kept(options.plan)
+            aim = _kept(options.plan, frozen=options.frozen)
         else:
-            aim = _spec(wanted(options.path), options, runtime)
+            aim = _spec(wanted(options.path, frozen=options.frozen), options, runtime)
         return _make_true(aim, runtime, options, timeout=options.timeout)
 
 
@@ -74,7 +76,7 @@ def _run_tree(options: Options) -> int:
             "--recreate-volume": options.recreate_volume,
         }
     )
-    tree = told_tree(options.path)
+    tree = told_tree(options.path, frozen=options.frozen)
     began = time.monotonic()
 
     def left() -> float | None:
@@ -126,10 +128,11 @@ def _alone(options: Options) -> None:
         raise Usage("--plan goes without PATH, --only and --take-over", hint)
 
 
-def _kept(file: Path) -> "Aim":
-    """What a kept plan says; its spec tells how to reach registries. Raises ``SpecBroken``."""
+def _kept(file: Path, *, frozen: bool) -> "Aim":
+    """What a kept plan says; its spec tells how to reach registries. Raises ``SpecBroken``, and
+    ``NotLocked`` if ``frozen``."""
     from reconciler.passes import Exactly
     from reconciler.records import plan_file
 
     kept = plan_file.read(file)
-    return Exactly(kept=kept, registries=wanted(Path(kept.spec)).registries)
+    return Exactly(kept=kept, registries=wanted(Path(kept.spec), frozen=frozen).registries)

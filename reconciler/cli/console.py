@@ -75,13 +75,15 @@ def tell_warnings(loaded: "Loaded") -> None:
         sys.stderr.write("".join(f"warning: {render([each])}" for each in loaded.warnings))
 
 
-def wanted(path: Path) -> "Desired":
+def wanted(path: Path, *, frozen: bool = False) -> "Desired":
     """The spec as what shall be, its images as its lock file pins them; tells on stderr what is to
-    be known of both. Raises ``SpecBroken``."""
+    be known of both. Raises ``SpecBroken``, and ``NotLocked`` if ``frozen``."""
     from reconciler.desired import desire
-    from reconciler.locking import read_beside
+    from reconciler.locking import check_frozen, read_beside
 
     desired = desire(read_spec(path).project, lock=read_beside(path))
+    if frozen:
+        check_frozen(desired.project, desired.locking)
     tell_locking(desired)
     return desired
 

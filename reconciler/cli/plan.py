@@ -23,6 +23,7 @@ PENDING = 2
 class Options(GlobalOptions):
     path: Path
     recursive: bool
+    frozen: bool
     only: list[str]
     take_over: bool
     recreate_volume: list[str]
@@ -33,6 +34,7 @@ class Options(GlobalOptions):
 def arguments(parser: Parser) -> None:
     add_path(parser)
     add_recursive(parser)
+    add_frozen(parser)
     add_scope(parser)
     parser.add_argument(
         "-o",
@@ -43,6 +45,15 @@ def arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
+    )
+
+
+def add_frozen(parser: Parser) -> None:
+    """The option of all that follow a spec to take only what is locked."""
+    parser.add_argument(
+        "--frozen",
+        action="store_true",
+        help="refuse image references that are not in the lock file",
     )
 
 
@@ -97,14 +108,14 @@ def run(options: Options) -> int:
                 "--output": options.output,
             }
         )
-        tree = told_tree(options.path)
+        tree = told_tree(options.path, frozen=options.frozen)
         with opened(options) as runtime:
             return in_turn(
                 tree,
                 lambda member: _show(member.desired, runtime, options),
                 headers=options.format == "text",
             )
-    desired = wanted(options.path)
+    desired = wanted(options.path, frozen=options.frozen)
     with opened(options) as runtime:
         return _show(desired, runtime, options)
 

@@ -34,13 +34,13 @@ def one_only(given: Mapping[str, object]) -> None:
             raise Usage(f"{option} does not go with -r", "it speaks of one project: name its spec")
 
 
-def told_tree(folder: Path) -> "Tree":
+def told_tree(folder: Path, *, frozen: bool = False) -> "Tree":
     """The tree, with all that is wrong with its specs told on stderr. Raises ``NoSpecs``,
     ``Usage``."""
     from reconciler.trees import read_tree
 
     check_folder(folder)
-    tree = read_tree(folder)
+    tree = read_tree(folder, frozen=frozen)
     for fault in tree.broken:
         _tell(fault)
     if tree.circle:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from reconciler.cli.arguments import GlobalOptions, Parser, add_path, seconds
 from reconciler.cli.console import opened, records
+from reconciler.cli.plan import add_frozen
 from reconciler.cli.trees import add_recursive, check_folder
 
 
 class Options(GlobalOptions):
     path: Path
     recursive: bool
+    frozen: bool
     interval: float
     log_format: str
 
@@ -18,6 +20,7 @@ class Options(GlobalOptions):
 def arguments(parser: Parser) -> None:
     add_path(parser)
     add_recursive(parser)
+    add_frozen(parser)
     parser.add_argument(
         "--interval",
         type=seconds,
@@ -44,9 +47,9 @@ def run(options: Options) -> int:
     if options.recursive:
         check_folder(options.path)
     with opened(options) as runtime:
-        tree = SpecTree(options.path) if options.recursive else None
+        tree = SpecTree(options.path, frozen=options.frozen) if options.recursive else None
         Service(
-            [] if tree else [member(options.path)],
+            [] if tree else [member(options.path, frozen=options.frozen)],
             runtime,
             records(options, "watch"),
             log,

@@ -40,7 +40,7 @@ class SpecInForce:
         """Read the spec again; when that cannot be used the last good one stays, and the reason
         is returned."""
         try:
-            again = member(self.path, self._environ)
+            again = member(self.path, self._environ, frozen=self._member.frozen)
         except Fault as fault:
             return fault
         if again.project != self.desired.project:

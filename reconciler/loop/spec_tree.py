@@ -37,9 +37,11 @@ class News:
 class SpecTree:
     """``folders`` are those where a spec may appear, as the last look found them."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str] = os.environ, *, frozen: bool = False
+    ) -> None:
         """Raises ``NoSpecs``."""
-        self.folder, self._environ = folder, environ
+        self.folder, self._environ, self._frozen = folder, environ, frozen
         if not specs_below(folder):
             raise NoSpecs(folder)
         self.folders: frozenset[Path] = frozenset()
@@ -50,7 +52,7 @@ class SpecTree:
         known = {spec.path for spec in watched}
         paths = [path for path in map(Path, specs_below(self.folder)) if path not in known]
         in_use = [spec.desired for spec in watched]
-        sound, broken = read_each(paths, self._environ, known=in_use)
+        sound, broken = read_each(paths, self._environ, known=in_use, frozen=self._frozen)
         places = {spec.desired.project: spec.place for spec in watched}
         taken = [each for each in sound if each.project in places]
         free = [each for each in sound if each.project not in places]

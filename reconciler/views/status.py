@@ -1,6 +1,6 @@
 """``status``: every object of a project, whether it is as its spec says, and its containers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -16,11 +16,13 @@ from runtime.api import Observed, ObservedContainer
 
 
 class ObjectState(msgspec.Struct, frozen=True, kw_only=True):
-    """``change`` is what ``apply`` would do to the object, "" when it is in sync."""
+    """``change`` is what ``apply`` would do to the object, "" when it is in sync; ``news`` is what
+    registries say about an image now."""
 
     object: str
     change: str = ""
     reasons: tuple[str, ...] = ()
+    news: tuple[str, ...] = ()
 
 
 class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,28 +56,36 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state(
-    desired: Desired, observed: Observed, plan: Plan, notes: tuple[str, ...], now: float
+    desired: Desired,
+    observed: Observed,
+    plan: Plan,
+    notes: tuple[str, ...],
+    now: float,
+    news: Mapping[str, tuple[str, ...]] | None = None,
 ) -> ProjectState:
     """Put together what is wanted, what is and what ``apply`` would do; ``now`` is in seconds
-    since the epoch."""
+    since the epoch, ``news`` are those of images, by the name that containers call them."""
     ordered = sorted(observed.containers, key=lambda each: (str(each.key), each.generation))
     return ProjectState(
         project=desired.project,
         spec=desired.spec_path,
         in_sync=plan.converged,
         containers=tuple(_container(each, observed, now) for each in ordered),
-        objects=tuple(_objects(desired, plan)),
+        objects=tuple(_objects(desired, plan, news or {})),
         problems=plan.problems,
         notes=tuple(dict.fromkeys((*plan.notes, *notes))),
     )
 
 
-def _objects(desired: Desired, plan: Plan) -> Iterable[ObjectState]:
+def _objects(
+    desired: Desired, plan: Plan, news: Mapping[str, tuple[str, ...]]
+) -> Iterable[ObjectState]:
     """Every declared object, then those that are to be removed or mended."""
+    told = {f"image {image_label(desired.images[name])}": each for name, each in news.items()}
     changes = {change.object: (str(change.kind), change.reasons) for change in plan.changes}
     for name in dict.fromkeys((*_declared(desired), *changes)):
         change, reasons = changes.get(name, ("", ()))
-        yield ObjectState(object=name, change=change, reasons=reasons)
+        yield ObjectState(object=name, change=change, reasons=reasons, news=told.get(name, ()))
 
 
 def _declared(desired: Desired) -> list[str]:
@@ -164,6 +174,7 @@ def _limit(container: ContainerState) -> str:
 
 
 def _rows(found: ObjectState) -> Iterable[tuple[str, str]]:
-    yield found.object, f"pending: {found.change}" if found.change else "in sync"
+    verdict = f"pending: {found.change}" if found.change else "in sync"
+    yield found.object, "; ".join((verdict, *found.news))
     for reason in found.reasons:
         yield "", reason

@@ -26,7 +26,7 @@ from specs.notations import (
 )
 from specs.problems import nearest_word
 from specs.scalars import Unreadable
-from specs.tags import BadPattern, TagPattern
+from specs.tags import BadPattern, Choice, TagPattern
 from specs.versions import NotAVersion, Range
 
 
@@ -153,6 +153,11 @@ class Track(Spec):
         if self.tags is None and self.semver is None:
             raise ValueError("takes `tags` or `semver`, or both")
         return self
+
+    @property
+    def choice(self) -> Choice:
+        """The tags that may be taken."""
+        return Choice.parse(self.tags, self.semver)
 
 
 class Image(Spec):

@@ -49,9 +49,11 @@ class Stage:
         self.machine, self.log = Machine(), io.StringIO()
         self.failure: BaseException | None = None
 
-    def play(self, script: Callable[[], object], interval: float = 60.0) -> str:
+    def play(
+        self, script: Callable[[], object], interval: float = 60.0, *, frozen: bool = False
+    ) -> str:
         """Watch while the script runs, then end by SIGTERM; returns the log."""
-        self._run([member(self.spec)], None, script, interval)
+        self._run([member(self.spec, frozen=frozen)], None, script, interval)
         return self.log.getvalue()
 
     def play_tree(self, script: Callable[[], object], interval: float = 60.0) -> str:

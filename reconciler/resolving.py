@@ -1,0 +1,136 @@
+"""What references mean in their registries now, asked of many at a time.
+
+For the lock file everything is waited for; a look in passing takes what has come in time.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from reconciler.locking import Wanted
+from reconciler.short_names import first_there
+from runtime.api import Registries, RegistryAccess, Resolved
+from runtime.errors import Absent, Fault
+from runtime.reference import Reference
+
+if TYPE_CHECKING:
+    from specs.lock import Pin
+
+Key = TypeVar("Key")
+Answer = TypeVar("Answer")
+
+_AT_A_TIME = 8
+_MOST_ASKED = 20  # tags of one repository, to find one that is old enough
+
+
+class NoAnswer(Fault):
+    """A registry took longer than there was time for."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Asks registries, reached by ``access``; ``now`` is in seconds since the epoch."""
+
+    registries: Registries
+    access: Sequence[RegistryAccess]
+    now: float
+
+    def meaning(self, wanted: Wanted) -> Resolved:
+        """What the reference means as it is written. Raises what registries raise."""
+        return first_there(wanted.candidates, lambda each: self._resolve(each, wanted))[1]
+
+    def newest(self, wanted: Wanted, current: str) -> tuple[str, Resolved] | None:
+        """The newest tag that may be taken in place of the tag ``current``, and what it means;
+        None when none may be, not even that one. Raises what registries raise.
+
+        An image that does not say when it was made is as young as can be."""
+        if wanted.choice is None:
+            return None
+        found, tags = first_there(
+            wanted.candidates, lambda each: self.registries.tags(str(each), self.access)
+        )
+        for tag in wanted.choice.newest_first(tags, current)[:_MOST_ASKED]:
+            try:
+                resolved = self._resolve(msgspec.structs.replace(found, tag=tag), wanted)
+            except Absent:  # not for this platform
+                continue
+            if not wanted.min_age or 0 < resolved.created <= self.now - wanted.min_age:
+                return tag, resolved
+        return None
+
+    def digest(self, found: Sequence[Reference]) -> str:
+        """The digest that the first of the references which is there has now."""
+        return first_there(found, lambda each: self.registries.digest(str(each), self.access))[1]
+
+    def _resolve(self, reference: Reference, wanted: Wanted) -> Resolved:
+        return self.registries.resolve(str(reference), self.access, wanted.platform)
+
+
+def pin(asker: Asker, wanted: Wanted, *, newer: bool) -> "Pin":
+    """What a lock file shall say of the reference: its tag as it is written, or with ``newer`` the
+    newest that may be taken. Raises what registries raise."""
+    from specs.lock import Pin
+
+    written = wanted.candidates[0].tag
+    found = asker.newest(wanted, written) if newer else None
+    tag, resolved = found or (written, asker.meaning(wanted))
+    return Pin(
+        digest=resolved.digest,
+        tag="" if tag == written else tag,
+        platforms=resolved.platforms,
+    )
+
+
+def ask_each(
+    keys: Iterable[Key],
+    ask: Callable[[Key], Answer],
+    *,
+    within: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Mapping[Key, Answer | Fault]:
+    """What ``ask`` says of each, or the fault that it raises; several are asked at a time.
+
+    After ``within`` seconds what has no answer gets ``NoAnswer``, and its thread is left to
+    itself. Raises what else ``ask`` raises.
+    """
+    todo, mail = SimpleQueue[Key](), SimpleQueue[tuple[Key, Answer | BaseException]]()
+    left = list(dict.fromkeys(keys))
+    for key in left:
+        todo.put(key)
+    for _ in left[:_AT_A_TIME]:
+        threading.Thread(target=_work, args=(todo, ask, mail), daemon=True).start()
+    end = None if within is None else clock() + within
+    answers: dict[Key, Answer | Fault] = {}
+    while len(answers) < len(left):
+        try:
+            key, answer = mail.get(timeout=None if end is None else max(0.0, end - clock()))
+        except Empty:
+            break
+        if isinstance(answer, BaseException) and not isinstance(answer, Fault):
+            raise answer
+        answers[key] = answer
+    return {key: answers[key] if key in answers else NoAnswer(within or 0.0) for key in left}
+
+
+def _work(
+    todo: "SimpleQueue[Key]",
+    ask: Callable[[Key], Answer],
+    mail: "SimpleQueue[tuple[Key, Answer | BaseException]]",
+) -> None:
+    while True:
+        try:
+            key = todo.get_nowait()
+        except Empty:
+            return
+        try:
+            mail.put((key, ask(key)))
+        except BaseException as error:  # noqa: BLE001  # the caller decides what it means
+            mail.put((key, error))
