@@ -33,7 +33,9 @@ names = st.one_of(
 )
 links = st.one_of(
     names,
-    st.integers(0, 1360).map(lambda ups: (b"../" * ups + CANARY)[:4095]),
+    st.one_of(st.integers(0, 20), st.integers(1320, 1360)).map(
+        lambda ups: (b"../" * ups + CANARY)[:4095]
+    ),
     st.sampled_from([b"/proc/self/root", b"/proc/self/cwd", b"/", b"../..", CANARY + b"/program"]),
 )
 kinds = st.sampled_from([b"0", b"5", b"2", b"1", b"6", b"3", b"4", b"7", b"\0", b"5", b"2", b"1"])
@@ -61,6 +63,18 @@ def entries(draw: st.DrawFn) -> bytes:
         uid=draw(st.sampled_from([0, 5, 0o7777777])),
         size=lie,
     )
+
+
+@st.composite
+def led_away(draw: st.DrawFn) -> list[bytes]:
+    """A link, and entries that go through it."""
+    link = tars.pax({b"linkpath": draw(links)}) + tars.symlink(b"l", b"")
+    below = draw(st.lists(st.tuples(names, kinds), min_size=1, max_size=3))
+    through = [
+        tars.pax({b"path": b"l/" + name, b"linkpath": b"l/secret"}) + tars.member(b"x", kind=kind)
+        for name, kind in below
+    ]
+    return [link, *through, *draw(st.lists(entries(), max_size=3))]
 
 
 @st.composite
@@ -102,7 +116,11 @@ def canary() -> Iterator[Path]:
 
 @pytest.mark.root
 @depths
-@pytest.mark.parametrize("made", [st.lists(entries(), max_size=12), damaged()], ids=["made", "cut"])
+@pytest.mark.parametrize(
+    "made",
+    [st.lists(entries(), max_size=12), led_away(), damaged()],
+    ids=["made", "led", "cut"],
+)
 def test_whatever_an_archive_says_it_stays_inside(
     canary: Path, made: st.SearchStrategy[object], examples: int
 ) -> None:
