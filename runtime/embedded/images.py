@@ -22,6 +22,7 @@ from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import TagWithDigest
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.removing import Remover
+from runtime.embedded.store.verify import Verifier
 from runtime.reference import parse
 
 
@@ -74,7 +75,7 @@ class ImageVerbs:
         raise NotImplementedError(id, out, report)
 
     def verify(self, names: Sequence[str], report: Report) -> tuple[Damage, ...]:
-        raise NotImplementedError(names, report)
+        return Verifier(self.store, report).verify(names)
 
     @property
     def _remover(self) -> Remover:

@@ -9,6 +9,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +20,7 @@ from runtime.embedded.registry.client import Begun
 from runtime.embedded.registry.documents import Descriptor
 from runtime.embedded.registry.manifest import OCI_GZIP, OCI_ZSTD
 from runtime.embedded.store.archives import file_pieces
+from runtime.embedded.store.index import Blob
 from runtime.embedded.store.layout import Layout
 from runtime.reference import check_digest
 
@@ -173,6 +175,43 @@ class Deflated(_Own):
         for piece in pieces:
             self._keep(deflater.compress(piece))
         self._keep(deflater.flush())
+
+
+@dataclass(slots=True)
+class Again:
+    """An archive that was kept, to be unpacked once more."""
+
+    layout: Layout
+    blob: Blob
+
+    def pieces(self) -> Iterator[bytes]:
+        with opened(self.layout, self.blob) as fd:
+            yield from file_pieces(fd)
+
+    def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        return pieces
+
+    def archive(self) -> Archive:
+        blob = self.blob
+        return Archive(
+            path=self.layout.blob(blob.digest),
+            digest=blob.digest,
+            size=blob.size,
+            media_type=blob.media_type,
+        )
+
+    def close(self, *, resumable: bool) -> None:
+        pass
+
+
+@contextmanager
+def opened(layout: Layout, blob: Blob) -> Iterator[int]:
+    """A kept archive, open for reading. Raises ``FileNotFoundError``."""
+    fd = os.open(layout.blob(blob.digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class _Deflater(Protocol):

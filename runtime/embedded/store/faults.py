@@ -41,6 +41,18 @@ class AmbiguousImage(Fault):
         )
 
 
+class NotEnoughRoom(Fault):
+    """An image that cannot fit, told before anything of it is fetched."""
+
+    def __init__(self, path: str, needed: int, free: int) -> None:
+        self.path, self.needed, self.free = path, needed, free
+        super().__init__(
+            f"the image does not fit on the device that holds {path}",
+            why=f"it takes at least {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free",
+            hint="free some space (`trueup image prune`), then run the same command again",
+        )
+
+
 class TagWithDigest(Fault):
     """A name that already says what it means."""
 

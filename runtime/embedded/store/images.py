@@ -212,8 +212,11 @@ class ImageStore:
         return damaged.isdisjoint(image.layers) and self._has_all(image)
 
     def _has_all(self, image: Image) -> bool:
-        """Whether every layer has its folder: somebody may have removed some by hand."""
-        return all(os.path.isdir(self.layout.layer(diff_id)) for diff_id in image.layers)
+        """Whether the configuration and every layer's folder are there: somebody may have removed
+        some by hand."""
+        return self.layout.blob(image.id).exists() and all(
+            os.path.isdir(self.layout.layer(diff_id)) for diff_id in image.layers
+        )
 
     def _pulled(self, reference: Reference) -> tuple[Image, str] | None:
         """The image that was pulled as ``reference``, and the digest that it had there."""

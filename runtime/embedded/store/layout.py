@@ -98,6 +98,13 @@ class Layout:
     def blob(self, digest: str) -> Path:
         return self.blobs / check_digest(digest)
 
+    def begun(self, digest: str) -> int:
+        """How many bytes an earlier fetch of this blob has left here."""
+        try:
+            return (self.partial / check_digest(digest)).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def write_blob(self, digest: str, raw: bytes) -> None:
         """Keep a verified document under its digest."""
         path = self.blob(digest)

@@ -4,6 +4,7 @@ The tag is asked for once; everything after that goes by digest, so a tag that m
 cannot mix two images. A layer that is here, from whatever image, is not fetched.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from runtime.embedded.registry.config import ImageConfig
 from runtime.embedded.registry.documents import BadDocument, Descriptor
 from runtime.embedded.registry.manifest import Manifest, Platform
 from runtime.embedded.store.blobs import Fetched
+from runtime.embedded.store.faults import NotEnoughRoom
 from runtime.embedded.store.unpack import CONTENT_FAULTS, Unpacker
 from runtime.embedded.store.workers import Workers
 from runtime.reference import Reference
@@ -117,4 +119,17 @@ def _fetch_layers(
                 raise
             unpacker.add(plan.diff_id, lambda: Fetched(unpacker.layout, blob, rest))
 
-    workers.run(fetch, [plan for plan in plans if not unpacker.whole(plan.diff_id)])
+    missing = [plan for plan in plans if not unpacker.whole(plan.diff_id)]
+    _check_room(unpacker, missing)
+    workers.run(fetch, missing)
+
+
+def _check_room(unpacker: Unpacker, missing: Sequence[Plan]) -> None:
+    """Archives and what is in them, which has at least their size, must fit: what is refused here
+    could only fail later. Raises ``NotEnoughRoom``."""
+    needed = 2 * sum(plan.blob.size for plan in missing)
+    status = os.statvfs(unpacker.layout.root)
+    free = status.f_bavail * status.f_frsize
+    here = sum(unpacker.layout.begun(plan.blob.digest) for plan in missing)
+    if needed - here > free:
+        raise NotEnoughRoom(str(unpacker.layout.root), needed - here, free)

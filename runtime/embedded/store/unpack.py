@@ -2,13 +2,14 @@
 
 import errno
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from runtime.embedded.layers.extract import Limits, extract
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 from runtime.embedded.layers.streams import Hashed, ahead, bounded, plain
 from runtime.embedded.registry.faults import WrongContent
-from runtime.embedded.store.blobs import Archive, Arrival
+from runtime.embedded.store.blobs import Again, Archive, Arrival
 from runtime.embedded.store.faults import WrongLayer
 from runtime.embedded.store.index import Blob, Index, Layer
 from runtime.embedded.store.layout import Layout, Stage
@@ -51,11 +52,27 @@ class Unpacker:
         is fetched of one that is here already. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull``
         ..."""
         with self.layout.making(diff_id):
-            return self.whole(diff_id) or self._add(diff_id, arrival())
+            return self.whole(diff_id) or self._restored(diff_id) or self._add(diff_id, arrival())
 
     def add_unknown(self, arrival: Arrival) -> Layer:
         """As ``add`` for an archive whose diff id is not known before: a bare file system."""
         return self._add("", arrival)
+
+    def unpack_kept(self, blob: Blob, stage: Stage) -> None:
+        """Unpack a kept archive into ``stage``. Raises ``WrongLayer``, ``BadLayer`` ..."""
+        layer, _ = self._extract(stage, Again(self.layout, blob))
+        if layer.diff_id != blob.diff_id:
+            raise WrongLayer(blob.diff_id, layer.diff_id)
+
+    def _restored(self, diff_id: str) -> Layer | None:
+        """A layer that is damaged or gone, out of the archive that was kept of it."""
+        with self.index.reading() as rows:
+            blob = rows.blob_of(diff_id) if rows else None
+        if blob is None or not self.layout.blob(blob.digest).exists():
+            return None
+        with suppress(*CONTENT_FAULTS):
+            return self._add(diff_id, Again(self.layout, blob))
+        return None
 
     def _add(self, wanted: str, arrival: Arrival) -> Layer:
         """What came before the network broke off is kept, what was wrong is not."""
@@ -72,7 +89,7 @@ class Unpacker:
                     if not self.whole(layer.diff_id):
                         self._commit(stage, layer, plain_size, arrival.archive())
                     return layer
-        except CONTENT_FAULTS:
+        except (*CONTENT_FAULTS, DiskFull):
             resumable = False
             raise
         finally:

@@ -1,0 +1,106 @@
+"""Is everything that images are made of still what it was? Documents and archives are hashed; a
+layer's archive is unpacked once more beside it and both trees are compared.
+
+What is found damaged counts as not here from then on; whoever pulls the image makes it anew.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from runtime.api import Damage, Progress, Report
+from runtime.embedded.layers.streams import Hashed
+from runtime.embedded.layers.trees import first_difference
+from runtime.embedded.registry.config import digest_of
+from runtime.embedded.store.archives import file_pieces
+from runtime.embedded.store.blobs import opened
+from runtime.embedded.store.faults import ImageAbsent
+from runtime.embedded.store.images import ImageStore, find
+from runtime.embedded.store.index import Blob, Image
+from runtime.embedded.store.unpack import CONTENT_FAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Compares what is in ``store`` with what it was."""
+
+    store: ImageStore
+    report: Report
+
+    def verify(self, names: Sequence[str]) -> tuple[Damage, ...]:
+        """All damage of these images, or of every one. Raises ``ImageAbsent``, ``DiskFull``."""
+        with self.store.held():
+            images = self._images(names)
+            return (*self._documents(images), *self._layers(images))
+
+    def _images(self, names: Sequence[str]) -> list[Image]:
+        with self.store.index.reading() as rows:
+            if rows is None:
+                if names:
+                    raise ImageAbsent(names[0])
+                return []
+            found = {name: find(rows, name) for name in names or rows.ids()}
+        for name, image in found.items():
+            if image is None:
+                raise ImageAbsent(name)
+        return list({image.id: image for image in found.values() if image}.values())
+
+    def _documents(self, images: Sequence[Image]) -> Iterator[Damage]:
+        """A damaged one goes, so that a pull writes it again."""
+        for image in images:
+            with self.store.index.reading() as rows:
+                digests = sorted(rows.documents_of(image.id)) if rows else []
+            for digest in digests:
+                path = self.store.layout.blob(digest)
+                raw = path.read_bytes() if path.exists() else None
+                if raw is None or digest_of(raw) != digest:
+                    path.unlink(missing_ok=True)
+                    what = "configuration" if digest == image.id else "manifest"
+                    how = "is gone" if raw is None else "is not what it was"
+                    yield Damage(what=f"{what} {digest[:19]} {how}", images=(image.id,))
+
+    def _layers(self, images: Sequence[Image]) -> Iterator[Damage]:
+        users: dict[str, list[str]] = {}
+        for image in images:
+            for diff_id in dict.fromkeys(image.layers):
+                users.setdefault(diff_id, []).append(image.id)
+        for number, (diff_id, ids) in enumerate(users.items()):
+            told = Progress(what=diff_id[7:19], doing="verifying", done=number, total=len(users))
+            self.report(told)
+            why = self._damage(diff_id)
+            if why:
+                with self.store.index.writing() as rows:
+                    rows.mark_damaged(diff_id)
+                yield Damage(what=f"layer {diff_id[:19]}: {why}", images=tuple(ids))
+
+    def _damage(self, diff_id: str) -> str:
+        """What is wrong with a layer, in words; "" when nothing is."""
+        with self.store.index.reading() as rows:
+            blob = rows.blob_of(diff_id) if rows else None
+            known = rows is not None and diff_id in rows.damaged_layers()
+        folder = self.store.layout.layer(diff_id)
+        if not folder.is_dir():
+            return "its files are gone"
+        if blob is None:  # of a time when archives were not kept: nothing to compare with
+            return ""
+        if why := self._archive_damage(blob):
+            self.store.layout.blob(blob.digest).unlink(missing_ok=True)
+            with self.store.index.writing() as changed:
+                changed.remove_blob(blob.digest)
+            return why
+        with self.store.layout.staging() as stage:
+            with suppress(*CONTENT_FAULTS):
+                self.store.unpacker.unpack_kept(blob, stage)
+                difference = first_difference(folder, stage.path)
+                return difference or ("it was found damaged before" if known else "")
+            return "its archive cannot be unpacked"
+
+    def _archive_damage(self, blob: Blob) -> str:
+        try:
+            with opened(self.store.layout, blob) as fd:
+                hashed = Hashed(file_pieces(fd))
+                for _ in hashed:
+                    pass
+        except FileNotFoundError:
+            return "its archive is gone"
+        return "" if hashed.digest == blob.digest else "its archive is not what it was"

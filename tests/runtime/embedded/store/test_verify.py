@@ -1,0 +1,151 @@
+"""Damage is found, counts as not here, and is repaired by the next pull."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.embedded.store.faults import ImageAbsent, NotEnoughRoom
+from runtime.embedded.store.images import Image, ImageStore
+from runtime.embedded.store.removing import Remover
+from runtime.embedded.store.verify import Verifier
+from tests.images import layers, oci
+from tests.images.registry import Registry
+from tests.runtime.embedded.layers.unpacking import tree
+from tests.runtime.embedded.registry.hostile import Server, digest, publish
+from tests.runtime.embedded.store.stocks import BLOB, PLAIN, nothing_is_left, silent
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def image(store: ImageStore, server: Server) -> Image:
+    publish(server, (PLAIN, BLOB))
+    return store.pull(f"{server.host}/app", (), silent)
+
+
+def whats(store: ImageStore, *names: str) -> list[str]:
+    return [damage.what for damage in Verifier(store, silent).verify(names)]
+
+
+def test_what_is_as_it_was_has_no_damage(store: ImageStore, image: Image, server: Server) -> None:
+    assert whats(store) == whats(store, image.id, f"{server.host}/app") == []
+    with pytest.raises(ImageAbsent):
+        whats(store, "nobody")
+
+
+def content(path: Path) -> None:
+    status = path.stat()
+    path.write_bytes(b"b" * status.st_size)
+    os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
+def mode(path: Path) -> None:
+    path.chmod(path.stat().st_mode ^ stat.S_IXUSR)
+
+
+def another(path: Path) -> None:
+    (path.parent / "b").touch()
+
+
+def owner(path: Path) -> None:
+    os.chown(path, 7, 7)
+
+
+def attribute(path: Path) -> None:
+    os.setxattr(path, "user.x", b"y")
+
+
+def link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (content, "a: its content differs"),
+        (mode, "a: its mode differs"),
+        (another, "b was not there"),
+        (Path.unlink, "a is gone"),
+        (owner, "a: its owner differs"),
+        (attribute, "a: its attributes differ"),
+        (link, "a is of another kind"),
+        (lambda path: os.utime(path), "a: its time differs"),
+    ],
+)
+def test_a_damaged_file_is_named_and_repaired_without_the_registry(
+    store: ImageStore, image: Image, server: Server, harm: Callable[[Path], None], told: str
+) -> None:
+    folder = store.layers(image.id)[0]
+    harm(folder / "a")
+    held, left = os.open(folder, os.O_RDONLY), sorted(os.listdir(folder))
+    damage = Verifier(store, silent).verify(())
+    assert [each.what for each in damage] == [f"layer {digest(PLAIN)[:19]}: {told}"]
+    assert damage[0].images == (image.id,)
+    assert store.find(image.id) is None
+    assert [each.id for each in store.list()] == [image.id]
+    server.asked.clear()
+    store.pull(f"{server.host}/app", (), silent)
+    assert not any("blobs" in path and digest(BLOB) in path for path in server.paths())
+    assert (store.layers(image.id)[0] / "a").stat().st_size == 200_000
+    assert whats(store) == []
+    assert sorted(os.listdir(held)) == left  # a container that stands on it keeps what it has
+    os.close(held)
+    Remover(store, dict).remove(image.id, force=False)
+    nothing_is_left(store)
+
+
+def test_a_damaged_archive_is_fetched_again(
+    store: ImageStore, image: Image, server: Server
+) -> None:
+    path = store.layout.blob(digest(BLOB))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert whats(store) == [f"layer {digest(PLAIN)[:19]}: its archive is not what it was"]
+    server.asked.clear()
+    store.pull(f"{server.host}/app", (), silent)
+    assert any(digest(BLOB) in asked for asked in server.paths())
+    assert whats(store) == []
+
+
+def test_a_damaged_configuration_is_written_again(
+    store: ImageStore, image: Image, server: Server
+) -> None:
+    store.layout.blob(image.id).write_bytes(b"{}")
+    assert whats(store) == [f"configuration {image.id[:19]} is not what it was"]
+    assert store.find(image.id) is None
+    store.pull(f"{server.host}/app", (), silent)
+    assert whats(store) == []
+    assert store.find(image.id) is not None
+
+
+def test_a_folder_that_somebody_removed(store: ImageStore, registry: Registry) -> None:
+    made = oci.Image(layers=[{"d/e": layers.file("1")}, {"f": layers.file("2")}])
+    reference = registry.publish(made, "two")
+    image = store.pull(reference, (), silent)
+    before = [tree(folder) for folder in store.layers(image.id)]
+    os.rename(store.layers(image.id)[0], store.layout.root / "away")
+    assert whats(store) == [f"layer {image.layers[1][:19]}: its files are gone"]
+    store.pull(reference, (), silent)
+    assert [tree(folder) for folder in store.layers(image.id)] == before
+    assert whats(store) == []
+
+
+def test_what_cannot_fit_is_refused_before_it_is_fetched(
+    store: ImageStore, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(server, (PLAIN, BLOB))
+    real = os.statvfs
+
+    def little(path: Path) -> os.statvfs_result:
+        found = list(real(path))
+        found[4] = 2 * len(BLOB) // found[1] - 1  # f_bavail
+        return os.statvfs_result(found)
+
+    monkeypatch.setattr("os.statvfs", little)
+    with pytest.raises(NotEnoughRoom, match=r"takes at least 0\.4 MB"):
+        store.pull(f"{server.host}/app", (), silent)
+    assert not any(digest(BLOB) in path for path in server.paths())
+    nothing_is_left(store)
