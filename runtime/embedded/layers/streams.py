@@ -6,6 +6,7 @@ hash, parse and write. All of them leave the interpreter's lock for their bulk w
 
 import hashlib
 import queue
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,8 +17,13 @@ from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 
 _AHEAD = 8  # pieces that may wait between two stages
 _PIECE = 1 << 18
-_GZIP = b"\x1f\x8b"
-_OTHERS = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
+_LARGEST_WINDOW = 128 << 20  # bytes that an archive may make its inflater remember
+_MAGICS = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"BZh": "bzip2",
+}
 _SNIFFED = 6
 
 
@@ -120,26 +126,31 @@ def bounded(pieces: Iterator[bytes], limit: Callable[[], int]) -> Iterator[bytes
         yield piece
 
 
-def plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The archive itself, inflated when its content says that it is gzip.
+def compression(first: bytes) -> str:
+    """How what begins with these bytes (six will do) is compressed; "" when it is not."""
+    return next((name for magic, name in _MAGICS.items() if first.startswith(magic)), "")
 
-    Raises ``BadLayer`` for a damaged one and for other compressions.
+
+def plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The archive itself, undone of gzip, zstd, xz or bzip2 where its content says so.
+
+    Raises ``BadLayer`` for a damaged one. What is inside is not looked at again.
     """
     first = b""
     for piece in pieces:
         first += piece
         if len(first) >= _SNIFFED:
             break
-    for magic, name in _OTHERS.items():
-        if first.startswith(magic):
-            raise BadLayer(f"it is compressed with {name}; only gzip is supported")
+    kind = compression(first)
     whole = chained(first, pieces)
-    return inflated(whole) if first.startswith(_GZIP) else whole
+    return inflated(whole, kind) if kind else whole
 
 
-def inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Undo gzip (RFC 1952), any number of members; the output comes in bounded pieces."""
-    inflater, begun = _inflater(), False
+def inflated(pieces: Iterator[bytes], kind: str = "gzip") -> Iterator[bytes]:
+    """Undo a compression, any number of members, streams or frames one after the other; the
+    output comes in bounded pieces."""
+    make, errors = _inflating(kind)
+    inflater, begun = make(), False
     for given in pieces:
         piece = given
         while True:
@@ -147,19 +158,19 @@ def inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
                 piece = piece.lstrip(b"\0")  # padding between and after members
                 if not piece:
                     break
-                inflater, begun = _inflater(), False
+                inflater, begun = make(), False
             begun = True
             try:
                 out = inflater.decompress(piece, _PIECE)
-            except _ERRORS as error:
-                raise BadLayer(f"its compression is damaged ({error})") from error
+            except errors as error:
+                raise BadLayer(f"its {kind} compression is damaged ({error})") from error
             if out:
                 yield out
             piece = inflater.unused_data if inflater.eof else b""
             if not inflater.eof and inflater.needs_input:
                 break
     if begun and not inflater.eof:
-        raise BadLayer("its compression ends too early")
+        raise BadLayer(f"its {kind} compression ends too early")
 
 
 class _Inflater(Protocol):
@@ -196,8 +207,27 @@ class _StandardInflater:
         return self._object.decompress(self._object.unconsumed_tail + data, max_length)
 
 
-def _fast_inflater() -> tuple[Callable[[], _Inflater], tuple[type[Exception], ...]]:
+_Inflating = tuple[Callable[[], _Inflater], tuple[type[Exception], ...]]
+
+
+def _inflating(kind: str) -> _Inflating:
     """How to make an inflater, and what it raises for damaged input."""
+    match kind:
+        case "gzip":
+            return _gzip()
+        case "zstd":
+            return _zstd()
+        case "xz":
+            import lzma
+
+            return lambda: lzma.LZMADecompressor(memlimit=_LARGEST_WINDOW), (lzma.LZMAError,)
+        case _:
+            import bz2
+
+            return bz2.BZ2Decompressor, (OSError, ValueError)
+
+
+def _gzip() -> _Inflating:
     try:
         from isal import igzip_lib
     except ImportError:  # no wheel for this processor
@@ -206,7 +236,15 @@ def _fast_inflater() -> tuple[Callable[[], _Inflater], tuple[type[Exception], ..
     return lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP), errors
 
 
-_inflater, _ERRORS = _fast_inflater()
+def _zstd() -> _Inflating:
+    """A frame may ask for a window of gigabytes (RFC 8878, 3.1.1.1.2): that is refused."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    largest = int(zstd.DecompressionParameter.window_log_max)
+    window: dict[int, int] = {largest: _LARGEST_WINDOW.bit_length() - 1}
+    return lambda: zstd.ZstdDecompressor(options=window), (zstd.ZstdError,)
 
 
 def chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

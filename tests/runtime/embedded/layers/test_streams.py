@@ -1,14 +1,17 @@
 """Streams between threads: inflating with bounds, failing in the right place, ending."""
 
+import bz2
 import gzip
+import lzma
 import os
 import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from backports import zstd
 
 from runtime.embedded.layers import streams
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
@@ -22,8 +25,8 @@ DATA = os.urandom(300_000) + bytes(700_000) + b"end"
 def inflater(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to inflate: a processor without a wheel of isal has zlib."""
     if request.param == "zlib":
-        monkeypatch.setattr(streams, "_inflater", streams._StandardInflater)
-        monkeypatch.setattr(streams, "_ERRORS", (zlib.error,))
+        standard = (streams._StandardInflater, (zlib.error,))
+        monkeypatch.setattr(streams, "_gzip", lambda: standard)
     return str(request.param)
 
 
@@ -59,12 +62,62 @@ def test_damage_is_found(inflater: str, harm: str) -> None:
         list(inflated(pieces(bad, 65536)))
 
 
-@pytest.mark.parametrize(
-    ("magic", "name"), [(b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz"), (b"BZh91AY", "bzip2")]
-)
-def test_other_compressions_are_named(magic: bytes, name: str) -> None:
+CHECKSUM = int(zstd.CompressionParameter.checksum_flag)
+OTHERS: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": lambda data: zstd.compress(data, options={CHECKSUM: 1}),
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_compressions_are_told_by_their_content(name: str) -> None:
+    good = OTHERS[name](DATA[:300_000])
+    for size in (7, 65536):
+        assert b"".join(plain(pieces(good, size))) == DATA[:300_000]
+    assert b"".join(plain(pieces(good + bytes(16), 65536))) == DATA[:300_000]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("harm", ["cut", "flipped", "garbage", "nothing but magic"])
+def test_damage_of_other_compressions_is_found(name: str, harm: str) -> None:
+    good = OTHERS[name](DATA[:300_000])
+    bad = {
+        "cut": good[:-9],
+        "flipped": good[:5000] + bytes([good[5000] ^ 255]) + good[5001:],
+        "garbage": good + b"garbage that is nothing",
+        "nothing but magic": good[:6],
+    }[harm]
     with pytest.raises(BadLayer, match=name):
-        list(plain(pieces(magic + b"x" * 100, 50)))
+        list(plain(pieces(bad, 65536)))
+
+
+def test_frames_follow_each_other_also_those_to_be_skipped() -> None:
+    skipped = (0x184D2A50).to_bytes(4, "little") + (5).to_bytes(4, "little") + b"hello"
+    data = zstd.compress(b"one") + skipped + zstd.compress(b"two")
+    assert b"".join(plain(pieces(data, 4))) == b"onetwo"
+
+
+def test_a_frame_that_wants_gigabytes_of_memory_is_refused() -> None:
+    parameter = zstd.CompressionParameter
+    options = {int(parameter.window_log): 30, int(parameter.enable_long_distance_matching): 1}
+    compressor = zstd.ZstdCompressor(options=options)
+    frame = compressor.compress(bytes(1 << 20)) + compressor.flush()
+    with pytest.raises(BadLayer, match="zstd"):
+        list(plain(pieces(frame, 65536)))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_bombs_of_other_compressions_come_in_small_pieces(name: str) -> None:
+    bomb = OTHERS[name](bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(LayerTooLarge):
+            for _ in bounded(plain(pieces(bomb, 65536)), lambda: 16 << 20):
+                pass
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bomb_is_stopped_early_and_in_little_memory(inflater: str) -> None:
