@@ -14,7 +14,7 @@ from runtime.reference import Reference, parse
 
 if TYPE_CHECKING:
     from specs.lock import Lock, Pin
-    from specs.model.image import Track
+    from specs.model.image import Image, Track
     from specs.model.project import Project
     from specs.tags import Choice
 
@@ -68,16 +68,20 @@ def wanted(project: "Project", names: Mapping[str, str], search: Search) -> tupl
     """All of them, by entry; ``names`` are what containers call images. Raises ``BadReference``,
     and ``SpecBroken`` where one reference is tracked in two ways."""
     platforms = {name: each for name, _, each in wishes(project, names) if each is not None}
+    declared: dict[str, dict[str, Image]] = {}
+    for own, image in project.images.items():
+        declared.setdefault(names[str(own)], {})[str(own)] = image
     found: dict[str, Wanted] = {}
     for _, text in references(project):
         name = names[text]
-        if key := entry(name):
-            track = _track(project, names, name)
+        if (key := entry(name)) and key not in found:
+            mine = declared.get(name, {})
+            track = _track(project, key, mine)
             found[key] = Wanted(
                 entry=key,
                 name=name,
                 candidates=candidates(text, search),
-                names=tuple(each for each in map(str, project.images) if names[each] == name),
+                names=tuple(mine),
                 platform=platforms.get(name),
                 choice=track.choice if track else None,
                 min_age=track.min_age if track else 0.0,
@@ -85,9 +89,9 @@ def wanted(project: "Project", names: Mapping[str, str], search: Search) -> tupl
     return tuple(found[key] for key in sorted(found))
 
 
-def _track(project: "Project", names: Mapping[str, str], name: str) -> "Track | None":
-    images = ((str(key), each) for key, each in project.images.items() if names[str(key)] == name)
-    tracked = [(key, each.track) for key, each in images if each.track is not None]
+def _track(project: "Project", entry: str, images: "Mapping[str, Image]") -> "Track | None":
+    """What the images of one reference say together; ``images`` are they, by name."""
+    tracked = [(key, each.track) for key, each in images.items() if each.track is not None]
     if not tracked:
         return None
     first, track = tracked[0]
@@ -96,7 +100,7 @@ def _track(project: "Project", names: Mapping[str, str], name: str) -> "Track | 
 
         there = project.span("images", first, "track")
         problem = Problem(
-            text=f"{entry(name)} is tracked in two ways",
+            text=f"{entry} is tracked in two ways",
             span=project.span("images", other, "track"),
             hint=f"the other one is at {there.brief}" if there else "",
         )

@@ -91,4 +91,6 @@ def wanted(path: Path, *, frozen: bool = False) -> "Desired":
 def tell_locking(desired: "Desired") -> None:
     """Write to stderr that the lock file is behind its spec."""
     if warning := desired.locking.warning:
-        sys.stderr.write(f"warning: {warning}\n")
+        from reconciler.views.terminal import escape
+
+        sys.stderr.write(f"warning: {escape(warning)}\n")

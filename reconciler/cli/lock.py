@@ -80,7 +80,7 @@ def _check(options: Options, file: str, locking: "Locking") -> None:
         raise Usage("--check goes without --update", "it asks no registry and writes nothing")
     if locking.news:
         raise LockIsBehind(file, locking.news if locking.file else "there is none")
-    sys.stdout.write(f"{file} is up to date\n")
+    _say(f"{file} is up to date")
 
 
 def _renewed(locking: "Locking", update: Sequence[str] | None) -> "Collection[str]":
@@ -155,7 +155,7 @@ def _tell(file: str, before: "Mapping[str, Pin]", after: "Mapping[str, Pin]") ->
         *(f"  - {each}" for each in sorted(before.keys() - after.keys())),
     ]
     told = f"{file} is up to date" if not lines else f"{file} has {_count(len(after))}"
-    sys.stdout.write("".join(f"{line}\n" for line in (*lines, told)))
+    _say(*lines, told)
     return 0
 
 
@@ -165,3 +165,9 @@ def _words(pin: "Pin") -> str:
 
 def _count(number: int) -> str:
     return f"{number} image" if number == 1 else f"{number} images"
+
+
+def _say(*lines: str) -> None:
+    from reconciler.views.terminal import escape
+
+    sys.stdout.write("".join(f"{escape(line)}\n" for line in lines))

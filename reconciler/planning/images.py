@@ -97,15 +97,16 @@ def tagging(desired: Desired, wanted: Mapping[str, Tags]) -> Iterator[Draft]:
 
 
 def problems(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[str]:
-    """Images that are needed, not here, and not to be fetched."""
+    """Images that are needed, not here or not as they shall be, and not to be fetched."""
     for name in names:
-        image, here = desired.images[name], observed.images.get(name)
-        if _never(image) and (here is None or here.id is None):
+        image, reason = desired.images[name], why(observed, name)
+        if _never(image) and reason:
             place = desired.place("image", name)
             where = f" ({place})" if place else ""
             called = image_label(image)
+            lack = "is not here" if reason == MISSING else f"is not as it shall be ({reason})"
             yield (
-                f"image {called}{where} is not here, and `pull: never` forbids a pull;"
+                f"image {called}{where} {lack}, and `pull: never` forbids a pull;"
                 f" `trueup pull {called}`, or allow it"
             )
 

@@ -134,3 +134,15 @@ def test_an_image_that_must_not_be_pulled_cannot_be_tagged() -> None:
     desired = _declared(ImageSpec(name=NGINX, source=never), APP)
     [problem] = plan_for(desired, FakeRuntime()).problems
     assert problem.startswith("image nginx:1.27 is not here, and `pull: never` forbids a pull")
+
+
+def test_an_image_that_must_not_be_pulled_cannot_become_another_one() -> None:
+    never = RegistrySource(reference=NGINX, pull=PullPolicy.NEVER)
+    desired = _declared(ImageSpec(name=NGINX, source=never), used=True)
+    runtime = FakeRuntime()
+    runtime.images.local[NGINX] = "sha256:before"
+    runtime.images.stale[NGINX] = "the lock file has sha256:1234"
+    [problem] = plan_for(desired, runtime).problems
+    assert problem.startswith(
+        "image nginx:1.27 is not as it shall be (the lock file has sha256:1234), and `pull: never`"
+    )

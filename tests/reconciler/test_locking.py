@@ -1,0 +1,89 @@
+"""What a lock file calls the images of a spec, and how the two go together."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired import desire
+from reconciler.locking import Locking, entry
+from runtime.api import RegistrySource
+from specs.load import load
+from specs.lock import Lock, Pin
+from tests.reconciler.reading import read
+
+DIGEST = f"sha256:{7:064x}"
+
+NAMES = [
+    # what containers call it; its entry
+    ("docker.io/library/nginx:1.27", "nginx:1.27"),
+    ("r.lab:5000/team/app:2", "r.lab:5000/team/app:2"),
+    ("nginx:1.27@shop", "nginx:1.27"),  # a short name that several registries may have
+    ("site@shop", ""),
+    (f"docker.io/library/nginx@{DIGEST}", ""),
+    (f"docker.io/library/nginx:1.27@{DIGEST}", ""),
+    (f"nginx@{DIGEST}@shop", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), NAMES)
+def test_the_entry_of_an_image(name: str, expected: str) -> None:
+    assert entry(name) == expected
+
+
+SPEC = """
+images:
+  front: {from: nginx:1.27, platform: linux/arm64, track: {tags: "1.27.*", min_age: 2d}}
+  site: {archive: site.tar}
+containers:
+  web: {image: front}
+  twin: {image: docker.io/library/nginx:1.27}
+  page: {image: site}
+  db: {image: "mysql@$DIGEST"}
+  cache: {image: "redis:7"}
+""".replace("$DIGEST", DIGEST)
+
+
+def test_every_reference_has_one_entry_with_all_that_is_said_of_it(tmp_path: Path) -> None:
+    cache, front = sorted(
+        read(tmp_path, SPEC).locking.wanted, key=lambda each: each.entry, reverse=True
+    )
+    assert (cache.entry, cache.names, cache.choice) == ("redis:7", (), None)
+    assert (front.entry, front.names, front.platform) == ("nginx:1.27", ("front",), "linux/arm64")
+    assert [str(each) for each in front.candidates] == ["docker.io/library/nginx:1.27"]
+    assert front.min_age == 2 * 86400
+    assert front.choice is not None
+    assert front.choice.newest_first(["1.27.1", "1.26.9"], "1.27") == ["1.27.1"]
+
+
+def test_the_pin_of_a_reference_goes_with_its_image_whoever_names_it(tmp_path: Path) -> None:
+    read(tmp_path, SPEC)
+    pins = {"nginx:1.27": Pin(digest=DIGEST, tag="1.27.5"), "old:1": Pin(digest=DIGEST)}
+    lock = Lock(path="trueup.lock", pins=pins)
+    desired = desire(load(tmp_path / "shop", {}).project, {}, lock)
+    assert desired.images["docker.io/library/nginx:1.27"].source == RegistrySource(
+        reference="docker.io/library/nginx:1.27", digest=DIGEST, platform="linux/arm64"
+    )
+    digests = [
+        each.source.digest
+        for each in desired.images.values()
+        if isinstance(each.source, RegistrySource)
+    ]
+    assert sorted(digests) == ["", "", DIGEST]
+    assert desired.locking.warning == (
+        "trueup.lock lacks redis:7 and still has old:1; `trueup lock` brings it up to date"
+    )
+
+
+def test_without_a_lock_file_nothing_is_said_of_it(tmp_path: Path) -> None:
+    locking = read(tmp_path, SPEC).locking
+    assert locking.missing == ("nginx:1.27", "redis:7")
+    assert locking.warning == ""
+
+
+def test_of_very_many_only_some_are_named() -> None:
+    pins = {f"app:{number}": Pin(digest=DIGEST) for number in range(10, 30)}
+    warning = Locking(file="trueup.lock", pins=pins).warning
+    assert warning == (
+        "trueup.lock still has app:10, app:11, app:12, app:13, app:14 and 15 more; `trueup lock`"
+        " brings it up to date"
+    )
