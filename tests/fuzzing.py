@@ -12,7 +12,7 @@ depths = pytest.mark.parametrize(
     "examples",
     [
         pytest.param(150, id="quick"),
-        pytest.param(int(os.environ.get("TRUEUP_FUZZ", "500")), id="long", marks=pytest.mark.sweep),
+        pytest.param(int(os.environ.get("TRUEUP_FUZZ", "300")), id="long", marks=pytest.mark.sweep),
     ],
 )
 

@@ -152,9 +152,28 @@ def test_indexes_that_lead_to_each_other_for_ever(puller: Puller) -> None:
     assert len(puller.server.asked) < 10
 
 
-@pytest.mark.parametrize("count", [129, 500])
-def test_as_many_layers_as_the_kernel_stacks(puller: Puller, count: int) -> None:
-    plains = [tars.archive(tars.member(b"f%d" % n)) for n in range(count)]
+def trickle(raw: bytes) -> Iterator[bytes]:
+    """A byte a second."""
+    for position in range(len(raw)):
+        yield raw[position : position + 1]
+        time.sleep(1)
+
+
+def test_a_registry_that_sends_a_byte_a_second(puller: Puller) -> None:
+    plain = tars.archive(tars.member(b"a", body=b"x" * 5000))
+    publish(puller.server, (plain, plain))
+    for path, answer in list(puller.server.routes.items()):
+        if "blobs" in path and isinstance(answer, Answer) and isinstance(answer.body, bytes):
+            slow = Answer(
+                headers=answer.headers, body=trickle(answer.body), length=len(answer.body)
+            )
+            puller.server.routes[path] = slow
+    ended = puller.refused()
+    assert "it sent only" in ended.said
+
+
+def test_more_layers_than_docker_takes(puller: Puller) -> None:
+    plains = [tars.archive(tars.member(b"f%d" % n)) for n in range(129)]
     publish(puller.server, *((plain, plain) for plain in plains))
     done = puller.pull()
     assert done.returncode == 0, done.stderr

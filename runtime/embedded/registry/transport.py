@@ -36,12 +36,15 @@ class Interrupted(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How patient we are: seconds to connect and between two pieces, and the least number of
-    bytes in every window of so many seconds (one byte a minute is no progress)."""
+    bytes in every window of so many seconds. The long window is for lines that are too slow, the
+    short one for registries that hold us up (a byte a second)."""
 
     connect: float = 10.0
     silence: float = 30.0
     window: float = 60.0
     least: int = 8192 * 60
+    trickle_window: float = 10.0
+    trickle: int = 1024
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -49,6 +52,25 @@ def origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     default = 443 if parts.scheme == "https" else 80
     return parts.scheme, (parts.hostname or "").lower(), parts.port or default
+
+
+@dataclass(slots=True, kw_only=True)
+class _Window:
+    """Counts the bytes of ``seconds`` at a time, and says when they are fewer than ``least``."""
+
+    seconds: float
+    least: int
+    since: float
+    got: int = 0
+
+    def add(self, size: int, now: float) -> str:
+        """Why it is too slow; "" when it is not, or the window is not over."""
+        self.got += size
+        if (took := now - self.since) < self.seconds:
+            return ""
+        slow = f"it sent only {self.got:,} bytes in {took:.0f} s" if self.got < self.least else ""
+        self.since, self.got = now, 0
+        return slow
 
 
 class Transport:
@@ -84,17 +106,20 @@ class Transport:
         ``RegistryUnreachable`` for a trickle: another try would be no faster."""
         from urllib3.exceptions import HTTPError
 
-        since, here, got = self._clock(), 0, 0
+        windows = [
+            _Window(seconds=seconds, least=least, since=self._clock())
+            for seconds, least in (
+                (self._pace.trickle_window, self._pace.trickle),
+                (self._pace.window, self._pace.least),
+            )
+        ]
         try:
             while piece := response.raw.read1(_PIECE, decode_content=False):
-                got += len(piece)
                 yield piece
                 now = self._clock()
-                if now - since >= self._pace.window:
-                    if got - here < self._pace.least:
-                        slow = f"it sent only {got - here:,} bytes in {now - since:.0f} s"
+                for window in windows:
+                    if slow := window.add(len(piece), now):
                         raise RegistryUnreachable(self.host, slow)
-                    since, here = now, got
         except (HTTPError, OSError) as error:
             raise Interrupted(_cause(error)) from error
 

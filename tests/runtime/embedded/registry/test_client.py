@@ -196,7 +196,10 @@ def test_a_registry_that_is_not_there() -> None:
         nobody.manifest(Reference(host=host, repository="app", tag="x"))
 
 
-def test_one_byte_a_minute_is_no_progress(server: Server) -> None:
+@pytest.mark.parametrize(
+    "pace", [Pace(window=0.1, least=1000), Pace(trickle_window=0.1, trickle=1000)]
+)
+def test_one_byte_a_minute_is_no_progress(server: Server, pace: Pace) -> None:
     def trickle() -> Iterator[bytes]:
         for _ in range(1000):
             yield b"x"
@@ -205,7 +208,7 @@ def test_one_byte_a_minute_is_no_progress(server: Server) -> None:
     server.routes[BLOB_PATH] = lambda _: Answer(body=trickle(), length=len(BLOB))
     started = time.monotonic()
     with pytest.raises(RegistryUnreachable, match="bytes in"):
-        fetch(server, pace=Pace(window=0.1, least=1000))
+        fetch(server, pace=pace)
     assert time.monotonic() - started < 30
 
 
