@@ -154,10 +154,24 @@ class Locking:
 
 
 def compared(wanted: tuple[Wanted, ...], lock: "Lock | None") -> Locking:
-    """The lock file, if there is one, beside what it should have."""
+    """The lock file, if there is one, beside what it should have. An entry with a tag that the
+    spec does not let it take (any more) is none."""
     if lock is None:
         return Locking(wanted=wanted)
-    return Locking(file=lock.path, wanted=wanted, pins=lock.pins)
+    outlawed = {
+        each.entry
+        for each in wanted
+        if each.entry in lock.pins and not _is_allowed(each, lock.pins[each.entry].tag)
+    }
+    pins = {entry: pin for entry, pin in lock.pins.items() if entry not in outlawed}
+    return Locking(file=lock.path, wanted=wanted, pins=pins)
+
+
+def _is_allowed(wanted: Wanted, tag: str) -> bool:
+    if not tag:
+        return True
+    written = wanted.candidates[0].tag
+    return wanted.choice is not None and bool(wanted.choice.newest_first([tag], written))
 
 
 def _list(names: tuple[str, ...]) -> str:

@@ -74,6 +74,20 @@ def test_the_pin_of_a_reference_goes_with_its_image_whoever_names_it(tmp_path: P
     )
 
 
+@pytest.mark.parametrize(
+    ("tag", "holds"), [("", True), ("1.27.5", True), ("1.26.9", False), ("1.28.0", False)]
+)
+def test_a_tag_that_the_spec_does_not_let_it_take_is_not_locked(
+    tmp_path: Path, tag: str, holds: bool
+) -> None:
+    read(tmp_path, SPEC)
+    pins = {"nginx:1.27": Pin(digest=DIGEST, tag=tag), "redis:7": Pin(digest=DIGEST, tag=tag)}
+    project = load(tmp_path / "shop", {}).project
+    missing = desire(project, {}, Lock(path="trueup.lock", pins=pins)).locking.missing
+    assert ("nginx:1.27" not in missing) is holds
+    assert ("redis:7" not in missing) is (tag == "")  # which no `track` speaks of
+
+
 def test_without_a_lock_file_nothing_is_said_of_it(tmp_path: Path) -> None:
     locking = read(tmp_path, SPEC).locking
     assert locking.missing == ("nginx:1.27", "redis:7")
