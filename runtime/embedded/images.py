@@ -21,6 +21,7 @@ from runtime.embedded.paths import Paths
 from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import TagWithDigest
 from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.loading import load
 from runtime.embedded.store.removing import Remover
 from runtime.embedded.store.verify import Verifier
 from runtime.reference import parse
@@ -63,7 +64,8 @@ class ImageVerbs:
         raise NotImplementedError(names, out, form, report)
 
     def load(self, source: int, name: str, report: Report) -> tuple[Loaded, ...]:
-        raise NotImplementedError(source, name, report)
+        boot.prepare(self.paths)
+        return load(self.store, source, name, report)
 
     def import_tree(
         self, source: int, name: str, reference: str, config: ImageDefaults, message: str,

@@ -5,26 +5,39 @@ and OCI (index.json, blobs by digest). The archive is scanned once, skipping ove
 members are then read where they lie. A gzip archive is inflated into the store's tmp first.
 """
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runtime.embedded.layers.streams import plain
+from runtime.durable import write_all
+from runtime.embedded.layers.streams import ahead, compression, plain
 from runtime.embedded.layers.tarstream import FILE, HARD_LINK, SYMLINK, Bytes, TarStream
 from runtime.embedded.registry import config, manifest
 from runtime.embedded.registry.config import ImageConfig
-from runtime.embedded.registry.documents import LARGEST, BadDocument, Descriptor, read, read_list
-from runtime.embedded.registry.manifest import Index
+from runtime.embedded.registry.documents import (
+    LARGEST,
+    BadDocument,
+    Descriptor,
+    Document,
+    read,
+    read_list,
+)
+from runtime.embedded.registry.manifest import Index, Manifest, Platform
 from runtime.embedded.store.faults import BadArchive, WrongLayer
+from runtime.errors import DiskFull
+from runtime.reference import BadReference, parse
 
 _PIECE = 1 << 18
 _MOST_MEMBERS = 100_000
 _MOST_LINKS = 10
-_NAMED = "org.opencontainers.image.ref.name"
+_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+_DEEPEST_INDEX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,25 +51,36 @@ class LayerFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The one image of an archive. Its layers are read before the archive is closed."""
+    """An image of an archive, with the references that it has there. Its layers are read before
+    the archive is closed."""
 
     config: ImageConfig
     documents: dict[str, bytes]
     layers: Sequence[LayerFile]
+    references: tuple[str, ...] = ()
 
 
 @contextmanager
-def opened(path: str, fd: int, scratch: Path) -> Iterator[Contents]:
-    """Read the archive in the open file ``fd``; ``path`` is its name in messages, ``scratch`` a
-    folder with room for it. Raises ``BadArchive``, ``BadDocument``, ``NoPlatform``."""
+def opened(path: str, fd: int, scratch: Path) -> Iterator[list[Contents]]:
+    """Read the archive in the open file or pipe ``fd``, under any compression; ``path`` is its
+    name in messages, ``scratch`` a folder with room for it. Raises ``BadArchive``,
+    ``BadDocument``, ``NoPlatform``."""
     with _seekable(fd, scratch) as place:
         members = _Members(path, place)
-        if "manifest.json" in members:
+        if "index.json" in members:
+            yield _both(members) if "manifest.json" in members else _oci(members)
+        elif "manifest.json" in members:
             yield _docker(members)
-        elif "index.json" in members:
-            yield _oci(members)
         else:
             raise BadArchive(path, "it has neither manifest.json nor index.json")
+
+
+def _both(members: "_Members") -> "list[Contents]":
+    """Newer Dockers write both forms. The OCI one keeps digests, when it is complete."""
+    try:
+        return _oci(members)
+    except (BadArchive, BadDocument, WrongLayer):
+        return _docker(members)
 
 
 def file_pieces(fd: int, start: int = 0, size: int | None = None) -> Iterator[bytes]:
@@ -150,57 +174,108 @@ def _normal(name: str) -> str:
 @contextmanager
 def _seekable(fd: int, scratch: Path) -> Iterator[int]:
     """The archive as a file that can be read anywhere: itself, or inflated without a name."""
-    if os.pread(fd, 2, 0) != b"\x1f\x8b":
-        yield fd
-        return
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        pieces = file_pieces(fd)
+        if not compression(os.pread(fd, 6, 0)):
+            yield fd
+            return
+    else:
+        pieces = _pipe_pieces(fd)
     with tempfile.TemporaryFile(dir=scratch, buffering=0) as file:
-        for piece in plain(file_pieces(fd)):
-            file.write(piece)
+        try:
+            for piece in plain(ahead(pieces)):
+                write_all(file.fileno(), piece)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(str(scratch)) from error
+            raise
         yield file.fileno()
 
 
-def _docker(members: _Members) -> Contents:
+def _pipe_pieces(fd: int) -> Iterator[bytes]:
+    while piece := os.read(fd, _PIECE):
+        yield piece
+
+
+def _docker(members: _Members) -> list[Contents]:
     """manifest.json: a list of {Config, RepoTags, Layers}, names being members."""
     listed = read_list(members.document("manifest.json"), "archive's manifest.json")
-    if len(listed) != 1 or not isinstance(listed[0], dict):
-        tags = [
-            str(tag)
-            for each in listed
-            if isinstance(each, dict)
-            for tag in each.get("RepoTags") or ()
-        ]
-        raise _several(members.path, len(listed), tags)
-    image_name, layer_names = listed[0].get("Config"), listed[0].get("Layers")
-    if not isinstance(image_name, str) or not isinstance(layer_names, list):
-        raise BadArchive(members.path, "its manifest.json names no configuration and layers")
-    raw = members.document(image_name)
-    return _contents(members, raw, {}, [str(name) for name in layer_names])
+    return [_docker_image(members, each) for each in listed]
 
 
-def _oci(members: _Members) -> Contents:
-    """index.json: descriptors of manifests, blobs in blobs/sha256/<hex>."""
-    documents: dict[str, bytes] = {}
+def _docker_image(members: _Members, entry: object) -> Contents:
+    if not isinstance(entry, dict):
+        raise BadArchive(members.path, "its manifest.json does not list objects")
+    image_name = entry.get("Config")
+    if not isinstance(image_name, str):
+        raise BadArchive(members.path, "its manifest.json names no configuration")
+    references = tuple(_reference(members, tag) for tag in _texts(members, entry, "RepoTags"))
+    layers = _texts(members, entry, "Layers")
+    return _contents(members, members.document(image_name), {}, layers, references)
+
+
+def _texts(members: _Members, entry: Document, key: str) -> list[str]:
+    value = entry.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise BadArchive(members.path, f"`{key}` in its manifest.json is not a list of texts")
+    return value
+
+
+def _oci(members: _Members) -> list[Contents]:
+    """index.json: descriptors of manifests, blobs in blobs/sha256/<hex>. What has the same name,
+    or none, and platforms, is one image with several variants."""
     raw = members.document("index.json")
     top = manifest.parse(raw, manifest.OCI_INDEX)
     assert isinstance(top, Index)
-    if len(top.manifests) != 1 and not all(platform for _, platform in top.manifests):
-        raise _several(members.path, len(top.manifests), _names(raw))
-    found: Index | manifest.Manifest = top
+    found: dict[str, Contents] = {}
+    for reference, variants in _grouped(members, raw, top):
+        image = _oci_image(members, Index(manifests=tuple(variants)))
+        known = found.get(image.config.id, image)
+        references = dict.fromkeys((*known.references, *((reference,) if reference else ())))
+        found[image.config.id] = replace(known, references=tuple(references))
+    return list(found.values())
+
+
+_Variant = tuple[Descriptor, Platform | None]
+
+
+def _grouped(members: _Members, raw: bytes, top: Index) -> list[tuple[str, list[_Variant]]]:
+    """The top index's entries by what they are called."""
+    listed: list[dict[str, Any]] = read(raw, "index")["manifests"]
+    names: dict[str, list[str]] = {}
+    for entry in listed:
+        names.setdefault(str(entry.get("digest")), []).append(_name(members, entry))
+    groups: dict[str, list[_Variant]] = {}
+    for variant in top.manifests:
+        for name in names[variant[0].digest]:
+            groups.setdefault(name, []).append(variant)
+    unnamed = groups.pop("", [])
+    alike = all(platform for _, platform in unnamed)
+    apart = [("", unnamed)] if unnamed and alike else [("", [each]) for each in unnamed]
+    return [*groups.items(), *apart]
+
+
+def _oci_image(members: _Members, found: Index | Manifest) -> Contents:
+    documents: dict[str, bytes] = {}
     while isinstance(found, Index):
         single = len(found.manifests) == 1
         chosen = (
             found.manifests[0][0] if single else manifest.choose(found, manifest.host_platform())
         )
-        if chosen.digest in documents or len(documents) > 3:
+        if chosen.digest in documents or len(documents) > _DEEPEST_INDEX:
             raise BadArchive(members.path, "its indexes lead to no image")
         documents[chosen.digest] = _blob(members, chosen)
         found = manifest.parse(documents[chosen.digest], chosen.media_type)
     raw = _blob(members, found.config)
-    return _contents(members, raw, documents, [_blob_name(layer) for layer in found.layers])
+    return _contents(members, raw, documents, [_blob_name(layer) for layer in found.layers], ())
 
 
 def _contents(
-    members: _Members, raw: bytes, documents: dict[str, bytes], layer_names: Sequence[str]
+    members: _Members,
+    raw: bytes,
+    documents: dict[str, bytes],
+    layer_names: Sequence[str],
+    references: tuple[str, ...],
 ) -> Contents:
     image = config.parse(raw)
     config.check_platform(image, manifest.host_platform())
@@ -212,7 +287,12 @@ def _contents(
         LayerFile(diff_id=diff_id, size=members.size(name), pieces=_reader(members, name))
         for diff_id, name in dict(zip(image.diff_ids, layer_names, strict=True)).items()
     ]
-    return Contents(config=image, documents={**documents, image.id: raw}, layers=layers)
+    return Contents(
+        config=image,
+        documents={**documents, image.id: raw},
+        layers=layers,
+        references=references,
+    )
 
 
 def _reader(members: _Members, name: str) -> Callable[[], Iterator[bytes]]:
@@ -232,13 +312,18 @@ def _blob_name(descriptor: Descriptor) -> str:
     return f"blobs/sha256/{descriptor.digest[7:]}"
 
 
-def _names(index: bytes) -> list[str]:
-    """What an OCI index calls its images."""
-    entries: list[dict[str, Any]] = read(index, "index")["manifests"]
-    notes = [entry.get("annotations") for entry in entries]
-    return [str(note[_NAMED]) for note in notes if isinstance(note, dict) and _NAMED in note]
+def _name(members: _Members, entry: dict[str, Any]) -> str:
+    """What an entry of the top index is called, as a complete reference; "" for nothing, or for a
+    tag alone, which says of no image what it is."""
+    notes = entry.get("annotations")
+    if not isinstance(notes, dict):
+        return ""
+    said = next((str(notes[key]) for key in _NAMES if notes.get(key)), "")
+    return _reference(members, said) if ":" in said or "/" in said else ""
 
 
-def _several(path: str, count: int, names: Sequence[str]) -> BadArchive:
-    listed = f": {', '.join(names[:10])}" if names else ""
-    return BadArchive(path, f"it holds {count} images{listed}", "save one image into one archive")
+def _reference(members: _Members, name: str) -> str:
+    try:
+        return str(parse(name))
+    except BadReference as error:
+        raise BadArchive(members.path, error.what) from error

@@ -114,6 +114,17 @@ class BadArchive(Fault):
         )
 
 
+class SeveralImages(BadArchive):
+    """More images than a spec's ``archive:`` can mean."""
+
+    def __init__(self, path: str, count: int, names: Sequence[str]) -> None:
+        self.count, self.names = count, tuple(names)
+        listed = f": {', '.join(names[:10])}" if names else ""
+        super().__init__(
+            path, f"it holds {count} images{listed}", "save one image into one archive"
+        )
+
+
 class FileUnreadable(Fault):
     """The file that an image is made from is not there or not a plain file."""
 

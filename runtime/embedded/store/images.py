@@ -115,7 +115,7 @@ class ImageStore:
             image = self._ensure_loaded(spec.source.path, report)
         else:
             image = self.import_rootfs(spec.source.path, spec.source.config, report)
-        with self._adding(), self.index.writing() as rows:
+        with self.adding(), self.index.writing() as rows:
             rows.put_name(spec.name, image.id)
         return image
 
@@ -134,18 +134,18 @@ class ImageStore:
         from runtime.embedded.store.pull import pull
 
         wanted = parse(reference)
-        with self._adding(), _client(wanted, access) as client:
+        with self.adding(), _client(wanted, access) as client:
             asked = msgspec.structs.replace(wanted, digest=digest or wanted.digest)
             pulled = pull(client, asked, self.unpacker, report, wanted_platform(platform))
-            self._keep(pulled.documents)
+            self.keep(pulled.documents)
             with self.index.writing() as rows:
-                _enter(rows, pulled.config, pulled.documents)
+                self.enter(rows, pulled.config, pulled.documents)
                 rows.put_reference(str(wanted), pulled.config.id, pulled.digest)
         return self.image(pulled.config.id)
 
     def tag(self, name: str, reference: Reference) -> None:
         """Let ``reference`` mean the image that ``name`` means. Raises ``ImageAbsent``."""
-        with self._adding():
+        with self.adding():
             image = self.find(name)
             if image is None:
                 raise ImageAbsent(name)
@@ -156,11 +156,11 @@ class ImageStore:
         """Bring the one image of an archive here (docker-archive or OCI, plain or gzip)."""
         from runtime.embedded.store import local
 
-        with self._adding():
+        with self.adding():
             made = local.load(path, self.unpacker, report)
-            self._keep(made.documents)
+            self.keep(made.documents)
             with self.index.writing() as rows:
-                _enter(rows, made.config, made.documents)
+                self.enter(rows, made.config, made.documents)
                 rows.put_file(path, made.stamp)
         return self.image(made.config.id)
 
@@ -168,14 +168,14 @@ class ImageStore:
         """Make an image of a bare file system; the file is unpacked only if it is new."""
         from runtime.embedded.store import local
 
-        with self._adding():
+        with self.adding():
             stamp = self._remembered(path)
             if stamp is None or not self.unpacker.whole(stamp.result):
                 stamp = local.import_rootfs(path, self.unpacker, report)
             image, raw = local.rootfs_image(stamp.result, config)
-            self._keep({image.id: raw})
+            self.keep({image.id: raw})
             with self.index.writing() as rows:
-                _enter(rows, image, [image.id])
+                self.enter(rows, image, [image.id])
                 rows.put_file(path, stamp)
         return self.image(image.id)
 
@@ -303,7 +303,8 @@ class ImageStore:
             yield
 
     @contextmanager
-    def _adding(self) -> Iterator[None]:
+    def adding(self) -> Iterator[None]:
+        """Nothing leaves the store while something comes to it."""
         self.layout.prepare()
         self.layout.sweep()
         ballast.keep(self.layout)
@@ -351,23 +352,24 @@ class ImageStore:
         stamp = self._read(lambda rows: rows.file(path))
         return stamp if stamp and not _file_staleness(path, stamp) else None
 
-    def _keep(self, documents: Mapping[str, bytes]) -> None:
+    @staticmethod
+    def enter(rows: Rows, config: "ImageConfig", documents: Collection[str]) -> None:
+        """Enter an image whose layers and documents are here."""
+        layers = [rows.layer(diff_id) for diff_id in dict.fromkeys(config.diff_ids)]
+        image = Image(
+            id=config.id,
+            layers=config.diff_ids,
+            defaults=config.defaults,
+            created=config.created or time.time(),
+            size=sum(layer.size for layer in layers if layer is not None),
+            platform=str(config.platform),
+        )
+        rows.put_image(image, documents)
+
+    def keep(self, documents: Mapping[str, bytes]) -> None:
+        """Write documents, by digest, before the image that needs them is entered."""
         for digest, raw in documents.items():
             self.layout.write_blob(digest, raw)
-
-
-def _enter(rows: Rows, config: "ImageConfig", documents: Collection[str]) -> None:
-    """Enter an image whose layers and documents are here."""
-    layers = [rows.layer(diff_id) for diff_id in dict.fromkeys(config.diff_ids)]
-    image = Image(
-        id=config.id,
-        layers=config.diff_ids,
-        defaults=config.defaults,
-        created=config.created or time.time(),
-        size=sum(layer.size for layer in layers if layer is not None),
-        platform=str(config.platform),
-    )
-    rows.put_image(image, documents)
 
 
 def find(rows: Rows, name: str) -> Image | None:

@@ -7,7 +7,7 @@ read again, and only when the content changed is the image stale.
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from runtime.embedded.registry.manifest import host_platform
 from runtime.embedded.store import archives
 from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.blobs import Arrival, arrival
-from runtime.embedded.store.faults import FileChanged, FileUnreadable
+from runtime.embedded.store.faults import FileChanged, FileUnreadable, SeveralImages
 from runtime.embedded.store.index import FileStamp
 from runtime.embedded.store.unpack import Unpacker
 from runtime.embedded.store.workers import Workers
@@ -45,13 +45,18 @@ def is_unchanged(path: str, stamp: FileStamp) -> bool:
 
 
 def load(path: str, unpacker: Unpacker, report: Report) -> Made:
-    """Bring an archive's layers here. Raises ``BadArchive``, ``FileUnreadable`` ..."""
+    """Bring the layers of an archive's only image here. Raises ``BadArchive``,
+    ``FileUnreadable`` ..."""
     with _opened(path) as fd:
         before = os.fstat(fd)
-        with archives.opened(path, fd, unpacker.layout.tmp) as contents:
-            _add_layers(contents, unpacker, report)
-        stamp = _stamp(path, fd, before, _digest(fd), contents.config.id)
-        return Made(config=contents.config, documents=contents.documents, stamp=stamp)
+        with archives.opened(path, fd, unpacker.layout.tmp) as images:
+            if len(images) != 1:
+                names = [name for image in images for name in image.references]
+                raise SeveralImages(path, len(images), names)
+            add_layers(images, unpacker, report)
+        image = images[0]
+        stamp = _stamp(path, fd, before, _digest(fd), image.config.id)
+        return Made(config=image.config, documents=image.documents, stamp=stamp)
 
 
 def import_rootfs(path: str, unpacker: Unpacker, report: Report) -> FileStamp:
@@ -71,7 +76,8 @@ def rootfs_image(diff_id: str, defaults: ImageDefaults) -> tuple[ImageConfig, by
     return config.parse(raw), raw
 
 
-def _add_layers(contents: archives.Contents, unpacker: Unpacker, report: Report) -> None:
+def add_layers(images: Sequence[archives.Contents], unpacker: Unpacker, report: Report) -> None:
+    """Bring the layers of opened archives here, each once."""
     workers = Workers(report)
 
     def add(layer: archives.LayerFile) -> None:
@@ -82,7 +88,8 @@ def _add_layers(contents: archives.Contents, unpacker: Unpacker, report: Report)
 
         unpacker.add(layer.diff_id, read)
 
-    workers.run(add, [each for each in contents.layers if not unpacker.whole(each.diff_id)])
+    layers = {layer.diff_id: layer for image in images for layer in image.layers}
+    workers.run(add, [each for each in layers.values() if not unpacker.whole(each.diff_id)])
 
 
 @contextmanager

@@ -1,26 +1,34 @@
 """Archives and bare file systems, and what changes in them."""
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import subprocess
+import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
 from runtime.api import (
     ArchiveSource,
     ImageDefaults,
     ImageSpec,
+    Loaded,
     Progress,
     RootfsSource,
 )
 from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.registry.documents import BadDocument
+from runtime.embedded.store import loading
 from runtime.embedded.store.faults import (
     BadArchive,
     FileUnreadable,
+    SeveralImages,
     WrongLayer,
 )
 from runtime.embedded.store.images import ImageStore
@@ -74,10 +82,78 @@ def test_archives_are_loaded(
 
 def test_an_archive_of_several_images_is_refused(store: ImageStore, tmp_path: Path) -> None:
     path = tmp_path / "several.tar"
-    listed = [{"Config": "a", "RepoTags": ["a:1"]}, {"Config": "b", "RepoTags": ["b:2"]}]
-    path.write_bytes(tars.archive(tars.member(b"manifest.json", body=json.dumps(listed).encode())))
-    with pytest.raises(BadArchive, match="2 images: a:1, b:2"):
+    configs = {name: config(name) for name in ("a", "b")}
+    listed = [
+        {"Config": name, "RepoTags": [tag]} for name, tag in (("a", "a:1"), ("b", "quay.io/b:2"))
+    ]
+    members = [tars.member(name.encode(), body=raw) for name, raw in configs.items()]
+    manifest = tars.member(b"manifest.json", body=json.dumps(listed).encode())
+    path.write_bytes(tars.archive(*members, manifest))
+    with pytest.raises(SeveralImages, match=r"2 images: docker\.io/library/a:1, quay\.io/b:2"):
         store.load(str(path), silent)
+    with path.open("rb") as file:
+        found = loading.load(store, file.fileno(), "several.tar", silent)
+    assert [image.references for image in found] == [
+        ("docker.io/library/a:1",),
+        ("quay.io/b:2",),
+    ]
+    assert [image.id for image in found] == [digest(raw) for raw in configs.values()]
+    assert store.find("a:1") != store.find("quay.io/b:2")
+
+
+def config(name: str) -> bytes:
+    """Of an image without layers."""
+    return json.dumps({"author": name, "rootfs": {"diff_ids": []}}).encode()
+
+
+def through_pipe(store: ImageStore, raw: bytes) -> tuple[Loaded, ...]:
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as file:
+            file.write(raw)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        return loading.load(store, reading, "stdin", silent)
+    finally:
+        thread.join()
+        os.close(reading)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstd.compress])
+def test_a_pipe_under_any_compression(store: ImageStore, pack: Callable[[bytes], bytes]) -> None:
+    raw = oci_archive()
+    found = through_pipe(store, pack(raw))
+    assert [image.references for image in found] == [()]
+    assert store.image(found[0].id).layers == (digest(PLAIN),)
+    assert os.listdir(store.layout.tmp) == []
+
+
+def test_names_of_an_oci_archive(store: ImageStore) -> None:
+    names: tuple[tuple[Mapping[str, str], tuple[str, ...]], ...] = (
+        ({"org.opencontainers.image.ref.name": "r.example/a:1"}, ("r.example/a:1",)),
+        ({"org.opencontainers.image.ref.name": "latest"}, ()),
+        (
+            {"io.containerd.image.name": "docker.io/library/b:2",
+             "org.opencontainers.image.ref.name": "2"},
+            ("docker.io/library/b:2",),
+        ),
+    )  # fmt: skip
+    for said, meant in names:
+        found = through_pipe(store, oci_archive(said))
+        assert [image.references for image in found] == [meant]
+    bad = {"org.opencontainers.image.ref.name": "r.example/A:1"}
+    with pytest.raises(BadArchive, match="not an image reference"):
+        through_pipe(store, oci_archive(bad))
+
+
+def test_nothing_is_entered_of_an_archive_that_breaks_off(store: ImageStore) -> None:
+    raw = oci_archive()
+    with pytest.raises((BadArchive, BadLayer)):
+        through_pipe(store, raw[: len(raw) // 2])
+    nothing_is_left(store)
 
 
 def test_layers_of_old_archives_are_links(store: ImageStore, tmp_path: Path) -> None:
@@ -95,8 +171,9 @@ def test_layers_of_old_archives_are_links(store: ImageStore, tmp_path: Path) -> 
     assert store.load(str(path), silent).layers == (digest(PLAIN),)
 
 
-def oci_archive(**changes: bytes) -> bytes:
-    """An OCI archive by hand; ``changes`` replace blobs: config, manifest, layer."""
+def oci_archive(notes: Mapping[str, str] | None = None, **changes: bytes) -> bytes:
+    """An OCI archive by hand; ``changes`` replace blobs: config, manifest, layer; ``notes`` are
+    the annotations of its only entry."""
     config = json.dumps({"rootfs": {"diff_ids": [digest(PLAIN)]}}).encode()
 
     def described(kind: str, raw: bytes) -> dict[str, object]:
@@ -112,7 +189,8 @@ def oci_archive(**changes: bytes) -> bytes:
         "layers": [described("layer.v1.tar", PLAIN)],
     }
     manifest = json.dumps(document).encode()
-    index = {"schemaVersion": 2, "manifests": [described("manifest.v1+json", manifest)]}
+    entry = {**described("manifest.v1+json", manifest), "annotations": dict(notes or {})}
+    index = {"schemaVersion": 2, "manifests": [entry]}
     blobs = {"config": config, "manifest": manifest, "layer": PLAIN}
     return tars.archive(
         tars.member(b"index.json", body=json.dumps(index).encode()),
@@ -134,7 +212,7 @@ def test_a_flipped_bit_in_an_archive(store: ImageStore, tmp_path: Path, name: st
         "manifest": b"{}",
         "layer": flipped(PLAIN),
     }
-    path.write_bytes(oci_archive(**{name: blobs[name]}))
+    path.write_bytes(oci_archive(None, **{name: blobs[name]}))
     with pytest.raises((WrongLayer, BadLayer)):
         fresh.load(str(path), silent)
     nothing_is_left(fresh)
