@@ -68,8 +68,11 @@ def parse(
     module: ModuleType,
     words: Sequence[str],
     environ: Mapping[str, str] = os.environ,
+    *,
+    outer: GlobalOptions | None = None,
 ) -> GlobalOptions:
-    """Read a command's words, global options among them; raises ``Usage``."""
+    """Read a command's words, global options among them, which may stand in ``outer`` already;
+    raises ``Usage``."""
     parser = Parser(
         prog=f"trueup {command}",
         description=f"{catalogue.summary(command)}.",
@@ -78,7 +81,7 @@ def parse(
     )
     module.arguments(parser)
     _add_globals(parser, environ)
-    options = module.Options()
+    options = module.Options(**_globals_of(outer))
     if unknown := parser.read(words, options):
         raise _unknown(parser, unknown[0])
     return options  # type: ignore[no-any-return]  # a module's own subclass of GlobalOptions
@@ -104,6 +107,13 @@ def _add_globals(parser: Parser, environ: Mapping[str, str]) -> None:
         help="give up when another trueup works on the same project for longer than this "
         "(default: wait)",
     )
+
+
+def _globals_of(options: GlobalOptions | None) -> dict[str, object]:
+    """argparse leaves alone what is there, unless it is given again."""
+    if options is None:
+        return {}
+    return {"root": options.root, "lock_timeout": options.lock_timeout}
 
 
 def _unknown(parser: Parser, word: str) -> Usage:

@@ -1,10 +1,10 @@
-"""``trueup inspect``: all that is known of containers, volumes or networks, as JSON."""
+"""``trueup inspect``: all that is known of containers, networks, volumes or images, as JSON."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reconciler.cli import network, volume
+from reconciler.cli import image_inspect, network, volume
 from reconciler.cli.arguments import GlobalOptions, Parser
 from reconciler.cli.console import opened
 from reconciler.cli.documents import add_format, show
@@ -12,12 +12,13 @@ from reconciler.cli.network import NoSuchNetwork
 from reconciler.cli.volume import NoSuchVolume
 from reconciler.lookup import NoSuchContainer, find
 from reconciler.views.inspect import Document, document
-from runtime.errors import Fault
+from runtime.errors import Absent, Fault
+from runtime.reference import BadReference
 
 if TYPE_CHECKING:
     from runtime.api import Runtime
 
-TYPES = ("container", "network", "volume")
+TYPES = ("container", "network", "volume", "image")
 
 
 class Options(GlobalOptions):
@@ -31,8 +32,9 @@ class NoSuchObject(Fault):
 
     def __init__(self, word: str) -> None:
         super().__init__(
-            f"there is no container, network or volume `{word}`",
-            hint="`trueup ps -a`, `trueup network ls` and `trueup volume ls` list them",
+            f"there is no container, network, volume or image `{word}`",
+            hint="`trueup ps -a`, `trueup network ls`, `trueup volume ls` and `trueup images` list "
+            "them",
         )
 
 
@@ -55,11 +57,11 @@ def run(options: Options) -> int:
 
 
 def _document(word: str, kind: str, runtime: "Runtime") -> Document:
-    """A container first, as Docker has it, then a network, then a volume."""
+    """A container first, as Docker has it, then a network, then a volume, then an image."""
     if kind:
         return _READERS[kind](word, runtime)
     for reader in _READERS.values():
-        with suppress(NoSuchContainer, NoSuchNetwork, NoSuchVolume):
+        with suppress(NoSuchContainer, NoSuchNetwork, NoSuchVolume, Absent, BadReference):
             return reader(word, runtime)
     raise NoSuchObject(word)
 
@@ -75,4 +77,5 @@ _READERS: dict[str, Callable[[str, "Runtime"], Document]] = {
     "container": _container,
     "network": network.inspected,
     "volume": volume.inspected,
+    "image": image_inspect.inspected,
 }

@@ -60,7 +60,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         near = catalogue.meant(command)
         meant = f"did you mean `trueup {near}`? " if near else ""
         raise Usage(f"trueup has no command `{command}`", f"{meant}`trueup` alone lists them")
-    module = import_module(f"reconciler.cli.{command}")
+    module = import_module(catalogue.module(command))
     status: int = module.run(parse(command, module, [*before, *words]))
     return status
 

@@ -26,9 +26,10 @@ from reconciler.plan import (
 )
 from reconciler.views.outcome import failure, report, words
 from reconciler.views.plan import render
-from reconciler.views.progress import Area, amount
+from reconciler.views.progress import Area
 from reconciler.views.quantities import elapsed
 from reconciler.views.terminal import escape, is_terminal
+from reconciler.views.transfer import Transfer
 from reconciler.views.verdict import verdict
 from runtime.api import Runtime, encode
 from runtime.errors import Fault
@@ -60,6 +61,7 @@ class Onlooker:
         self._text = form == "text"
         self._asks, self._may_ask, self._agreed_to = asks, may_ask, agreed
         self._area = Area(sys.stdout if self._text else sys.stderr)
+        self._transfers: dict[str, Transfer] = {}
         self._began = time.monotonic()
 
     def waiting(self, holder: str) -> None:
@@ -99,7 +101,9 @@ class Onlooker:
         if event.state is State.STARTED:
             self._area.doing(key, text)
         elif event.progress is not None:
-            self._area.doing(f"{key} {event.progress.what}", f"{text}  {amount(event.progress)}")
+            if key not in self._transfers:
+                self._transfers[key] = Transfer(self._area, key=key, head=text, lines=False)
+            self._transfers[key].report(event.progress)
         elif event.state is State.DONE and not isinstance(event.step.action, _QUIET):
             self._area.done(key, f"{text}  {elapsed(event.seconds)}")
         else:

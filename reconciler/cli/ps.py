@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
 
-from reconciler.cli.arguments import GlobalOptions, Parser, Usage, count
+from reconciler.cli.arguments import GlobalOptions, Parser, count
 from reconciler.cli.console import opened
+from reconciler.cli.filters import read
 
 
 class Options(GlobalOptions):
@@ -42,7 +42,7 @@ def run(options: Options) -> int:
     from reconciler.views.listing import listing
 
     words = {"status": list(dict.fromkeys(STATES.values())), "health": HEALTH}
-    filters = _filters(options.filter, FILTERS, words)
+    filters = read(options.filter, FILTERS, words)
     with opened(options) as runtime:
         found = chosen(
             runtime.containers(),
@@ -55,17 +55,3 @@ def run(options: Options) -> int:
     form = "{{.ID}}" if options.quiet else options.format
     sys.stdout.write(listing(listed, TITLES, columns=COLUMNS, form=form))
     return 0
-
-
-def _filters(
-    given: list[str], known: tuple[str, ...], words: Mapping[str, Sequence[str]]
-) -> dict[str, list[str]]:
-    filters: dict[str, list[str]] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if key not in known or not equals:
-            raise Usage(f"`{text}` is no filter", f"filters: {', '.join(f'{k}=…' for k in known)}")
-        if value not in words.get(key, (value,)):
-            raise Usage(f"`{value}` is no {key}", f"known are: {', '.join(words[key])}")
-        filters.setdefault(key, []).append(value)
-    return filters

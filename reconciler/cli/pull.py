@@ -1,37 +1,47 @@
 """``trueup pull``: an image from a registry."""
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reconciler.cli.access import registries
+from reconciler.cli.access import known_to
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage
 from reconciler.cli.console import opened
-from runtime.api import (
-    ImageSpec,
-    ImageSummary,
-    Progress,
-    PullPolicy,
-    RegistryAccess,
-    RegistrySource,
-    Report,
-)
-from runtime.reference import BadReference, Reference, parse
+from reconciler.cli.references import candidates, has_default_tag, platform
+from reconciler.cli.showing import say, shown
+from reconciler.short_names import first_there
+from runtime.api import ImageSpec, ImageSummary, PullPolicy, RegistryAccess, RegistrySource
+from runtime.reference import Reference
 
-Pull = Callable[[ImageSpec, Sequence[RegistryAccess], Report], str]
+if TYPE_CHECKING:
+    from runtime.api import Runtime
 
 
 class Options(GlobalOptions):
     reference: str
+    all_tags: bool
+    platform: str | None
     spec: Path | None
     quiet: bool
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("reference", metavar="NAME[:TAG|@DIGEST]")
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="print the full reference, no progress"
+    add = parser.add_argument
+    add("reference", metavar="NAME[:TAG|@DIGEST]")
+    add("-a", "--all-tags", action="store_true", help="every tag of the repository")
+    add(
+        "--platform",
+        type=platform,
+        metavar="OS/ARCH[/VARIANT]",
+        help="the image for that platform (default: this machine's)",
     )
+    add("-q", "--quiet", action="store_true", help="print the full reference, no progress")
+    add_spec(parser)
+
+
+def add_spec(parser: Parser) -> None:
+    """Which spec tells how registries are reached."""
     parser.add_argument(
         "--spec",
         type=Path,
@@ -42,53 +52,70 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: Options) -> int:
-    """Fetch what is not here yet; the last lines are the digest and the full reference."""
-    reference = _reference(options.reference)
-    image = ImageSpec(
-        name=options.reference,
-        source=RegistrySource(reference=str(reference), pull=PullPolicy.ALWAYS),
-    )
-    if not options.quiet and _has_default_tag(options.reference, reference):
-        sys.stdout.write("Using default tag: latest\n")
-    access = registries(options.spec)
+    """Fetch what is not here yet; the last lines are the digest, whether anything was new, and
+    the full reference."""
+    known = known_to(options.spec)
+    wanted = candidates(options.reference, known.search)
+    default = has_default_tag(options.reference, wanted[0])
+    if options.all_tags and not default:
+        raise Usage("--all-tags takes a name without a tag", "leave out what follows the name")
+    if default and not options.quiet and not options.all_tags:
+        say("Using default tag: latest")
     with opened(options) as runtime:
-        id = _pull(runtime.images.pull, image, access, quiet=options.quiet)
-        digest = _digest(runtime.images.list(), id, reference)
-    if digest and not options.quiet:
-        sys.stdout.write(f"Digest: {digest}\n")
-    sys.stdout.write(f"{reference}\n")
+        puller = _Puller(runtime, known.access, options.platform, quiet=options.quiet)
+        if options.all_tags:
+            puller.every_tag(wanted)
+        else:
+            puller.first(wanted)
     return 0
 
 
-def _reference(text: str) -> Reference:
-    """Raises ``Usage``: here it is a word of the command line that is wrong."""
-    try:
-        return parse(text)
-    except BadReference as error:
-        raise Usage(
-            f"{error.what}: {error.why}" if error.why else error.what, error.hint
-        ) from error
+@dataclass(frozen=True, slots=True)
+class _Puller:
+    runtime: "Runtime"
+    access: Sequence[RegistryAccess]
+    platform: str | None
+    quiet: bool
+
+    def first(self, wanted: Sequence[Reference]) -> None:
+        """The first that its registry has."""
+        first_there(wanted, self._pull)
+
+    def every_tag(self, wanted: Sequence[Reference]) -> None:
+        """All tags of the first repository that its registry has."""
+        found, tags = first_there(
+            wanted, lambda each: self.runtime.registries.tags(str(each), self.access)
+        )
+        for tag in tags:
+            self._pull(Reference(host=found.host, repository=found.repository, tag=tag))
+
+    def _pull(self, reference: Reference) -> None:
+        before = self._id(reference)
+        if not self.quiet:
+            say(f"{reference.version}: Pulling from {_repository(reference)}")
+        with shown(reference.familiar, quiet=self.quiet) as report:
+            source = RegistrySource(
+                reference=str(reference), pull=PullPolicy.ALWAYS, platform=self.platform
+            )
+            image = ImageSpec(name=str(reference), source=source)
+            id = self.runtime.images.pull(image, self.access, report)
+        if not self.quiet:
+            if digest := _digest(self.runtime.images.list(), id, reference):
+                say(f"Digest: {digest}")
+            news = "Image is up to date" if id == before else "Downloaded newer image"
+            say(f"Status: {news} for {reference.familiar}")
+        say(str(reference))
+
+    def _id(self, reference: Reference) -> str | None:
+        """Which image the reference means here."""
+        images = self.runtime.images.list()
+        return next((each.id for each in images if str(reference) in each.references), None)
 
 
-def _has_default_tag(written: str, reference: Reference) -> bool:
-    """Whether the tag was not written but understood."""
-    return bool(reference.tag) and not written.endswith(f":{reference.tag}")
-
-
-def _pull(pull: Pull, image: ImageSpec, access: Sequence[RegistryAccess], *, quiet: bool) -> str:
-    """Pull with progress on stderr, so that stdout holds only what scripts read."""
-    from reconciler.views.progress import Area, amount
-
-    with Area(sys.stderr) as area:
-
-        def report(progress: Progress) -> None:
-            area.doing(progress.what, amount(progress))
-
-        return pull(image, access, _silent if quiet else report)
-
-
-def _silent(_progress: Progress) -> None:
-    """Nobody asked for progress."""
+def _repository(reference: Reference) -> str:
+    """As Docker has it: without a host that is the default one, with ``library/``."""
+    named = reference.familiar.partition("/")[0] == reference.host
+    return f"{reference.host}/{reference.repository}" if named else reference.repository
 
 
 def _digest(images: Sequence[ImageSummary], id: str, reference: Reference) -> str | None:

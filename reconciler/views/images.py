@@ -1,9 +1,11 @@
-"""The rows of ``images``: one for each name of an image, as Docker has them."""
+"""The rows of ``images``: one for each name of an image, as Docker has them; and what was removed."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
+from reconciler.views.containers import image as called
 from reconciler.views.quantities import ago, decimal_size, timestamp
-from runtime.api import ImageSummary
+from runtime.api import ImageSummary, Removal
 from runtime.reference import parse
 
 COLUMNS = ("Repository", "Tag", "ID", "CreatedSince", "Size")
@@ -20,11 +22,54 @@ TITLES = {
 NONE = "<none>"
 
 
-def rows(images: Sequence[ImageSummary], *, now: float, full: bool) -> list[dict[str, object]]:
+def rows(
+    images: Sequence[ImageSummary], *, now: float, full: bool, patterns: Sequence[str] = ()
+) -> list[dict[str, object]]:
     """A row per name, newest first; an image without a name has one row, too. ``full`` does not
-    cut ids, ``now`` is in seconds since the epoch."""
+    cut ids, ``now`` is in seconds since the epoch. With ``patterns`` only names that fit one of
+    them, as Docker's filter ``reference`` has it."""
     ordered = sorted(images, key=lambda image: (-image.created, image.id))
-    return [_row(image, name, now, full) for image in ordered for name in _names(image)]
+    tests = [_test(pattern) for pattern in patterns]
+    return [
+        _row(image, name, now, full)
+        for image in ordered
+        for name in _names(image)
+        if not tests or any(_fits(test, name) for test in tests)
+    ]
+
+
+def _test(pattern: str) -> "re.Pattern[str]":
+    """A shell's pattern, in which ``*`` and ``?`` stand for no slash (Go's path.Match)."""
+    short = pattern.removeprefix("docker.io/").removeprefix("library/")
+    wild = {"*": "[^/]*", "?": "[^/]"}
+    pieces = re.split(r"(\*|\?|\[[^]/]+\])", short)
+    return re.compile(
+        "".join(wild.get(each, each if each[:1] == "[" else re.escape(each)) for each in pieces)
+    )
+
+
+def _fits(test: "re.Pattern[str]", name: tuple[str, str, str]) -> bool:
+    """By the repository, with the tag or digest or without; by what a spec calls it."""
+    repository, tag, digest = name
+    forms = [repository, f"{repository}:{tag}", f"{repository}@{digest}"]
+    return bool(repository) and any(map(test.fullmatch, [*forms, repository.partition(" (")[0]]))
+
+
+def labelled(image: ImageSummary, wanted: str) -> bool:
+    """``KEY`` or ``KEY=VALUE``."""
+    key, equals, value = wanted.partition("=")
+    return key in image.labels and (not equals or image.labels[key] == value)
+
+
+def dangling(image: ImageSummary) -> bool:
+    """Whether nothing calls it by a name."""
+    return not image.references and not image.names
+
+
+def removal(gone: Removal, untagged: str, deleted: str) -> Iterator[str]:
+    """A line for each name and image that went, with Docker's words before it."""
+    yield from (f"{untagged}: {called(name)}" for name in gone.untagged)
+    yield from (f"{deleted}: {id}" for id in gone.deleted)
 
 
 def _names(image: ImageSummary) -> list[tuple[str, str, str]]:

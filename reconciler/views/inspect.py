@@ -118,11 +118,11 @@ def _config(container: ObservedContainer, spec: ContainerSpec) -> Document:
         "StopTimeout": math.ceil(spec.stop_grace_period),
     }
     if container.healthcheck is not None:
-        config["Healthcheck"] = _check(container.healthcheck)
+        config["Healthcheck"] = healthcheck(container.healthcheck)
     return config
 
 
-def _check(check: Healthcheck) -> Document:
+def healthcheck(check: Healthcheck) -> Document:
     """Times in nanoseconds, as Docker has them."""
     return {
         "Test": list(check.test),

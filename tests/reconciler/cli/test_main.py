@@ -30,7 +30,7 @@ def test_alone_it_lists_every_command_on_a_line_of_its_own(
 def test_each_listed_command_exists_and_has_help(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert callable(importlib.import_module(f"reconciler.cli.{name}").run)
+    assert callable(importlib.import_module(catalogue.module(name)).run)
     assert main([name, "--help"]) == 0
     assert f"usage: trueup {name}" in capsys.readouterr().out
 

@@ -76,5 +76,5 @@ def test_inspect_finds_containers_then_networks_then_volumes(shop: World) -> Non
     assert shop.run("inspect", "-f", "{{.State.Status}}", "web", "db").out == "running\nrunning\n"
     missing = shop.run("inspect", "nobody")
     assert missing.code == 1
-    assert "there is no container, network or volume `nobody`" in missing.err
+    assert "there is no container, network, volume or image `nobody`" in missing.err
     assert shop.run("inspect", "--type", "volume", "web").code == 1
