@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from runtime.embedded.layers import tarstream
@@ -179,9 +180,18 @@ class _Extraction:
         _dress_name(parent, name, entry)
         _set_mode(parent, name, entry.mode)
 
-    def _device(self, _: Entry, parent: int, name: bytes) -> None:
-        """Devices are not made: a container gets its own /dev, and nodes elsewhere are a risk."""
+    def _device(self, entry: Entry, parent: int, name: bytes) -> None:
+        """A node belongs to the layer and opens nothing: containers' trees are mounted ``nodev``.
+        0:0 stands for no device, and to overlayfs for a removed name: that one is left out, as
+        are all where we may not make any (mknod(2): CAP_MKNOD)."""
         self._clear(parent, name)
+        kind = stat.S_IFCHR if entry.kind == tarstream.CHARACTER_DEVICE else stat.S_IFBLK
+        if kind == stat.S_IFCHR and not entry.device:
+            return
+        with suppress(PermissionError):
+            os.mknod(name, kind | 0o600, entry.device, dir_fd=parent)
+            _dress_name(parent, name, entry)
+            _set_mode(parent, name, entry.mode)
 
     def _clear(self, parent: int, name: bytes) -> None:
         """Make room for an entry that comes again: the last one wins."""

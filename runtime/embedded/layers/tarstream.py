@@ -5,6 +5,7 @@ number of entries; here every header is bounded before it is read and nothing is
 Names, link targets and attributes are bytes, exactly as the archive has them.
 """
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,14 +21,17 @@ CHARACTER_DEVICE, BLOCK_DEVICE = b"3", b"4"
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
 _EXTENDED = frozenset((_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL))
 _FILES = frozenset((FILE, b"\0", b"7"))
-_WITHOUT_BODY = frozenset((HARD_LINK, SYMLINK, DIRECTORY, FIFO, CHARACTER_DEVICE, BLOCK_DEVICE))
+_DEVICES = frozenset((CHARACTER_DEVICE, BLOCK_DEVICE))
+_WITHOUT_BODY = frozenset((HARD_LINK, SYMLINK, DIRECTORY, FIFO)) | _DEVICES
 _ZEROS = bytes(BLOCK)
 _LARGEST = 1 << 63
+_MOST_MAJOR, _MOST_MINOR = (1 << 12) - 1, (1 << 20) - 1  # the kernel's MKDEV
 
 
 class Entry(NamedTuple):
     """One member. ``kind`` is one of the constants above; ``mtime`` is in nanoseconds since the
-    epoch; ``xattrs`` holds the full names of extended attributes."""
+    epoch; ``xattrs`` holds the full names of extended attributes, ``device`` the number that a
+    device node stands for (makedev(3))."""
 
     name: bytes
     kind: bytes
@@ -38,6 +42,7 @@ class Entry(NamedTuple):
     mtime: int
     link: bytes
     xattrs: dict[bytes, bytes]
+    device: int = 0
 
 
 class Bytes:
@@ -194,7 +199,15 @@ def _parsed(block: bytes) -> Entry:
         _signed(block[136:148]) * 1_000_000_000,
         block[157:257].partition(b"\0")[0],
         {},
+        _device(block) if kind in _DEVICES else 0,
     )
+
+
+def _device(block: bytes) -> int:
+    major, minor = _number(block[329:337]), _number(block[337:345])
+    if major > _MOST_MAJOR or minor > _MOST_MINOR:
+        raise BadLayer("a device number that Linux does not have")
+    return os.makedev(major, minor)
 
 
 def _number(field: bytes) -> int:
@@ -267,6 +280,7 @@ def _completed(
         _nanoseconds(pax[b"mtime"]) if b"mtime" in pax else header.mtime,
         link,
         {key[13:]: value for key, value in pax.items() if key.startswith(b"SCHILY.xattr.")},
+        header.device,
     )
 
 

@@ -28,8 +28,10 @@ def member(
     size: bytes | None = None,
     prefix: bytes = b"",
     checksum: bytes | None = None,
+    device: tuple[int, int] | None = None,
 ) -> bytes:
     """A header and its padded body. ``size`` and ``checksum`` are the raw fields, for lies."""
+    numbers = bytes(16) if device is None else octal(device[0], 8) + octal(device[1], 8)
     fields = [
         name.ljust(100, b"\0")[:100],
         octal(mode, 8),
@@ -41,7 +43,8 @@ def member(
         kind,
         link.ljust(100, b"\0")[:100],
         b"ustar\00000",
-        bytes(32 + 32 + 8 + 8),
+        bytes(32 + 32),
+        numbers,
         prefix.ljust(155, b"\0"),
         bytes(12),
     ]

@@ -7,6 +7,7 @@ the layer's root has changed.
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -368,15 +369,33 @@ def test_other_attributes_do(place: Place) -> None:
     assert os.getxattr(place.root / "x", "security.capability") == capability
 
 
-@pytest.mark.parametrize("kind", [b"3", b"4"])
-def test_no_device_is_made(place: Place, kind: bytes) -> None:
-    place.unpack(archive(member(b"disk", kind=kind), member(b"dev/null", kind=kind)))
-    assert names(place.root) == ["/dev"]
+@pytest.mark.parametrize(("kind", "is_it"), [(b"3", stat.S_ISCHR), (b"4", stat.S_ISBLK)])
+def test_a_device_is_a_node(place: Place, kind: bytes, is_it: Callable[[int], bool]) -> None:
+    attributes = pax({b"SCHILY.xattr.trusted.a": b"1"})
+    node = member(b"d/x", kind=kind, mode=0o6660, uid=7, gid=8, mtime=99, device=(300, 1 << 18))
+    place.unpack(archive(member(b"d/x", body=b"before"), attributes, node))
+    found = os.lstat(place.root / "d/x")
+    assert is_it(found.st_mode)
+    assert found.st_rdev == os.makedev(300, 1 << 18)
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o6660, 7, 8)
+    assert found.st_mtime == 99
+    assert os.getxattr(place.root / "d/x", "trusted.a") == b"1"
 
 
-def test_a_device_in_place_of_a_file_removes_it(place: Place) -> None:
-    place.unpack(archive(member(b"x"), member(b"x", kind=b"3")))
+def test_a_device_can_have_two_names(place: Place) -> None:
+    node = member(b"x", kind=b"3", device=(1, 3))
+    place.unpack(archive(node, hardlink(b"y", b"x")))
+    assert os.lstat(place.root / "y").st_ino == os.lstat(place.root / "x").st_ino
+
+
+def test_what_would_hide_a_name_is_not_made(place: Place) -> None:
+    place.unpack(archive(member(b"x"), member(b"x", kind=b"3"), member(b"y", kind=b"3")))
     assert names(place.root) == []
+
+
+def test_a_device_number_beyond_linux_is_refused(place: Place) -> None:
+    with pytest.raises(BadLayer, match="device number"):
+        place.unpack(archive(member(b"x", kind=b"3", device=(1 << 12, 0))))
 
 
 # --- L12, L13, L15: sizes -----------------------------------------------------------------------

@@ -101,10 +101,13 @@ def test_a_metadata_only_file_does_not_bring_back_what_is_below(stack: Stack) ->
 
 
 def test_devices_open_nothing(stack: Stack) -> None:
-    root = stack.mount(stack.layers(archive(member(b"a"))))
+    node = member(b"null", kind=b"3", mode=0o666, device=(1, 3))
+    root = stack.mount(stack.layers(archive(node)))
     os.mknod(root / "zero", 0o20666, os.makedev(1, 5))
-    with pytest.raises(PermissionError):
-        os.open(root / "zero", os.O_RDONLY)
+    assert os.stat(root / "null").st_rdev == os.makedev(1, 3)
+    for name in ("null", "zero"):
+        with pytest.raises(PermissionError):
+            os.open(root / name, os.O_RDONLY)
 
 
 @pytest.mark.parametrize("count", [1, 40, 120, 500])
