@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.arguments import GlobalOptions, Parser, Usage, add_path
 from reconciler.cli.console import opened, read_spec
+from reconciler.cli.trees import add_recursive, in_turn, one_only, told_tree
 from runtime.errors import Fault
 from runtime.reference import BadReference, parse
 
@@ -39,6 +40,7 @@ class NotResolved(Fault):
 
 class Options(GlobalOptions):
     path: Path
+    recursive: bool
     update: list[str] | None
     check: bool
 
@@ -46,6 +48,7 @@ class Options(GlobalOptions):
 def arguments(parser: Parser) -> None:
     add = parser.add_argument
     add_path(parser)
+    add_recursive(parser)
     add(
         "--update",
         nargs="*",
@@ -61,23 +64,34 @@ def run(options: Options) -> int:
     registry does not tell, and nothing is written then."""
     from reconciler.desired import desire
     from reconciler.locking import read_beside
+
+    if options.check and options.update is not None:
+        raise Usage("--check goes without --update", "it asks no registry and writes nothing")
+    if options.recursive:
+        one_only({"a name after --update": options.update})
+        tree = told_tree(options.path)
+        return in_turn(
+            tree, lambda each: _lock(each.path, each.desired, options), headers=True, locks=False
+        )
+    desired = desire(read_spec(options.path).project, lock=read_beside(options.path))
+    return _lock(options.path, desired, options)
+
+
+def _lock(spec: Path, desired: "Desired", options: Options) -> int:
     from specs.lock import Lock, lock_path
 
-    desired = desire(read_spec(options.path).project, lock=read_beside(options.path))
-    file = lock_path(os.fspath(options.path))
+    file = lock_path(os.fspath(spec))
     if options.check:
-        _check(options, file, desired.locking)
+        _check(file, desired.locking)
         return 0
     renewed = _renewed(desired.locking, options.update)
     pins = _pins(options, desired, renewed, file)
-    _write(file, Lock(path=file, pins=pins), options.path)
+    _write(file, Lock(path=file, pins=pins), spec)
     return _tell(file, desired.locking.pins, pins)
 
 
-def _check(options: Options, file: str, locking: "Locking") -> None:
-    """Raises ``LockIsBehind``, ``Usage``."""
-    if options.update is not None:
-        raise Usage("--check goes without --update", "it asks no registry and writes nothing")
+def _check(file: str, locking: "Locking") -> None:
+    """Raises ``LockIsBehind``."""
     if locking.news:
         raise LockIsBehind(file, locking.news if locking.file else "there is none")
     _say(f"{file} is up to date")

@@ -55,10 +55,13 @@ def check_folder(folder: Path) -> None:
         raise Usage(f"{folder} is no folder", "with -r, name the folder that holds the projects")
 
 
-def in_turn(tree: "Tree", act: Callable[["Member"], int], *, headers: bool) -> int:
+def in_turn(
+    tree: "Tree", act: Callable[["Member"], int], *, headers: bool, locks: bool = True
+) -> int:
     """Act on each project, under a line that names it if ``headers`` are wanted; what one raises
-    is told and hinders no other. Returns the exit status: 64 if a spec was broken, 1 if a project
-    failed, 2 if changes are pending, else 0."""
+    is told and hinders no other. With ``locks`` it is told which lock files are behind. Returns the
+    exit status: 64 if a spec was broken, 1 if a project failed, 2 if changes are pending, else 0.
+    """
     from reconciler.cli.console import tell_locking, tell_warnings
 
     statuses = {BROKEN} if tree.broken else set[int]()
@@ -67,7 +70,8 @@ def in_turn(tree: "Tree", act: Callable[["Member"], int], *, headers: bool) -> i
         if headers:
             _head(each, blank=number > 0)
         tell_warnings(each.loaded)
-        tell_locking(each.desired)
+        if locks:
+            tell_locking(each.desired)
         status = _guarded(act, each)
         if status == INTERRUPTED:
             return INTERRUPTED

@@ -159,6 +159,20 @@ def test_check_asks_nobody_and_answers_by_its_exit_status(shop: World) -> None:
     assert shop.run("lock", "--check", "--update").code == 64
 
 
+def test_of_a_tree_every_project_gets_a_lock_file_of_its_own(shop: World) -> None:
+    other = shop.folder / "other"
+    other.mkdir()
+    (other / "trueup.yaml").write_text("containers: {db: {image: 'mysql:8.4'}}\n")
+    (shop.folder / "broken").mkdir()
+    (shop.folder / "broken/trueup.yaml").write_text("containers: [\n")
+    ran = shop.run("lock", "-r", ".")
+    assert (ran.code, "lock" in ran.err) == (64, False)
+    assert "other/trueup.lock has 1 image\n" in ran.out
+    assert _lock(shop).read_text() == LOCK
+    assert shop.run("lock", "-r", "--update", "mysql:8.4").code == 64
+    assert shop.run("lock", "-r", "--check").out.count("is up to date\n") == 2
+
+
 # --- track --------------------------------------------------------------------------------------
 
 
