@@ -111,7 +111,7 @@ def images(
             platform=platforms.get(name),
         )
     tags = _tags(project, names)
-    pushed = {names[str(key)] for key, image in project.images.items() if image.push}
+    pushed = _pushed(project, names)
     return {
         name: ImageSpec(
             name=name,
@@ -132,27 +132,34 @@ def _tags(project: "Project", names: Mapping[str, str]) -> dict[str, list[str]]:
     return {name: [*said] for name, said in found.items()}
 
 
+def _pushed(project: "Project", names: Mapping[str, str]) -> set[str]:
+    """The names of images whose tags are pushed."""
+    return {names[str(key)] for key, image in project.images.items() if image.push}
+
+
 def _check_tags(project: "Project", names: Mapping[str, str]) -> None:
-    """A tag means one image: two would take it from each other at each apply. Raises
-    ``SpecBroken``, ``BadReference``."""
+    """A tag means one image: two would take it from each other at each apply. Nor is an image
+    pushed back to where it comes from, since only what is for one platform would be left there.
+    Raises ``SpecBroken``, ``BadReference``."""
     from specs.problems import Problem, quoted, render
 
     problems: list[Problem] = []
+    pushed = _pushed(project, names)
     taken = {names[text]: (names[text], path) for path, text in references(project)}
     for key, image in project.images.items():
         name = names[str(key)]
         for number, text in enumerate(image.tags):
             path = ("images", str(key), "tags", str(number))
             owner, first = taken.setdefault(str(parse(text)), (name, path))
+            told, hint = "", ""
             if owner != name:
-                there = project.span(*first)
-                problems.append(
-                    Problem(
-                        text=f"the tag {quoted(text)} would mean two images",
-                        span=project.span(*path),
-                        hint=f"the other one is at {there.brief}" if there else "",
-                    )
-                )
+                told, there = "would mean two images", project.span(*first)
+                hint = f"the other one is at {there.brief}" if there else ""
+            elif str(parse(text)) == name and name in pushed:
+                told, hint = "is where the image comes from", "push it under another name"
+            if told:
+                text = f"the tag {quoted(text)} {told}"
+                problems.append(Problem(text=text, span=project.span(*path), hint=hint))
     if problems:
         raise SpecBroken(render(problems), len(problems))
 

@@ -85,6 +85,12 @@ def test_a_tag_means_one_image(tmp_path: Path, case: str) -> None:
     assert str(error.value).rstrip().endswith(other)
 
 
+def test_an_image_is_not_pushed_to_where_it_comes_from(tmp_path: Path) -> None:
+    text = "images: {a: {from: nginx, tags: [x, nginx], push: true}}\n"
+    with pytest.raises(SpecBroken, match="`nginx` is where the image comes from"):
+        read(tmp_path, text + "containers: {w: {image: a}}")
+
+
 def test_the_tag_of_the_image_itself_is_no_clash(tmp_path: Path) -> None:
     text = "images: {a: {from: nginx, tags: [nginx]}, b: {from: nginx, tags: [nginx, x]}}\n"
     images = read(tmp_path, text + "containers: {w: {image: a}}").images
