@@ -1,0 +1,106 @@
+"""The verbs on images beside real containers: what is in use stays, also while it is only about to
+be used."""
+
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.api import ImageSummary
+from runtime.embedded.faults import ImageMissing
+from runtime.embedded.store.faults import ImageAbsent, ImageInUse, TagWithDigest
+from tests.conftest import Images
+from tests.hosts import Host
+from tests.runtime.embedded.workshop import Workshop, make_workshop
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def shop(host: Host, images: Images) -> Iterator[Workshop]:
+    with make_workshop(host, images) as made:
+        yield made
+
+
+def everything(_: ImageSummary) -> bool:
+    return True
+
+
+def test_an_image_stays_while_a_container_was_made_from_it(shop: Workshop) -> None:
+    images = shop.engine.images
+    web = shop.start("web")
+    with pytest.raises(ImageInUse, match="shop/web"):
+        images.remove(shop.image, force=False)
+    shop.engine.stop(web.id)
+    with pytest.raises(ImageInUse, match="shop/web"):
+        images.remove(shop.image, force=False)
+    assert images.prune(everything=True, chosen=everything).deleted == ()
+    removal = images.remove(shop.image, force=True)
+    assert (removal.untagged, removal.deleted) == ((shop.image,), ())
+    shop.engine.start(web.id)
+    assert web.pid
+    assert [image.references for image in images.list()] == [()]
+    shop.engine.remove(web.id)
+    pruned = images.prune(everything=False, chosen=everything)
+    assert len(pruned.deleted) == 1
+    assert pruned.freed > 1 << 20
+    with pytest.raises(ImageMissing):
+        shop.create("again")
+
+
+def test_details_and_tags(shop: Workshop) -> None:
+    images = shop.engine.images
+    images.tag(shop.image, "elsewhere.example/box:1")
+    details = images.details("elsewhere.example/box:1")
+    assert set(details.references) == {shop.image, "elsewhere.example/box:1"}
+    assert [digest.partition("@")[0] for digest in details.digests] == [
+        shop.image.removesuffix(":latest")
+    ]
+    assert len(details.layers) == len([row for row in details.history if not row.empty])
+    assert sum(row.size for row in details.history) == details.size > 0
+    with pytest.raises(TagWithDigest):
+        images.tag(shop.image, f"elsewhere.example/box@{details.id}")
+    with pytest.raises(ImageAbsent):
+        images.details("nobody")
+
+
+def test_no_container_is_made_of_an_image_that_goes_meanwhile(shop: Workshop) -> None:
+    """Whoever finds the image has it until the container's row keeps it here."""
+    done, failures, made = threading.Event(), list[BaseException](), list[str]()
+    images, rounds = shop.engine.images, 6
+
+    def create(name: str) -> None:
+        chance = random.Random(name)
+        try:
+            for _ in range(rounds):
+                shop.pull(shop.image)
+                try:
+                    container = shop.create(name)
+                except ImageMissing:
+                    continue  # it went before we looked
+                made.append(container.id)
+                shop.engine.start(container.id)
+                assert container.pid
+                done.wait(chance.random() * 0.05)
+                shop.engine.remove(container.id)
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            failures.append(error)
+
+    def prune() -> None:
+        while not done.is_set():
+            try:
+                images.prune(everything=True, chosen=everything)
+            except BaseException as error:  # noqa: BLE001 - shown by the test
+                failures.append(error)
+
+    makers = [threading.Thread(target=create, args=(f"web{number}",)) for number in range(3)]
+    pruner = threading.Thread(target=prune)
+    for thread in (pruner, *makers):
+        thread.start()
+    for thread in makers:
+        thread.join(120)
+    done.set()
+    pruner.join(30)
+    assert failures == []
+    assert len(made) >= rounds
