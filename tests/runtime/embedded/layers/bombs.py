@@ -4,7 +4,9 @@
 JSON how that ended and what it cost.
 """
 
+import bz2
 import json
+import lzma
 import os
 import resource
 import sys
@@ -21,6 +23,7 @@ from tests.runtime.embedded.layers import tars
 ADDRESSES = 1 << 30  # bytes of address space: who runs away is stopped
 PLAIN_BYTES = 128 << 20  # what an archive may become, here
 ENTRIES = 5_000
+HUGE = tars.member(b"f", size=tars.base256(100 << 30, 12))
 _MEBIBYTE = 1 << 20
 
 
@@ -130,6 +133,51 @@ def few_names_that_need_many_directories() -> Iterator[bytes]:
         yield tars.pax({b"path": b"%d/" % number + b"d/" * 900 + b"f"}) + tars.member(b"x")
 
 
+def bzip2_streams() -> Iterator[bytes]:
+    """A millionth of what it becomes: a hundred gigabytes in less than 100 KB."""
+    yield bz2.compress(HUGE)
+    whole = bz2.compress(bytes(64 * _MEBIBYTE))
+    yield from (whole for _ in range((100 << 30) // (64 * _MEBIBYTE)))
+
+
+def xz_streams() -> Iterator[bytes]:
+    yield lzma.compress(HUGE, preset=0)
+    whole = lzma.compress(bytes(64 * _MEBIBYTE), preset=0)
+    yield from (whole for _ in range((100 << 30) // (64 * _MEBIBYTE)))
+
+
+def _zstd(window: int, *blocks: tuple[int, int, bytes]) -> bytes:
+    """A zstd frame (RFC 8878): blocks as (type, size, content), the window as a power of two."""
+    frame = b"\x28\xb5\x2f\xfd\0" + bytes([(window - 10) << 3])
+    return frame + b"".join(
+        (kind << 1 | size << 3).to_bytes(3, "little") + content for kind, size, content in blocks
+    )
+
+
+def zstd_blocks() -> Iterator[bytes]:
+    """One byte that is to be repeated, again and again: 100 GB in three megabytes."""
+    yield _zstd(17, (0, len(HUGE), HUGE))
+    block = (1 << 1 | (1 << 17) << 3).to_bytes(3, "little") + b"\0"
+    yield from (block * 1000 for _ in range((100 << 30) // (1000 << 17)))
+
+
+def zstd_window_of_two_gigabytes() -> Iterator[bytes]:
+    """Who gives the decoder what it asks for has given two gigabytes."""
+    yield _zstd(31, (0, len(HUGE), HUGE))
+    block = (1 << 1 | (1 << 17) << 3).to_bytes(3, "little") + b"\0"
+    yield from (block * 1000 for _ in range((4 << 30) // (1000 << 17)))
+
+
+def xz_dictionary_of_a_gigabyte() -> Iterator[bytes]:
+    """Written by hand: the dictionary's size is a number in the block's header."""
+    small = bytearray(lzma.compress(HUGE, preset=0, check=lzma.CHECK_NONE))
+    header = bytearray(small[12 : 12 + (small[12] + 1) * 4])
+    header[header.index(b"\x21\x01") + 2] = 36  # 2^30, LZMA2's way to write it
+    header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "little")
+    small[12 : 12 + len(header)] = header
+    yield bytes(small)
+
+
 def sparse() -> Iterator[bytes]:
     """8 EiB of holes, in GNU's two forms; PAX first."""
     yield tars.pax({b"GNU.sparse.major": b"1", b"GNU.sparse.realsize": b"9223372036854775807"})
@@ -158,6 +206,11 @@ BOMBS: dict[str, Callable[[], Iterator[bytes]]] = {
         many_entries,
         many_directories,
         few_names_that_need_many_directories,
+        bzip2_streams,
+        xz_streams,
+        xz_dictionary_of_a_gigabyte,
+        zstd_blocks,
+        zstd_window_of_two_gigabytes,
         sparse,
         old_sparse,
     )

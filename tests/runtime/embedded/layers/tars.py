@@ -69,6 +69,15 @@ def hardlink(name: bytes, target: bytes) -> bytes:
     return member(name, kind=b"1", link=target)
 
 
+def device(name: bytes, kind: bytes, major: int, minor: int, **fields: int) -> bytes:
+    """A node; ``kind`` is 3 (characters) or 4 (blocks)."""
+    block = bytearray(member(name, kind=kind, **fields))  # type: ignore[arg-type]
+    block[329:345] = octal(major, 8) + octal(minor, 8)
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
 def whiteout(name: bytes) -> bytes:
     return member(name)
 

@@ -17,7 +17,15 @@ from runtime.embedded.bundle.users import UnreadableAccounts, account
 from runtime.embedded.layers import overlay
 from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.store.images import ImageStore
-from tests.runtime.embedded.layers.tars import archive, directory, member, pax, symlink, whiteout
+from tests.runtime.embedded.layers.tars import (
+    archive,
+    device,
+    directory,
+    member,
+    pax,
+    symlink,
+    whiteout,
+)
 from tests.runtime.embedded.layers.unpacking import Place, make_place
 from tests.runtime.embedded.store.stocks import silent
 
@@ -159,12 +167,9 @@ def test_a_raw_node_of_overlayfs_hides_nothing(tmp_path: Path, name: bytes) -> N
 def test_a_node_of_the_hosts_disk_opens_nothing(tmp_path: Path, kind: bytes) -> None:
     """Whether the node is there or not: who opens it in the container's tree gets nothing."""
     disk = os.stat("/").st_dev
-    numbers = b"%07o\0%07o\0" % (os.major(disk), os.minor(disk))
-    entry = bytearray(member(b"disk", kind=kind, mode=0o666))
-    entry[329:345] = numbers
-    entry[148:156] = b"%06o\0 " % (sum(entry[:148]) + sum(entry[156:512]) + 8 * 32)
+    entry = device(b"disk", kind, os.major(disk), os.minor(disk), mode=0o666)
     with (
-        merged(tmp_path, [archive(bytes(entry))]) as root,
+        merged(tmp_path, [archive(entry)]) as root,
         pytest.raises((PermissionError, FileNotFoundError)),
     ):
         os.open(root / "disk", os.O_RDONLY | os.O_NONBLOCK)

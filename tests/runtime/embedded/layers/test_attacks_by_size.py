@@ -37,6 +37,11 @@ SAID = {
     "many_entries": "LayerTooLarge: it has too many entries",
     "many_directories": "LayerTooLarge: it has too many entries",
     "few_names_that_need_many_directories": "LayerTooLarge: its names need too many directories",
+    "bzip2_streams": "LayerTooLarge: its archive has too many bytes when unpacked",
+    "xz_streams": "LayerTooLarge: its archive has too many bytes when unpacked",
+    "xz_dictionary_of_a_gigabyte": "BadLayer: its xz compression is damaged",
+    "zstd_blocks": "LayerTooLarge: its archive has too many bytes when unpacked",
+    "zstd_window_of_two_gigabytes": "BadLayer: its zstd compression is damaged",
     "sparse": "BadLayer: sparse files are not supported",
     "old_sparse": "BadLayer: sparse files are not supported",
 }

@@ -58,6 +58,8 @@ LOW = tars.archive(
     hardlink(b"sticky/hard-3", b"/hard-2"),
     hardlink(b"hard-link-to-link", b"link"),
     member(b"pipe", kind=b"6", mode=0o620, uid=5),
+    tars.device(b"null", b"3", 1, 3, mode=0o666, uid=5),
+    tars.device(b"disk", b"4", 7, 200, mode=0o660, gid=6),
     pax({b"path": LONG + b"/pax", b"linkpath": LONG}) + member(b"x", body=b"x"),
     tars.long_name(LONG + b"/gnu") + member(b"x", body=b"x"),
     member(b"suffix", prefix=b"prefix/" + b"p" * 100, body=b"x"),
