@@ -64,7 +64,7 @@ def write(
         raise
 
 
-def write_all(fd: int, content: bytes) -> None:
+def write_all(fd: int, content: bytes | memoryview) -> None:
     """Write all of it, however many calls that takes."""
     view = memoryview(content)
     while view:

@@ -11,6 +11,7 @@ from runtime.durable import write_all
 from runtime.embedded.layers.tarstream import BLOCK, FILE, Entry
 
 _GATHERED = 1 << 20  # bytes that wait for the next call
+_LARGE = 1 << 16  # and from here on content goes by itself
 _RECORD = 20 * BLOCK  # archives end at a multiple of this, as POSIX asks
 _LONGEST = 100  # bytes of a name or link target in a header
 _MOST_ID = 0o7777777
@@ -78,6 +79,11 @@ class TarWriter:
             self.write(bytes(min(self._left, _GATHERED)))
 
     def _put(self, content: bytes | memoryview) -> None:
+        if len(content) >= _LARGE:
+            self._flush()
+            write_all(self._out, content)
+            self._written += len(content)
+            return
         self._waiting += content
         if len(self._waiting) >= _GATHERED:
             self._flush()

@@ -36,7 +36,8 @@ from runtime.reference import BadReference, parse
 _PIECE = 1 << 18
 _MOST_MEMBERS = 100_000
 _MOST_LINKS = 10
-_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+# Annotations that say what an image is called.
+NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _DEEPEST_INDEX = 3
 
 
@@ -180,7 +181,7 @@ def _seekable(fd: int, scratch: Path) -> Iterator[int]:
             yield fd
             return
     else:
-        pieces = _pipe_pieces(fd)
+        pieces = stream_pieces(fd)
     with tempfile.TemporaryFile(dir=scratch, buffering=0) as file:
         try:
             for piece in plain(ahead(pieces)):
@@ -192,7 +193,8 @@ def _seekable(fd: int, scratch: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-def _pipe_pieces(fd: int) -> Iterator[bytes]:
+def stream_pieces(fd: int) -> Iterator[bytes]:
+    """What is still to be read of an open file or pipe."""
     while piece := os.read(fd, _PIECE):
         yield piece
 
@@ -246,8 +248,8 @@ def _grouped(members: _Members, raw: bytes, top: Index) -> list[tuple[str, list[
     for entry in listed:
         names.setdefault(str(entry.get("digest")), []).append(_name(members, entry))
     groups: dict[str, list[_Variant]] = {}
-    for variant in top.manifests:
-        for name in names[variant[0].digest]:
+    for variant in dict.fromkeys(top.manifests):  # one with two names is listed twice
+        for name in dict.fromkeys(names[variant[0].digest]):
             groups.setdefault(name, []).append(variant)
     unnamed = groups.pop("", [])
     alike = all(platform for _, platform in unnamed)
@@ -318,7 +320,7 @@ def _name(members: _Members, entry: dict[str, Any]) -> str:
     notes = entry.get("annotations")
     if not isinstance(notes, dict):
         return ""
-    said = next((str(notes[key]) for key in _NAMES if notes.get(key)), "")
+    said = next((str(notes[key]) for key in NAMES if notes.get(key)), "")
     return _reference(members, said) if ":" in said or "/" in said else ""
 
 

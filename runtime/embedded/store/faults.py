@@ -102,6 +102,18 @@ class WrongLayer(Fault):
         )
 
 
+class DamagedImage(Fault):
+    """A part of an image is not what it was, found when it was to be read."""
+
+    def __init__(self, part: str, why: str) -> None:
+        self.part = part
+        super().__init__(
+            f"{part} is damaged",
+            why=why,
+            hint="`trueup image verify` tells which images need it; pull or load those once more",
+        )
+
+
 class BadArchive(Fault):
     """A file that is not an image archive, or a damaged one."""
 
@@ -122,6 +134,18 @@ class SeveralImages(BadArchive):
         listed = f": {', '.join(names[:10])}" if names else ""
         super().__init__(
             path, f"it holds {count} images{listed}", "save one image into one archive"
+        )
+
+
+class BadTree(Fault):
+    """What was to be imported is no tar, or a damaged one."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} cannot be imported",
+            why=why,
+            hint="give a tar of a file system, as `trueup export` and `tar -C FOLDER -c .` make it",
         )
 
 
