@@ -91,6 +91,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["bundles"],
         ["execution"],
         ["health"],
+        ["export"],
         ["images", "registries"],
         ["services", "generation"],
         ["containers"],

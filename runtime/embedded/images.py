@@ -16,13 +16,16 @@ from runtime.api import (
     Report,
 )
 from runtime.embedded import boot
+from runtime.embedded.export import Exporter
 from runtime.embedded.ledger import Ledger, State
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import TagWithDigest
 from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.importing import Importer
 from runtime.embedded.store.loading import load
 from runtime.embedded.store.removing import Remover
+from runtime.embedded.store.saving import Saver
 from runtime.embedded.store.verify import Verifier
 from runtime.reference import parse
 
@@ -61,7 +64,7 @@ class ImageVerbs:
         return self._remover.prune(everything=everything, chosen=chosen)
 
     def save(self, names: Sequence[str], out: int, form: ArchiveForm, report: Report) -> None:
-        raise NotImplementedError(names, out, form, report)
+        Saver(self.store, out, report).save(names, form)
 
     def load(self, source: int, name: str, report: Report) -> tuple[Loaded, ...]:
         boot.prepare(self.paths)
@@ -71,10 +74,12 @@ class ImageVerbs:
         self, source: int, name: str, reference: str, config: ImageDefaults, message: str,
         platform: str | None, report: Report,
     ) -> str:  # fmt: skip
-        raise NotImplementedError(source, name, reference, config, message, platform, report)
+        boot.prepare(self.paths)
+        importer = Importer(store=self.store, report=report)
+        return importer.run(source, name, reference, config, message, platform)
 
     def export(self, id: str, out: int, report: Report) -> None:
-        raise NotImplementedError(id, out, report)
+        Exporter(paths=self.paths, store=self.store, ledger=self.ledger, report=report).run(id, out)
 
     def verify(self, names: Sequence[str], report: Report) -> tuple[Damage, ...]:
         return Verifier(self.store, report).verify(names)

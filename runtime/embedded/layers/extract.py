@@ -18,7 +18,7 @@ from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 from runtime.embedded.layers.parents import REPLACED, Parents, components
 from runtime.embedded.layers.remembered import Remembered
 from runtime.embedded.layers.tarstream import Bytes, Entry, TarStream
-from runtime.embedded.layers.whiteouts import PREFIX, Whiteouts, is_overlay_attribute
+from runtime.embedded.layers.whiteouts import PREFIX, Whiteouts, is_of_the_host
 from runtime.embedded.linux import files
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,7 +28,6 @@ _LARGEST_ID = (1 << 32) - 2  # -1 means "leave it" to chown(2)
 _SECOND = 1_000_000_000
 _LATEST = (1 << 34) * _SECOND  # ext4 counts to 2446; the kernel clamps what lies beyond
 _OURS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
-_LABELS = (b"security.selinux", b"security.ima", b"security.evm")  # the host's, not the image's
 
 Maker = Callable[[Entry, int, bytes], None]
 
@@ -275,7 +274,7 @@ def _set_attributes(fd: int, entry: Entry, put: Callable[[bytes, bytes], None]) 
     """ext4 says that the disk is full when a file's attributes fill their one block."""
     try:
         for key, value in entry.xattrs.items():
-            if not is_overlay_attribute(key) and key not in _LABELS:
+            if not is_of_the_host(key):
                 put(key, value)
     except OSError as error:
         room = os.fstatvfs(fd)

@@ -12,7 +12,6 @@ from runtime.embedded.linux import files
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PIECE = 1 << 18
-_AT_ONCE = 10  # components: 255 bytes each make a path that is short enough
 
 
 def first_difference(found: Path, right: Path) -> str:
@@ -37,14 +36,9 @@ def first_difference(found: Path, right: Path) -> str:
 @contextmanager
 def _opened(roots: list[int], path: bytes) -> Iterator[list[int]]:
     """The folder ``path`` of both, also one whose path is longer than the kernel takes."""
-    fds = [os.dup(root) for root in roots]
+    fds: list[int] = []
     try:
-        parts = [part for part in path.split(b"/") if part]
-        while parts:
-            some, parts = b"/".join(parts[:_AT_ONCE]), parts[_AT_ONCE:]
-            for number, fd in enumerate(fds):
-                fds[number] = files.open_directory(fd, some)
-                os.close(fd)
+        fds.extend(files.open_below(root, path) for root in roots)
         yield fds
     finally:
         for fd in fds:

@@ -19,6 +19,7 @@ PREFIX = b".wh."
 _RESERVED = PREFIX + PREFIX
 _OPAQUE_MARK = _RESERVED + b".opq"
 _OPAQUE_ATTRIBUTE, _OPAQUE_VALUE = b"trusted.overlay.opaque", b"y"
+_LABELS = (b"security.selinux", b"security.ima", b"security.evm")
 _OVERLAY_ATTRIBUTES = (b"trusted.overlay.", b"user.overlay.")
 
 
@@ -26,6 +27,11 @@ def is_overlay_attribute(key: bytes) -> bool:
     """Whether an attribute would speak to overlayfs: a layer must not (it could bring hidden
     files back or lead a directory elsewhere)."""
     return key.startswith(_OVERLAY_ATTRIBUTES)
+
+
+def is_of_the_host(key: bytes) -> bool:
+    """Whether an attribute says something to or by this host, and is no part of an image."""
+    return is_overlay_attribute(key) or key in _LABELS
 
 
 class Whiteouts:

@@ -17,6 +17,7 @@ RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
 
 _SYS_OPENAT2 = 437  # the same number on every architecture
+_LONGEST_PATH = 4000  # below PATH_MAX
 _RACES = 100  # EAGAIN: somebody renamed a directory while the kernel was in it
 
 
@@ -45,6 +46,21 @@ def openat2(folder: int, path: bytes, flags: int, resolve: int, mode: int = 0) -
 def open_directory(root: int, path: bytes) -> int:
     """Open a directory inside ``root``; links are followed and stay inside."""
     return openat2(root, path or b".", os.O_RDONLY | os.O_DIRECTORY, RESOLVE_IN_ROOT)
+
+
+def open_below(root: int, path: bytes) -> int:
+    """Open the directory ``path`` below ``root`` as it stands there: no part of it is a link or has
+    something mounted on it. A path may be longer than the kernel takes at once."""
+    flags, rules = os.O_RDONLY | os.O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+    fd = openat2(root, b".", flags, rules)
+    while path:
+        cut = len(path) if len(path) < _LONGEST_PATH else path.rindex(b"/", 0, _LONGEST_PATH)
+        try:
+            below = openat2(fd, path[:cut], flags, rules | RESOLVE_NO_XDEV)
+        finally:
+            os.close(fd)
+        fd, path = below, path[cut + 1 :]
+    return fd
 
 
 def set_xattr(fd: int, name: bytes, value: bytes) -> None:

@@ -10,6 +10,7 @@ from runtime.embedded.linux.libc import check, libc
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_NOATIME, MS_NODIRATIME = 1024, 2048
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+_SYS_OPEN_TREE = 428  # the same number on every architecture
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 
@@ -31,6 +32,13 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
 def bind(source: str, target: str) -> None:
     """Show ``source`` at ``target`` too."""
     mount(source, target, "", MS_BIND)
+
+
+def cloned(target: str) -> int:
+    """What is mounted at ``target``, without mounts below it, as a mount of its own that has no
+    name and goes when the descriptor is closed: open_tree(2)."""
+    fd: int = libc.syscall(_SYS_OPEN_TREE, -100, os.fsencode(target), os.O_CLOEXEC | 1)
+    return check(fd, f"clone the mount at {target}")
 
 
 def make_private(target: str) -> None:

@@ -50,8 +50,11 @@ def digest_of(raw: bytes) -> str:
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
-def compose(diff_id: str, defaults: ImageDefaults, platform: Platform) -> bytes:
-    """A configuration for a bare file system: equal input gives equal bytes, so it has no date."""
+def compose(
+    diff_id: str, defaults: ImageDefaults, platform: Platform, step: Mapping[str, str] | None = None
+) -> bytes:
+    """A configuration for a bare file system: equal input gives equal bytes. ``step`` is its
+    history's only entry, and gives it a date."""
     settings: dict[str, Any] = {
         "Entrypoint": list(defaults.entrypoint),
         "Cmd": list(defaults.cmd),
@@ -64,12 +67,16 @@ def compose(diff_id: str, defaults: ImageDefaults, platform: Platform) -> bytes:
         "Labels": defaults.labels,
         "Healthcheck": _written(defaults.healthcheck),
     }
-    document = {
+    document: dict[str, Any] = {
         "architecture": platform.architecture,
         "os": platform.os,
         "config": {key: value for key, value in settings.items() if value},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
     }
+    if step is not None:
+        document |= {"created": step["created"], "history": [step]}
+        if platform.variant:  # one without a date never had it, and must keep its id
+            document["variant"] = platform.variant
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 

@@ -41,7 +41,7 @@ class Workers:
                     each.cancel()
 
     def told(
-        self, pieces: Iterator[bytes], what: str, doing: str, total: int, *, done: int = 0
+        self, pieces: Iterator[bytes], what: str, doing: str, total: int | None, *, done: int = 0
     ) -> Iterator[bytes]:
         """Pass pieces through and tell how far it is, at most ten times a second, ``done`` bytes
         having been done before; ends with ``Stopped`` when another layer has failed."""
