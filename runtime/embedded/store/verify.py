@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from runtime.api import Damage, Progress, Report
+from runtime.api import Damage, Report
 from runtime.embedded.layers.streams import Hashed
 from runtime.embedded.layers.trees import first_difference
 from runtime.embedded.registry.config import digest_of
@@ -18,6 +18,7 @@ from runtime.embedded.store.faults import ImageAbsent
 from runtime.embedded.store.images import ImageStore, find
 from runtime.embedded.store.index import Blob, Image
 from runtime.embedded.store.unpack import CONTENT_FAULTS
+from runtime.embedded.store.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,7 @@ class Verifier:
         for image in images:
             for diff_id in dict.fromkeys(image.layers):
                 users.setdefault(diff_id, []).append(image.id)
-        for number, (diff_id, ids) in enumerate(users.items()):
-            told = Progress(what=diff_id[7:19], doing="verifying", done=number, total=len(users))
-            self.report(told)
+        for diff_id, ids in users.items():
             why = self._damage(diff_id)
             if why:
                 with self.store.index.writing() as rows:
@@ -99,7 +98,8 @@ class Verifier:
         try:
             with opened(self.store.layout, blob) as fd:
                 hashed = Hashed(file_pieces(fd))
-                for _ in hashed:
+                name = blob.diff_id[7:19]
+                for _ in Workers(self.report).told(iter(hashed), name, "verifying", blob.size):
                     pass
         except FileNotFoundError:
             return "its archive is gone"
