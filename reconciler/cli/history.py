@@ -22,7 +22,6 @@ def arguments(parser: Parser) -> None:
     add(
         "-H",
         "--human",
-        "--human=true",
         action="store_true",
         default=True,
         help="times and sizes in words (this is the default)",

@@ -1,4 +1,4 @@
-"""The rows of ``images``: one for each name of an image, as Docker has them; and what was removed."""
+"""The rows of ``images``, one for each name of an image, as Docker has them; what was removed."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -120,8 +120,18 @@ def _fetch_layers(
             unpacker.add(plan.diff_id, lambda: Fetched(unpacker.layout, blob, rest))
 
     missing = [plan for plan in plans if not unpacker.whole(plan.diff_id)]
+    for plan in plans:
+        report(_before(plan, here=plan not in missing))
     _check_room(unpacker, missing)
     workers.run(fetch, missing)
+
+
+def _before(plan: Plan, *, here: bool) -> Progress:
+    """What is told of every layer at first, so that the total is known."""
+    name = plan.diff_id[7:19]
+    if here:
+        return Progress(what=name, doing="here already", over=True)
+    return Progress(what=name, doing="waiting", total=plan.blob.size)
 
 
 def _check_room(unpacker: Unpacker, missing: Sequence[Plan]) -> None:
