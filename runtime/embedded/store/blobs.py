@@ -22,7 +22,6 @@ from runtime.embedded.registry.manifest import OCI_GZIP, OCI_ZSTD
 from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.index import Blob
 from runtime.embedded.store.layout import Layout
-from runtime.reference import check_digest
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -63,10 +62,12 @@ class Arrival(Protocol):
 
 @dataclass(slots=True)
 class Fetched:
-    """A blob of a registry. ``fetch`` gets what is here and brings the verified rest."""
+    """A blob of a registry, said to be the layer ``diff_id``, which only we make meanwhile.
+    ``fetch`` gets what is here and brings the verified rest."""
 
     layout: Layout
     blob: Descriptor
+    diff_id: str
     fetch: Callable[[Begun], Iterator[bytes]]
     resumed: int = 0
     _fd: int = -1
@@ -104,7 +105,7 @@ class Fetched:
 
     @property
     def _path(self) -> Path:
-        return self.layout.partial / check_digest(self.blob.digest)
+        return self.layout.fetching(self.blob.digest, self.diff_id)
 
 
 def arrival(layout: Layout, pieces: Iterator[bytes]) -> Arrival:
@@ -141,6 +142,7 @@ class _Own:
     def close(self, *, resumable: bool) -> None:
         del resumable  # it comes from this machine
         os.close(self._fd)
+        self._fd = -1  # whoever still waits for a pipe must not write into another's file
         self._path.unlink(missing_ok=True)
 
     def _keep(self, piece: bytes) -> None:

@@ -3,7 +3,8 @@
     blobs/sha256/<hex>   manifests, configurations and layers' archives, as they came
     layers/<hex>/        a layer's files, ready for overlayfs; named by its diff id
     layers/<hex>.<name>/ a damaged one that was made anew: containers may still stand on it
-    partial/<hex>        what has come of an archive that is being fetched, or was
+    partial/<hex>.<hex>  what has come of an archive that is being fetched, or was, by the layer's
+                         diff id and its own digest: only who makes that layer writes it
     empty/               stands for the layers of an image that has none
     tmp/<name>/          being made
     locks/<hex>          one per layer while somebody makes it
@@ -98,10 +99,15 @@ class Layout:
     def blob(self, digest: str) -> Path:
         return self.blobs / check_digest(digest)
 
-    def begun(self, digest: str) -> int:
+    def fetching(self, digest: str, diff_id: str) -> Path:
+        """Where a blob comes to that is said to be this layer. Several may claim the same blob;
+        each has a file of its own, so that none writes into what another one has verified."""
+        return self.partial / f"{check_digest(diff_id)}.{check_digest(digest)}"
+
+    def begun(self, digest: str, diff_id: str) -> int:
         """How many bytes an earlier fetch of this blob has left here."""
         try:
-            return (self.partial / check_digest(digest)).stat().st_size
+            return self.fetching(digest, diff_id).stat().st_size
         except FileNotFoundError:
             return 0
 

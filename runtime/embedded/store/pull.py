@@ -111,13 +111,14 @@ def _fetch_layers(
             pieces = client.blob(reference, blob, begun)
             return workers.told(pieces, name, "pulling", blob.size, done=begun.size)
 
-        fetched = Fetched(unpacker.layout, blob, rest)
+        fetched = Fetched(unpacker.layout, blob, plan.diff_id, rest)
         try:
             unpacker.add(plan.diff_id, lambda: fetched)
         except CONTENT_FAULTS:
             if not fetched.resumed:
                 raise
-            unpacker.add(plan.diff_id, lambda: Fetched(unpacker.layout, blob, rest))
+            again = Fetched(unpacker.layout, blob, plan.diff_id, rest)
+            unpacker.add(plan.diff_id, lambda: again)
 
     missing = [plan for plan in plans if not unpacker.whole(plan.diff_id)]
     for plan in plans:
@@ -140,6 +141,6 @@ def _check_room(unpacker: Unpacker, missing: Sequence[Plan]) -> None:
     needed = 2 * sum(plan.blob.size for plan in missing)
     status = os.statvfs(unpacker.layout.root)
     free = status.f_bavail * status.f_frsize
-    here = sum(unpacker.layout.begun(plan.blob.digest) for plan in missing)
+    here = sum(unpacker.layout.begun(plan.blob.digest, plan.diff_id) for plan in missing)
     if needed - here > free:
         raise NotEnoughRoom(str(unpacker.layout.root), needed - here, free)

@@ -5,12 +5,15 @@ import multiprocessing
 import os
 import sqlite3
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime.api import ArchiveSource, ImageDefaults, ImageSpec, RootfsSource
-from runtime.embedded.registry.faults import RegistryFailed
+from runtime.embedded.layers.faults import BadLayer
+from runtime.embedded.registry.faults import RegistryFailed, WrongContent
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import SCHEMA, Blob
 from tests.conftest import Images
@@ -64,7 +67,7 @@ def half(store: ImageStore, server: Server, monkeypatch: pytest.MonkeyPatch) -> 
     server.routes[PATH] = lambda _: next(whole, Answer(status=503))
     with pytest.raises(RegistryFailed):
         store.pull(f"{server.host}/app", (), silent)
-    assert (store.layout.partial / digest(BLOB)[7:]).stat().st_size == HALF
+    assert store.layout.fetching(digest(BLOB), digest(PLAIN)).stat().st_size == HALF
     server.asked.clear()
     server.routes[PATH] = ranged
     return f"{server.host}/app"
@@ -90,7 +93,7 @@ def test_a_pull_goes_on_where_another_one_broke_off(
 def test_bytes_that_were_spoilt_meanwhile_are_fetched_again(
     store: ImageStore, half: str, server: Server
 ) -> None:
-    partial = store.layout.partial / digest(BLOB)[7:]
+    partial = store.layout.fetching(digest(BLOB), digest(PLAIN))
     partial.write_bytes(flipped(partial.read_bytes()))
     store.pull(half, (), silent)
     assert wanted_ranges(server)[-1] == ""
@@ -100,14 +103,14 @@ def test_bytes_that_were_spoilt_meanwhile_are_fetched_again(
 def test_more_bytes_than_the_blob_has_are_thrown_away(
     store: ImageStore, half: str, server: Server
 ) -> None:
-    partial = store.layout.partial / digest(BLOB)[7:]
+    partial = store.layout.fetching(digest(BLOB), digest(PLAIN))
     partial.write_bytes(bytes(len(BLOB) + 1))
     store.pull(half, (), silent)
     assert wanted_ranges(server) == [""]
 
 
 def test_all_bytes_may_be_here_already(store: ImageStore, half: str, server: Server) -> None:
-    (store.layout.partial / digest(BLOB)[7:]).write_bytes(BLOB)
+    store.layout.fetching(digest(BLOB), digest(PLAIN)).write_bytes(BLOB)
     store.pull(half, (), silent)
     assert wanted_ranges(server) == []
 
@@ -127,6 +130,39 @@ def test_processes_fetch_a_layer_once(store: ImageStore, server: Server) -> None
         process.join(60)
         assert process.exitcode == 0
     assert server.paths().count(PATH) == 1
+
+
+def test_nobody_else_writes_into_a_blob_that_was_verified(
+    store: ImageStore, server: Server
+) -> None:
+    """An image that claims another one's blob for a layer of its own, and gets other bytes."""
+    claimed, verified = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield BLOB[:HALF]
+        claimed.set()
+        verified.wait(20)
+        yield bytes(len(BLOB) - HALF)
+
+    publish(server, (b"another layer", BLOB), name="evil")
+    server.routes[f"/v2/evil/blobs/{digest(BLOB)}"] = Answer(body=slowly(), length=len(BLOB))
+    publish(server, (PLAIN, BLOB))
+    failed: list[BaseException] = []
+
+    def pull_evil() -> None:
+        try:
+            store.pull(f"{server.host}/evil", (), silent)
+        except (BadLayer, WrongContent) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=pull_evil)
+    thread.start()
+    assert claimed.wait(20)
+    store.pull(f"{server.host}/app", (), silent)
+    verified.set()
+    thread.join(20)
+    assert failed
+    kept(store, digest(PLAIN))
 
 
 def test_a_file_system_is_kept_deflated_and_always_alike(store: ImageStore, tmp_path: Path) -> None:
