@@ -258,7 +258,7 @@ class ImageStore:
         tags = tuple(tag for tag, row in meant.items() if row and row[0] == found.id)
         pushed: list[str] = []
         if spec.push and tags:
-            with suppress(ArchiveMissing):
+            with suppress(ArchiveMissing, ImageAbsent):
                 own = manifests.outgoing(self.index, self.layout, found.id).digest
                 for tag in map(parse, tags):
                     with suppress(Fault), _client(tag, access, tries=1) as client:

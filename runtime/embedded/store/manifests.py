@@ -2,6 +2,7 @@
 made from its configuration and the archives of its layers."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -31,20 +32,39 @@ class Outgoing:
 
 
 def outgoing(index: Index, layout: Layout, id: str) -> Outgoing:
-    """The manifest of an image that is here. Raises ``ImageAbsent``, and ``ArchiveMissing`` for
-    an image whose layers came before archives were kept."""
+    """The manifest of an image that is here. Raises ``ImageAbsent``, also when a document that may
+    be the manifest is gone, and ``ArchiveMissing`` for an image whose layers came before archives
+    were kept."""
     with index.reading() as rows:
         image = rows.image(id) if rows is not None else None
         if rows is None or image is None:
             raise ImageAbsent(id)
-        config = layout.blob(id).read_bytes()
-        return _as_it_came(rows, layout, id, config) or _made(rows, image, config)
+        here = _documents(rows, layout, id)
+        config = here[id]
+        found = None if config is None else _as_it_came(rows, here, id, config)
+        if found is not None:
+            return found
+        if config is None or None in here.values():  # one made anew would have another digest
+            raise ImageAbsent(next(iter(image.references), id))
+        return _made(rows, image, config)
 
 
-def _as_it_came(rows: Rows, layout: Layout, id: str, config: bytes) -> Outgoing | None:
+def _documents(rows: Rows, layout: Layout, id: str) -> dict[str, bytes | None]:
+    """The image's documents by digest, None for one whose file is gone."""
+    found: dict[str, bytes | None] = {}
+    for digest in sorted({id, *rows.documents_of(id)}):
+        path = layout.blob(digest)
+        found[digest] = path.read_bytes() if path.exists() else None
+    return found
+
+
+def _as_it_came(
+    rows: Rows, here: Mapping[str, bytes | None], id: str, config: bytes
+) -> Outgoing | None:
     """The image's own manifest among its documents, if we have all that it names."""
-    for digest in sorted(rows.documents_of(id) - {id}):
-        raw = layout.blob(digest).read_bytes()
+    for digest, raw in here.items():
+        if digest == id or raw is None:
+            continue
         with suppress(BadDocument):
             found = manifest.parse(raw)
             if isinstance(found, Manifest) and found.config.digest == id:

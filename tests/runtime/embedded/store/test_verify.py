@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.api import ImageSpec, RegistrySource
+from runtime.embedded.store import manifests
 from runtime.embedded.store.faults import ImageAbsent, NotEnoughRoom
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.store.removing import Remover
@@ -119,6 +121,23 @@ def test_a_damaged_configuration_is_written_again(
     store.pull(f"{server.host}/app", (), silent)
     assert whats(store) == []
     assert store.find(image.id) is not None
+
+
+def test_an_image_whose_manifest_is_damaged_does_not_leave_under_another_digest(
+    store: ImageStore, image: Image, server: Server
+) -> None:
+    own = manifests.outgoing(store.index, store.layout, image.id)
+    store.layout.blob(own.digest).write_bytes(b"{}")
+    assert whats(store) == [f"manifest {own.digest[:19]} is not what it was"]
+    with pytest.raises(ImageAbsent):
+        manifests.outgoing(store.index, store.layout, image.id)
+    source = RegistrySource(reference=f"{server.host}/app")
+    spec = ImageSpec(name="app", source=source, tags=image.references, push=True)
+    assert store.state(spec, ()).pushed == ()
+    store.pull(f"{server.host}/app", (), silent)
+    assert manifests.outgoing(store.index, store.layout, image.id) == own
+    assert store.state(spec, ()).pushed == image.references
+    assert whats(store) == []
 
 
 def test_a_folder_that_somebody_removed(store: ImageStore, registry: Registry) -> None:
