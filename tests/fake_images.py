@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -53,6 +53,14 @@ class ImageInUse(Fault):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the image {name} cannot be removed", why="a container was made from it")
+
+
+def _whole(name: str) -> str:
+    """The complete reference that a name is; "" when it is none."""
+    try:
+        return str(parse(name))
+    except BadReference:
+        return ""
 
 
 class FakeImages:
@@ -117,9 +125,8 @@ class FakeImages:
         """By name, by reference in any form, by id or its beginning."""
         if name in self.local:
             return self.local[name]
-        with suppress(BadReference):
-            if str(parse(name)) in self.local:
-                return self.local[str(parse(name))]
+        if _whole(name) in self.local:
+            return self.local[_whole(name)]
         for id in {*self.facts, *self.local.values()}:
             if name and id.removeprefix("sha256:").startswith(name.removeprefix("sha256:")):
                 return id
@@ -162,7 +169,7 @@ class FakeImages:
             id = self._find(name)
             names = [each for each, known in self.local.items() if known == id]
             by_id = name.removeprefix("sha256:") in id
-            given = [] if by_id else [each for each in names if each in (name, str(parse(name)))]
+            given = [] if by_id else [each for each in names if each in (name, _whole(name))]
             if by_id and len(names) > 1 and not force:
                 raise Fault(f"the image {name} has several names", hint="use --force")
             going = names if by_id or names == given else given

@@ -60,6 +60,8 @@ def _cpu_once(words: Sequence[str | Path], environ: dict[str, str]) -> float:
 LIGHT = [
     *(("version",), ("ps",), ("--help",)),
     *(("logs", "web"), ("exec", "web", "true"), ("top", "web")),
+    *(("images",), ("history", "web"), ("rmi", "web"), ("tag", "web", "web:2")),
+    *(("image", "prune", "--force"), ("save", "web"), ("export", "web")),
 ]
 
 

@@ -24,9 +24,9 @@ _PAST = {
     "pushing": "pushed",
     "loading": "loaded",
     "saving": "saved",
-    "writing": "written",
-    "reading": "read",
-    "checking": "checked",
+    "verifying": "verified",
+    "importing": "imported",
+    "unpacking": "unpacked",
 }
 
 
@@ -80,7 +80,7 @@ class Transfer:
     def report(self, progress: Progress) -> None:
         """To be given to whatever takes long; any thread may call it."""
         with self._lock:
-            if progress.total is None and not progress.done and not progress.over:
+            if _says_nothing_of_size(progress):
                 self._phase = f"{progress.what}: {progress.doing}"
             else:
                 self._phase = ""
@@ -123,6 +123,12 @@ class Transfer:
         total = _sum(each.progress.total for each in parts if not _here(each))
         done = sum(each.progress.done for each in parts)
         return _measured(front, done, total, self._rate.per_second(), columns)
+
+
+def _says_nothing_of_size(progress: Progress) -> bool:
+    """It is no part to be counted, but says what the step is at."""
+    known = progress.total is not None or progress.done or progress.over
+    return not known and progress.doing != _WAITING
 
 
 def _here(part: _Part) -> bool:

@@ -1,0 +1,184 @@
+"""``pull``, ``push`` and ``search``, on a runtime in memory: what is asked of whom, and told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runtime.api import Progress, RegistrySource, SearchHit
+from runtime.errors import Fault
+from tests.fake_images import NoSuchImage, image_id
+from tests.reconciler.cli.conftest import World
+
+ID = image_id("web", 1)
+DIGEST = f"sha256:{'cd' * 32}"
+
+
+@pytest.fixture
+def two(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A machine that looks for short names in two registries, away from any spec."""
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    (folder / "registries.yaml").write_text("search: [docker.io, 'r.lab:5000']\n")
+    monkeypatch.setenv("TRUEUP_CONFIG_DIR", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return world
+
+
+def test_pull_tells_what_docker_tells(world: World) -> None:
+    images = world.runtime.images
+    images.local[f"docker.io/library/nginx@{DIGEST}"] = image_id(
+        "docker.io/library/nginx:latest", 1
+    )
+    first = world.run("pull", "nginx")
+    assert first.out.splitlines() == [
+        "Using default tag: latest",
+        "latest: Pulling from library/nginx",
+        f"Digest: {DIGEST}",
+        "Status: Downloaded newer image for nginx:latest",
+        "docker.io/library/nginx:latest",
+    ]
+    again = world.run("image", "pull", "nginx:latest").out.splitlines()
+    assert again[0] == "latest: Pulling from library/nginx"
+    assert again[2] == "Status: Image is up to date for nginx:latest"
+
+
+def test_pull_shows_each_layer_on_stderr_unless_it_shall_be_quiet(world: World) -> None:
+    world.runtime.images.told = [
+        Progress(what="base", doing="here already", over=True),
+        Progress(what="aa", doing="pulling", done=1, total=2),
+    ]
+    ran = world.run("pull", "r.lab/web:1")
+    assert "base: here already\naa: pulling 2B\n" in ran.err
+    assert "1: Pulling from r.lab/web\n" in ran.out
+    quiet = world.run("pull", "-q", "r.lab/web:1")
+    assert (quiet.out, quiet.err) == ("r.lab/web:1\n", "")
+
+
+def test_pull_for_another_platform(world: World) -> None:
+    assert world.run("pull", "--platform", "linux/arm/v7", "nginx").code == 0
+    (source,) = world.runtime.images.heard
+    assert isinstance(source, RegistrySource)
+    assert source.platform == "linux/arm/v7"
+
+
+def test_pull_of_all_tags_takes_each_of_them(world: World) -> None:
+    world.runtime.registries.tags_of["r.lab/web:latest"] = ("1", "2")
+    ran = world.run("pull", "-a", "-q", "r.lab/web")
+    assert ran.out == "r.lab/web:1\nr.lab/web:2\n"
+    wrong = world.run("pull", "-a", "r.lab/web:1")
+    assert wrong.code == 64
+    assert wrong.err.startswith("--all-tags takes a name without a tag")
+
+
+def test_a_short_name_is_the_first_that_a_registry_has(two: World) -> None:
+    hub, lab = "docker.io/team/web:1", "r.lab:5000/team/web:1"
+    two.runtime.faults["pull", hub] = NoSuchImage(hub)
+    assert two.run("pull", "-q", "team/web:1").out == f"{lab}\n"
+    assert two.runtime.images.local == {lab: image_id(lab, 1)}
+    # From then on the short name means that one here.
+    assert two.run("image", "inspect", "-f", "{{.RepoTags}}", "team/web:1").code == 0
+    assert two.run("tag", "team/web:1", "r.lab:5000/copy:1").code == 0
+    assert two.run("push", "-q", "copy:1").out == "r.lab:5000/copy:1\n"
+
+
+def test_a_registry_that_gives_no_answer_ends_the_search(two: World) -> None:
+    hub = "docker.io/team/web:1"
+    two.runtime.faults["pull", hub] = Fault("docker.io gives no answer")
+    ran = two.run("pull", "team/web:1")
+    assert (ran.code, ran.err) == (1, "docker.io gives no answer\n")
+    assert two.runtime.images.local == {}
+
+
+def test_short_names_may_be_off(two: World, tmp_path: Path) -> None:
+    (tmp_path / "machine" / "registries.yaml").write_text("search: []\n")
+    for words in (("pull", "nginx"), ("push", "nginx"), ("search", "nginx")):
+        ran = two.run(*words)
+        assert ran.code == 64, words
+        assert "nginx names no registry, and short names are off" in ran.err
+
+
+def test_push_ends_with_the_digest(world: World) -> None:
+    world.runtime.images.local |= {"r.lab/web:1": ID, "r.lab/web:latest": ID, "r.lab/x:1": ID}
+    ran = world.run("push", "r.lab/web")
+    assert ran.out.splitlines() == [
+        "The push refers to repository [r.lab/web]",
+        "Using default tag: latest",
+        f"latest: digest: {ID}",
+    ]
+    assert "r.lab/web:latest: pushing 2B" in ran.err
+    assert (
+        world.run("image", "push", "-a", "-q", "r.lab/web").out == "r.lab/web:1\nr.lab/web:latest\n"
+    )
+    assert sorted(world.runtime.images.pushed) == ["r.lab/web:1", "r.lab/web:latest"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["push", f"r.lab/web@{DIGEST}"], 64, f"`r.lab/web@{DIGEST}` has a digest"),
+        (["push", "-a", "r.lab/web:1"], 64, "--all-tags takes a name without a tag"),
+        (["push", "-a", "r.lab/web"], 1, "there is no image named r.lab/web here"),
+        (["push", "r.lab/web:1"], 1, "the image r.lab/web:1 is not here"),
+        (["search", "--limit", "0", "x"], 64, "argument --limit: `0` is not between 1 and 100"),
+        (["search", "-f", "is-automated=true", "x"], 64, "`is-automated=true` is no filter"),
+        (["search", "-f", "stars=many", "x"], 64, "`many` is no number of stars"),
+        (["search", "r.lab/"], 64, "there is nothing to look for"),
+        (["search", "--list-tags", "r.lab/no"], 1, "the image r.lab/no:latest is not here"),
+        (["pull", "--platform", "arm", "x"], 64, "argument --platform: `arm` is no platform"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(world: World, words: list[str], code: int, told: str) -> None:
+    ran = world.run(*words)
+    assert ran.code == code
+    assert ran.err.splitlines()[0].startswith(told)
+
+
+HITS = (
+    SearchHit(name="nginx", description=f"Official {'x' * 60}", stars=20000, official=True),
+    SearchHit(name="team/nginx", description="another\none", stars=3),
+)
+
+
+def test_search_has_dockers_columns(world: World) -> None:
+    world.runtime.registries.hits["docker.io"] = HITS
+    header, first, second = world.run("search", "nginx").out.splitlines()
+    assert header.split() == ["NAME", "DESCRIPTION", "STARS", "OFFICIAL"]
+    assert first.split() == ["nginx", "Official", f"{'x' * 35}…", "20000", "[OK]"]
+    assert second.split() == ["team/nginx", "another", "one", "3"]
+    assert world.runtime.registries.asked == [("docker.io", "nginx", 25)]
+    assert "x" * 60 in world.run("search", "--no-trunc", "nginx").out
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], ["nginx", "team/nginx"]),
+        (["-f", "stars=4"], ["nginx"]),
+        (["--filter", "is-official=false"], ["team/nginx"]),
+        (["--limit", "1"], ["nginx"]),
+    ],
+    ids=str,
+)
+def test_search_filters(world: World, words: list[str], found: list[str]) -> None:
+    world.runtime.registries.hits["docker.io"] = HITS
+    shown = world.run("search", "--format", "{{.Name}}", *words, "nginx")
+    assert shown.out.splitlines() == found
+
+
+def test_search_of_a_private_registry_names_what_can_be_pulled(two: World) -> None:
+    registries = two.runtime.registries
+    registries.hits = {"docker.io": HITS[:1], "r.lab:5000": (SearchHit(name="a/web", tags=("1",)),)}
+    row = json.loads(two.run("search", "--format", "json", "r.lab:5000/web").out)
+    assert (row["Name"], row["Tags"]) == ("r.lab:5000/a/web", "1")
+    both = two.run("search", "--format", "{{.Name}}", "web").out
+    assert both == "nginx\nr.lab:5000/a/web\n"
+    assert [host for host, _, _ in registries.asked] == ["r.lab:5000", "docker.io", "r.lab:5000"]
+    registries.tags_of["r.lab:5000/a/web:latest"] = ("1", "2", "3")
+    listed = two.run("search", "--list-tags", "--limit", "2", "a/web").out.splitlines()
+    assert [line.split() for line in listed] == [
+        ["NAME", "TAG"],
+        ["r.lab:5000/a/web", "1"],
+        ["r.lab:5000/a/web", "2"],
+    ]
