@@ -180,7 +180,7 @@ class _Extraction:
         _set_mode(parent, name, entry.mode)
 
     def _device(self, entry: Entry, parent: int, name: bytes) -> None:
-        """A node belongs to the layer and opens nothing: containers' trees are mounted ``nodev``.
+        """A node belongs to the layer; what it opens is for containers' device cgroups to say.
         0:0 stands for no device, and to overlayfs for a removed name: that one is left out, as
         are all where we may not make any (mknod(2): CAP_MKNOD)."""
         self._clear(parent, name)

@@ -2,7 +2,8 @@
 
 The options are fixed, whatever the kernel's defaults are: a layer's own ``redirect`` is never
 followed (it would bring hidden files back), no metadata-only copies (they make an upper
-directory useless without its layers), no index. Devices in images open nothing: ``nodev``.
+directory useless without its layers), no index. Devices in images open nothing for whoever meets
+them out here (``nodev``); crun takes that flag away inside, where the device cgroup decides.
 """
 
 import os
