@@ -34,10 +34,11 @@ class Exporter:
         """Write the container's file system to the descriptor ``out``. Raises ``NoSuchContainer``,
         also for one that is removed meanwhile."""
         with self._root(self._row(id)) as root:
-            archive = TarWriter(out)
-            pack(root, archive, _Told(self.report))
+            archive, told = TarWriter(out), _Told(self.report)
+            pack(root, archive, told)
             self._row(id)  # files of one that was removed are missing
             archive.close()
+            told.end()
 
     def _row(self, id: str) -> ContainerRow:
         row = self.ledger.state().containers.get(id)
@@ -51,10 +52,14 @@ class Exporter:
         has not started it) of one of our own."""
         mounted, kept = self.paths.bundle(row.id) / "rootfs", self.paths.container(row.id)
         with self.store.held():
-            if boot.is_mounted(mounted):
-                fd = mounts.cloned(str(mounted))
-            else:
-                fd = overlay.view((kept / "upper", *self.store.layers(row.image)), kept)
+            try:
+                if boot.is_mounted(mounted):
+                    fd = mounts.cloned(str(mounted))
+                else:
+                    fd = overlay.view((kept / "upper", *self.store.layers(row.image)), kept)
+            except OSError:
+                self._row(row.id)  # somebody removes it at this moment
+                raise
             try:
                 yield fd
             finally:
@@ -73,3 +78,6 @@ class _Told:
         if now - self._last >= _REPORT_EVERY:
             self._last = now
             self._report(Progress(what="files", doing="exporting", done=self._done))
+
+    def end(self) -> None:
+        self._report(Progress(what="files", doing="exporting", done=self._done, over=True))

@@ -18,7 +18,7 @@ from runtime.embedded.layers.whiteouts import is_of_the_host
 from runtime.embedded.linux import files
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOATIME | os.O_CLOEXEC
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ESTALE)
 _SECOND = 1_000_000_000
 _KINDS = {
     stat.S_IFREG: tarstream.FILE,

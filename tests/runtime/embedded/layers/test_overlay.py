@@ -1,6 +1,7 @@
 """Overlay mounts: layers as the kernel shows them, and marks that it must not obey."""
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.embedded.layers import overlay
+from runtime.embedded.linux import mounts
 from tests.runtime.embedded.layers.tars import archive, directory, member, whiteout
 from tests.runtime.embedded.layers.unpacking import make_place
 
@@ -127,3 +129,52 @@ def test_any_number_of_layers_that_the_kernel_takes(stack: Stack, count: int) ->
 def test_one_layer_too_many_is_refused(stack: Stack) -> None:
     with pytest.raises(overlay.TooManyLayers):
         stack.mount([stack.base] * 501)
+
+
+@pytest.mark.parametrize("count", [2, 120])
+def test_a_view_is_read_only_seen_by_nobody_and_outlives_its_layers_names(
+    stack: Stack, count: int
+) -> None:
+    empty = [stack.base / f"{number:064d}" for number in range(count - 1)]
+    for folder in empty:
+        folder.mkdir()
+    (low,) = stack.layers(archive(member(b"low", body=b"1"), member(b"gone")))
+    os.mknod(empty[0] / "gone", stat.S_IFCHR, 0)
+    (empty[0] / "high").write_text("2")
+    before = Path("/proc/self/mountinfo").read_text()
+    fd = overlay.view([*empty, low], stack.base)
+    try:
+        assert Path("/proc/self/mountinfo").read_text() == before
+        low.rename(stack.base / "renamed")
+        assert sorted(os.listdir(f"/proc/self/fd/{fd}")) == ["high", "low"]
+        with pytest.raises(OSError, match="Read-only"):
+            os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_view_shows_what_a_mounted_container_wrote(stack: Stack) -> None:
+    root = stack.mount(stack.layers(archive(member(b"old"), member(b"gone"))))
+    (root / "new").touch()
+    (root / "gone").unlink()
+    fd = overlay.view([stack.base / "upper", stack.base / "layer0/stage/root"], stack.base)
+    try:
+        assert sorted(os.listdir(f"/proc/self/fd/{fd}")) == ["new", "old"]
+    finally:
+        os.close(fd)
+
+
+def test_a_clone_of_a_mount_is_without_the_mounts_in_it(stack: Stack) -> None:
+    root = stack.mount(stack.layers(archive(directory(b"place"))))
+    mounts.bind(str(stack.base), str(root / "place"))
+    try:
+        fd = mounts.cloned(str(root))
+        assert os.listdir(f"/proc/self/fd/{fd}/place") == []
+        os.close(fd)
+    finally:
+        mounts.unmount(str(root / "place"))
+
+
+def test_a_view_of_too_many_layers_is_refused(stack: Stack) -> None:
+    with pytest.raises(overlay.TooManyLayers):
+        overlay.view([stack.base] * 501, stack.base)

@@ -94,3 +94,32 @@ def test_a_name_that_the_tree_has_already_does_no_harm(folder: int, tmp_path: Pa
         (tmp_path / "tree" / name / "full").mkdir(parents=True)
     files.remove_tree(folder, b"tree")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_opened_however_long_its_path_is(folder: int) -> None:
+    part = b"d" * 250
+    fd = os.dup(folder)
+    for _ in range(100):
+        os.mkdir(part, dir_fd=fd)
+        below = os.open(part, os.O_PATH, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    found = files.open_below(folder, b"/".join([part] * 100))
+    assert os.path.samestat(os.fstat(found), os.fstat(fd))
+    os.close(found)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("path", [b"link", b"link/below", b"../outside", b"/", b"mounted/on"])
+def test_no_link_and_no_mount_leads_to_a_folder(folder: int, tmp_path: Path, path: bytes) -> None:
+    outside, mounted = tmp_path / "elsewhere", f"/proc/self/fd/{folder}/mounted"
+    (outside / "below").mkdir(parents=True)
+    (outside / "on").mkdir()
+    os.symlink(outside, "link", dir_fd=folder)
+    os.mkdir("mounted", dir_fd=folder)
+    mounts.bind(str(outside), mounted)
+    try:
+        with pytest.raises(OSError, match=r"symbolic links|[Cc]ross-device"):
+            files.open_below(folder, path)
+    finally:
+        mounts.unmount(os.path.realpath(mounted))
