@@ -170,5 +170,5 @@ containers:
   docker: {image: "localhost/docker:1"}
   podman: {image: "localhost/podman:1"}
 """)
-    for name in ("docker", "podman"):
-        eventually(lambda name=name: f"by-{name}\n" in stage.log(name))
+    eventually(lambda: "by-docker\n" in stage.log("docker"))
+    eventually(lambda: "by-podman\n" in stage.log("podman"))
