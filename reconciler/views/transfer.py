@@ -65,6 +65,10 @@ class _Part:
     def waits(self) -> bool:
         return self.progress.doing == _WAITING
 
+    @property
+    def at_work(self) -> bool:
+        return not self.finished and not self.waits
+
 
 class Transfer:
     """What is reported of one step. ``key`` and ``head`` are the step's in the area; ``lines``:
@@ -106,7 +110,7 @@ class Transfer:
     def _shown(self) -> Iterator[str]:
         columns = self._area.columns()
         yield self._total(columns)
-        shown = [each for each in self._parts.values() if not each.finished and not each.waits]
+        shown = [] if self._is_one() else [each for each in self._parts.values() if each.at_work]
         names = max((len(each.progress.what) for each in shown), default=0)
         words = max((len(each.progress.doing) for each in shown), default=0)
         for part in shown:
@@ -114,12 +118,17 @@ class Transfer:
             front = f"  {each.what:<{names}}  {each.doing:<{words}}"
             yield _measured(front, each.done, each.total, part.rate.per_second(), columns)
 
+    def _is_one(self) -> bool:
+        """The only part is what the step is about: a file, for instance."""
+        return list(self._parts) == [self._head]
+
     def _total(self, columns: int) -> str:
         parts = list(self._parts.values())
         if self._phase or not parts:
             return f"{self._head}  {self._phase}".rstrip()
         finished = sum(each.finished for each in parts)
-        front = f"{self._head}  {finished} of {len(parts)} done"
+        count = parts[0].progress.doing if self._is_one() else f"{finished} of {len(parts)} done"
+        front = f"{self._head}  {count}"
         total = _sum(each.progress.total for each in parts if not _here(each))
         done = sum(each.progress.done for each in parts)
         return _measured(front, done, total, self._rate.per_second(), columns)

@@ -104,6 +104,13 @@ def test_on_a_terminal_the_total_stands_above_a_bar_for_each_layer_at_work() -> 
         ]
 
 
+def test_a_step_that_is_one_part_has_one_line() -> None:
+    with screen(100) as (seen, report):
+        report(layer("nginx", "importing", 5 * MB))
+        shown = seen.text().rpartition("\x1b[J")[2].splitlines()
+        assert shown == [f"nginx  importing  [{'=' * 19}>{' ' * 18}]  5MB of 10MB"]
+
+
 def test_before_sizes_are_known_the_phase_stands_there() -> None:
     with screen(80) as (seen, report):
         report(layer("nginx:1.27", "resolving", total=None))
