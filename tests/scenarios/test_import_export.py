@@ -172,3 +172,18 @@ containers:
 """)
     eventually(lambda: "by-docker\n" in stage.log("docker"))
     eventually(lambda: "by-podman\n" in stage.log("podman"))
+
+
+def test_a_container_that_goes_while_it_is_exported_is_no_short_archive(stage: Stage) -> None:
+    """The pipe is full, so the command waits with most of the files still to come."""
+    stage.make(JOB)
+    eventually(lambda: "ready" in stage.log("web"))
+    stage.trueup("exec", "web", "dd", "if=/dev/zero", "of=/bin/aaa", "bs=1M", "count=8")
+    command = [*stage.host.within, COMMAND, "--root", stage.trueup.root, "export", "web"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as export:
+        assert export.stdout
+        export.stdout.read(1)
+        stage.down()
+        _, said = export.communicate(timeout=60)
+    assert export.returncode == 1
+    assert b"there is no container" in said
