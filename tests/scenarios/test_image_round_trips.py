@@ -2,6 +2,7 @@
 the OCI form its manifest's digest."""
 
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -91,3 +92,28 @@ def test_podmans_oci_form_keeps_digests(
     assert ours(trueup) == id
     second = save(trueup, id, "oci-archive", tmp_path / "again.tar")
     assert manifests(second) == manifests(tmp_path / "back.tar")
+
+
+def tool(*words: str | Path) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def test_skopeo_and_umoci_read_both_forms_by_name_and_digest(
+    trueup: Trueup, images: Images, tmp_path: Path
+) -> None:
+    trueup("pull", images.nginx)
+    inspect = ("skopeo", "inspect", "--format={{.Digest}} {{.Layers}}")
+    there = tool(*inspect, "--tls-verify=false", f"docker://{images.nginx}")
+    path = save(trueup, ours(trueup), "oci-archive", tmp_path / "oci.tar")
+    assert tool(*inspect, f"oci-archive:{path}:{images.nginx}") == there
+    layout, bundle = tmp_path / "layout", tmp_path / "bundle"
+    layout.mkdir()
+    tool("tar", "-xf", path, "-C", layout)
+    assert tool("umoci", "ls", "--layout", layout) == f"{images.nginx}\n"
+
+    path = save(trueup, ours(trueup), "docker-archive", tmp_path / "docker.tar")
+    tool("skopeo", "copy", f"docker-archive:{path}:{images.nginx}", f"oci:{layout}-2:old")
+    tool("umoci", "unpack", "--image", f"{layout}-2:old", bundle)
+    assert (bundle / "rootfs/usr/sbin/nginx").exists()
+    (id,) = ours(trueup).values()
+    assert (tmp_path / "layout-2/blobs/sha256" / id.removeprefix("sha256:")).exists()
