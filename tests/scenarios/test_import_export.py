@@ -179,7 +179,8 @@ def test_a_container_that_goes_while_it_is_exported_is_no_short_archive(stage: S
     stage.make(JOB)
     eventually(lambda: "ready" in stage.log("web"))
     stage.trueup("exec", "web", "dd", "if=/dev/zero", "of=/bin/aaa", "bs=1M", "count=8")
-    command = [*stage.host.within, COMMAND, "--root", stage.trueup.root, "export", "web"]
+    words: list[str | Path] = [COMMAND, "--root", stage.trueup.root, "export", "web"]
+    command = [*stage.host.within, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as export:
         assert export.stdout
         export.stdout.read(1)
