@@ -52,6 +52,11 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.host}/{self._rest(self.repository)}"
 
     @property
+    def place(self) -> str:
+        """Where every version of it is: host and repository."""
+        return f"{self.host}/{self.repository}"
+
+    @property
     def familiar(self) -> str:
         """The short form that people write: no default host, no ``library/``."""
         if self.host != DEFAULT_HOST:

@@ -101,7 +101,9 @@ class Engine:
     def images(self) -> "ImageVerbs":
         from runtime.embedded import images
 
-        return images.ImageVerbs(paths=self._paths, store=self._store, ledger=self._ledger)
+        return images.ImageVerbs(
+            paths=self._paths, store=self._store, ledger=self._ledger, is_over=self._is_over
+        )
 
     @cached_property
     def registries(self) -> "RegistryVerbs":

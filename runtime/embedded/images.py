@@ -17,7 +17,7 @@ from runtime.api import (
 )
 from runtime.embedded import boot
 from runtime.embedded.export import Exporter
-from runtime.embedded.ledger import Ledger, State
+from runtime.embedded.ledger import Ledger
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import TagWithDigest
@@ -32,11 +32,13 @@ from runtime.reference import parse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageVerbs:
-    """Implements ``runtime.api.Images``."""
+    """Implements ``runtime.api.Images``; ``is_over`` tells of a container (id)
+    that it does not run."""
 
     paths: Paths
     store: ImageStore
     ledger: Ledger
+    is_over: Callable[[str], bool]
 
     def list(self) -> tuple[ImageSummary, ...]:
         return self.store.list()
@@ -86,12 +88,13 @@ class ImageVerbs:
 
     @property
     def _remover(self) -> Remover:
-        return Remover(self.store, lambda: _users(self.ledger.state()))
+        return Remover(self.store, self._users)
 
-
-def _users(state: State) -> dict[str, list[str]]:
-    """By image id, the containers that were made from it, whatever became of them."""
-    users: dict[str, list[str]] = {}
-    for row in state.containers.values():
-        users.setdefault(row.image, []).append(str(row.key))
-    return users
+    def _users(self) -> dict[str, dict[str, bool]]:
+        """By image id the containers that were made from it, whatever became of them: whether one
+        of a container's generations runs."""
+        users: dict[str, dict[str, bool]] = {}
+        for row in self.ledger.state().containers.values():
+            named, name = users.setdefault(row.image, {}), str(row.key)
+            named[name] = named.get(name, False) or not self.is_over(row.id)
+        return users

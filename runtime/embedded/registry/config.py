@@ -41,7 +41,7 @@ def parse(raw: bytes) -> ImageConfig:
         diff_ids=_diff_ids(document),
         defaults=_defaults(settings),
         platform=_platform(document),
-        created=_created(document.get("created")),
+        created=moment(document.get("created")),
     )
 
 
@@ -198,8 +198,9 @@ def _platform(document: Document) -> Platform:
     return Platform(os=words[0][:40], architecture=words[1][:40], variant=words[2][:40])
 
 
-def _created(value: object) -> float:
-    """RFC 3339, as Go writes it; what cannot be read is no reason to refuse an image."""
+def moment(value: object) -> float:
+    """RFC 3339, as Go writes it, in seconds since the epoch; 0.0 for what cannot be read, which is
+    no reason to refuse an image."""
     try:
         return datetime.fromisoformat(str(value)).timestamp()
     except ValueError:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from runtime.api import HistoryRow, ImageDetails
+from runtime.embedded.registry.config import moment
 from runtime.embedded.registry.documents import BadDocument, read
 from runtime.embedded.store.faults import ImageAbsent
 from runtime.embedded.store.images import ImageStore, find
@@ -31,7 +31,7 @@ def details(store: ImageStore, name: str) -> ImageDetails:
         size=image.size,
         platform=image.platform,
         author=_text(document, "author"),
-        comment=history[-1].comment if history else "",
+        comment=_text(document, "comment") or (history[-1].comment if history else ""),
         defaults=image.defaults,
         layers=image.layers,
         history=history,
@@ -54,23 +54,16 @@ def _history(document: dict[str, Any], sizes: list[int]) -> Iterator[HistoryRow]
     for step in steps:
         empty = step.get("empty_layer") is True
         yield HistoryRow(
-            created=_time(step.get("created")),
+            created=moment(step.get("created")),
             created_by=_text(step, "created_by"),
             comment=_text(step, "comment"),
             size=0 if empty or not left else left.pop(),
             empty=empty,
         )
     for size in reversed(left):
-        yield HistoryRow(created=_time(document.get("created")), size=size)
+        yield HistoryRow(created=moment(document.get("created")), size=size)
 
 
 def _text(document: dict[str, Any], key: str) -> str:
     value = document.get(key)
     return value if isinstance(value, str) else ""
-
-
-def _time(value: object) -> float:
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return 0.0

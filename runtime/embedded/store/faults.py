@@ -1,8 +1,10 @@
 """What can go wrong with images on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runtime.errors import Absent, Fault
+
+_STATES = {True: "running", False: "stopped"}
 
 
 class ImageAbsent(Absent):
@@ -66,25 +68,27 @@ class TagWithDigest(Fault):
 
 
 class ImageInUse(Fault):
-    """Containers were made from the image; running or not, they need it."""
+    """Containers were made from the image; running or not, they need it. ``containers`` tells of
+    each whether it runs; ``forced``: it would be refused with ``--force``, too."""
 
-    def __init__(self, name: str, containers: Sequence[str]) -> None:
-        self.name, self.containers = name, tuple(containers)
-        listed = ", ".join(containers[:10])
+    def __init__(self, name: str, containers: Mapping[str, bool], *, forced: bool) -> None:
+        self.name, self.containers = name, dict(containers)
+        told = [f"{each} ({_STATES[runs]})" for each, runs in sorted(containers.items())]
         super().__init__(
             f"the image {name} is in use",
-            why=f"made from it: {listed}{', ...' if len(containers) > 10 else ''}",
-            hint="take those down first; `--force` only takes its names away",
+            why=f"made from it: {', '.join(told[:10])}{', ...' if len(told) > 10 else ''}",
+            hint="take those down first"
+            + ("" if forced else "; `--force` only takes its names away"),
         )
 
 
 class SeveralNames(Fault):
-    """An id whose image is known in several repositories."""
+    """An id whose image is known by several names."""
 
     def __init__(self, id: str, names: Sequence[str]) -> None:
         self.id, self.names = id, tuple(names)
         super().__init__(
-            f"the image {id} has names in several repositories",
+            f"the image {id} has several names",
             why=", ".join(names[:10]),
             hint="name the one that shall go, or add `--force` to remove them all",
         )
@@ -191,11 +195,11 @@ class DamagedStore(Fault):
 
 
 class StoreBusy(Fault):
-    """Somebody else has been writing to the store's index for too long."""
+    """Others have been working on the store for too long; ``who``, when that is known."""
 
-    def __init__(self, path: str, waited: float) -> None:
+    def __init__(self, path: str, waited: float, who: str = "") -> None:
         super().__init__(
             f"the image store at {path} is busy",
-            why=f"another process has been working on it for more than {waited:.0f} s",
+            why=f"{who or 'another process'} has been working on it for more than {waited:.0f} s",
             hint="wait for it to end, then run the same command again",
         )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-__all__ = ["Image", "ImageStore", "find"]
+__all__ = ["Image", "ImageStore", "find", "summaries"]
 
 _SHORTEST_PREFIX = 6  # an image that a spec calls "db" is no id
 _HEX = frozenset("0123456789abcdef")
@@ -70,8 +70,8 @@ class ImageStore:
         return found if found is not None and self._is_whole(found) else None
 
     def list(self) -> tuple[ImageSummary, ...]:
-        """All images that are here, the youngest first."""
-        found = self._read(self.summaries) or ()
+        """All images, also damaged ones, the youngest first."""
+        found = self._read(summaries) or ()
         return tuple(sorted(found, key=lambda image: (-image.created, image.id)))
 
     def layers(self, id: str) -> tuple[Path, ...]:
@@ -150,7 +150,9 @@ class ImageStore:
             if image is None:
                 raise ImageAbsent(name)
             with self.index.writing() as rows:
-                rows.put_reference(str(reference), image.id, "")
+                names = (name.partition("@") for name in rows.digests(image.id))
+                known = {repository: digest for repository, _, digest in names}
+                rows.put_reference(str(reference), image.id, known.get(reference.place, ""))
 
     def load(self, path: str, report: Report) -> Image:
         """Bring the one image of an archive here (docker-archive or OCI, plain or gzip)."""
@@ -180,23 +182,6 @@ class ImageStore:
         return self.image(image.id)
 
     # --- inside: looking --------------------------------------------------------------------
-
-    def summaries(self, rows: Rows) -> Sequence[ImageSummary]:
-        """Every image that is here, as a row of a list."""
-        images = (rows.image(id) for id in rows.ids())
-        return [
-            ImageSummary(
-                id=image.id,
-                references=(*image.references, *rows.digests(image.id)),
-                names=rows.names(image.id),
-                created=image.created,
-                size=image.size,
-                labels=image.defaults.labels,
-                platform=image.platform,
-            )
-            for image in images
-            if image is not None and self._has_all(image)
-        ]
 
     def _read(self, ask: Callable[[Rows], Found]) -> Found | None:
         with self.index.reading() as rows:
@@ -372,14 +357,34 @@ class ImageStore:
             self.layout.write_blob(digest, raw)
 
 
+def summaries(rows: Rows) -> list[ImageSummary]:
+    """Every image as a row of a list, also one that somebody has damaged or removed in part."""
+    return [
+        ImageSummary(
+            id=image.id,
+            references=tuple(dict.fromkeys((*image.references, *rows.digests(image.id)))),
+            names=rows.names(image.id),
+            created=image.created,
+            size=image.size,
+            labels=image.defaults.labels,
+            platform=image.platform,
+        )
+        for image in map(rows.image, rows.ids())
+        if image is not None
+    ]
+
+
 def find(rows: Rows, name: str) -> Image | None:
     """What a name means: first what a spec calls it, then as a reference, then as an id or the
     beginning of one. Raises ``AmbiguousImage``."""
     id = rows.named(name)
     if id is None:
         with suppress(BadReference):
-            found = rows.reference(str(parse(name)))
-            id = found[0] if found else None
+            reference = parse(name)
+            if found := rows.reference(str(reference)):
+                id = found[0]
+            elif reference.digest:
+                id = rows.by_digest(reference.place, reference.digest)
     return rows.image(id or _by_prefix(rows, name))
 
 

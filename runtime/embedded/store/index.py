@@ -182,8 +182,15 @@ class Rows:
     def digests(self, id: str) -> tuple[str, ...]:
         """The image's names by digest, as the registries that it was pulled from know it."""
         rows = self._all("SELECT reference, digest FROM refs WHERE image = ? AND digest != ''", id)
-        named = ((parse(reference), digest) for reference, digest in rows)
-        return tuple(sorted({f"{name.host}/{name.repository}@{digest}" for name, digest in named}))
+        return tuple(sorted({f"{parse(reference).place}@{digest}" for reference, digest in rows}))
+
+    def by_digest(self, repository: str, digest: str) -> str | None:
+        """The image that has the name ``repository@digest``; ``repository`` has its host."""
+        statement = "SELECT reference, image FROM refs WHERE digest = ? ORDER BY reference"
+        for reference, id in self._all(statement, digest):
+            if parse(reference).place == repository:
+                return str(id)
+        return None
 
     def ids(self, prefix: str = "") -> list[str]:
         """Ids that begin with ``prefix`` (hex digits), sorted."""
@@ -307,9 +314,15 @@ class Rows:
             self._connection.execute(statement, (id,))
 
     def remove_name(self, name: str) -> None:
-        """Forget a reference, or what a spec calls an image."""
+        """Forget a reference, or what a spec calls an image. Of a name by digest tags of that
+        repository remain, and forget what they were pulled by."""
         self._connection.execute("DELETE FROM refs WHERE reference = ?", (name,))
         self._connection.execute("DELETE FROM names WHERE name = ?", (name,))
+        repository, _, digest = name.partition("@")
+        for (reference,) in self._all("SELECT reference FROM refs WHERE digest = ?", digest):
+            if digest and parse(reference).place == repository:
+                statement = "UPDATE refs SET digest = '' WHERE reference = ?"
+                self._connection.execute(statement, (reference,))
 
     def remove_layer(self, diff_id: str) -> None:
         self._connection.execute("DELETE FROM layers WHERE diff_id = ?", (diff_id,))

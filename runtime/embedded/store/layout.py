@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import durable
-from runtime.embedded.linux import files
+from runtime.embedded.linux import files, locks, proc
 from runtime.embedded.store.faults import StoreBusy
 from runtime.reference import check_digest
 
@@ -139,7 +139,7 @@ class Layout:
                     held.enter_context(self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB))
                     break
                 if time.monotonic() >= end:
-                    raise StoreBusy(str(self.root), patience)
+                    raise StoreBusy(str(self.root), patience, self._others())
                 time.sleep(_LOOK_EVERY)
             yield
 
@@ -212,6 +212,11 @@ class Layout:
             files.remove_tree(fd, os.fsencode(name))
         finally:
             os.close(fd)
+
+    def _others(self) -> str:
+        """Who adds or removes now, as far as it can be told."""
+        found = map(proc.read, locks.holders(self.root / "lock"))
+        return ", ".join(f"process {each.pid} ({each.command[:200]})" for each in found if each)
 
     @contextmanager
     def _lock(self, how: int) -> Iterator[None]:

@@ -4,19 +4,20 @@ All of it happens under the store's exclusive lock, in which it is asked who use
 makes a container holds the shared one until its row is written.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from runtime.api import ImageSummary, Removal
 from runtime.embedded.store.ballast import despite_full_disk
 from runtime.embedded.store.faults import ImageAbsent, ImageInUse, SeveralNames
-from runtime.embedded.store.images import ImageStore, find
+from runtime.embedded.store.images import ImageStore, find, summaries
 from runtime.embedded.store.index import Image, Rows
-from runtime.reference import BadReference, parse
+from runtime.reference import BadReference, Reference, parse
 
 _PATIENCE = 20.0  # seconds to wait for those who pull
 
-Users = Callable[[], Mapping[str, Sequence[str]]]  # image id -> the containers made from it
+# By image id: the containers made from it, and whether they run.
+Users = Callable[[], Mapping[str, Mapping[str, bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,53 +28,60 @@ class Remover:
     users: Users
 
     def remove(self, name: str, *, force: bool) -> Removal:
-        """Docker's rules: a name is taken away; with the last one goes the image, unless it is in
-        use. By id all names go, those in several repositories only by ``force``. Of an image in
-        use ``force`` takes the names only. Raises ``ImageAbsent``, ``ImageInUse``,
-        ``SeveralNames``."""
+        """Docker's rules. By name that one is taken away, and with the last one the image; while
+        it is in use the last one goes by ``force`` only. By id all names go, several by ``force``
+        only; while a container runs it is refused, while one stands still it takes ``force``.
 
-        def forget(rows: Rows, users: Mapping[str, Sequence[str]]) -> Removal:
+        Other than with docker the image stays, without a name, for containers that stand still.
+        Raises ``ImageAbsent``, ``ImageInUse``, ``SeveralNames``.
+        """
+
+        def forget(rows: Rows, users: Mapping[str, Mapping[str, bool]]) -> Removal:
             image = find(rows, name)
             if image is None:
                 raise ImageAbsent(name)
-            names = _names(rows, image)
-            meant = _meant(name, names)
-            used = users.get(image.id, ())
-            if not meant and not force and len({_repository(each) for each in names}) > 1:
-                raise SeveralNames(name, names)
-            going = meant or names
-            last = set(going) == set(names)
-            if last and used and not force:
-                raise ImageInUse(name, used)
+            known, used = _Names.of(rows, image), users.get(image.id, {})
+            going = known.meant(name)
+            if going:
+                left = set(known.all) - set(going)
+                if used and not left and not force:
+                    raise ImageInUse(name, used, forced=False)
+            else:
+                hard = any(used.values()) or not known.all
+                if used and (hard or not force):
+                    raise ImageInUse(name, used, forced=hard)
+                if known.are_several and not force:
+                    raise SeveralNames(name, known.all)
+                going, left = known.all, set()
             for each in going:
                 rows.remove_name(each)
-            if last and not used:
-                rows.remove_image(image.id)
-            return Removal(untagged=going, deleted=(image.id,) if last and not used else ())
+            if left or used:
+                return Removal(untagged=going)
+            rows.remove_image(image.id)
+            return Removal(untagged=going, deleted=(image.id,))
 
         return self._with_data(forget)
 
     def prune(self, *, everything: bool, chosen: Callable[[ImageSummary], bool]) -> Removal:
         """Those without a name, or all, that no container was made from and ``chosen`` takes."""
 
-        def forget(rows: Rows, users: Mapping[str, Sequence[str]]) -> Removal:
+        def forget(rows: Rows, users: Mapping[str, Mapping[str, bool]]) -> Removal:
             untagged: list[str] = []
             deleted: list[str] = []
-            for summary in self.store.summaries(rows):
-                image = rows.image(summary.id)
-                if image is None or image.id in users or not chosen(summary):
-                    continue
-                names = _names(rows, image)
-                if names and not everything:
+            for each in summaries(rows):
+                names = (*each.references, *each.names)
+                if each.id in users or (names and not everything) or not chosen(each):
                     continue
                 untagged += names
-                deleted.append(image.id)
-                rows.remove_image(image.id)
+                deleted.append(each.id)
+                rows.remove_image(each.id)
             return Removal(untagged=tuple(untagged), deleted=tuple(deleted))
 
         return self._with_data(forget)
 
-    def _with_data(self, forget: Callable[[Rows, Mapping[str, Sequence[str]]], Removal]) -> Removal:
+    def _with_data(
+        self, forget: Callable[[Rows, Mapping[str, Mapping[str, bool]]], Removal]
+    ) -> Removal:
         """Forget, and free what nothing needs any more; at no free byte, too."""
         store = self.store
         if not store.layout.index.exists():
@@ -113,28 +121,55 @@ def _kept(rows: Rows) -> tuple[Collection[str], Collection[str]]:
     return rows.needed_layers(), rows.documents() | {blob.digest for blob in rows.blobs()}
 
 
-def _names(rows: Rows, image: Image) -> tuple[str, ...]:
-    """References, and what specs call it."""
-    return (*image.references, *rows.names(image.id))
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What an image is called: with tags and by specs, and by digests."""
+
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: Rows, image: Image) -> "_Names":
+        digests = rows.digests(image.id)
+        called = (*image.references, *rows.names(image.id))
+        return cls(tuple(each for each in called if each not in digests), digests)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.tags, *self.digests)
+
+    @property
+    def are_several(self) -> bool:
+        """A tag and the digests of its repository are one."""
+        return len(self.tags) > 1 or len({_place(each) for each in self.all}) > 1
+
+    def meant(self, name: str) -> tuple[str, ...]:
+        """Those that go with ``name``; none when it is no name of it but an id. With the last tag
+        of a repository go its digests."""
+        given = next((each for each in self.all if each in _forms(name)), None)
+        if given is None or given in self.digests:
+            return () if given is None else (given,)
+        place = _place(given)
+        if any(_place(each) == place for each in self.tags if each != given):
+            return (given,)
+        return (given, *(each for each in self.digests if _place(each) == place))
 
 
-def _meant(name: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The one of ``names`` that was given; none when it was an id."""
-    if name in names:
+def _read(name: str) -> Reference | None:
+    try:
+        return parse(name)
+    except BadReference:
+        return None  # an id, or what a spec calls it
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """As it is written, in full, and without the tag that says nothing beside a digest."""
+    found = _read(name)
+    if found is None:
         return (name,)
-    try:
-        reference = parse(name)
-    except BadReference:
-        return ()
-    if reference.digest and not reference.tag:
-        return ()
-    return (str(reference),) if str(reference) in names else ()
+    return (name, str(found), f"{found.place}@{found.digest}")
 
 
-def _repository(name: str) -> str:
-    """What stands before the tag or digest."""
-    try:
-        reference = parse(name)
-    except BadReference:
-        return name  # what a spec calls it
-    return f"{reference.host}/{reference.repository}"
+def _place(name: str) -> str:
+    found = _read(name)
+    return found.place if found else name

@@ -1,17 +1,20 @@
 """What no image needs goes, what somebody uses stays."""
 
 import os
+import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+from unittest.mock import ANY
 
 import pytest
 
 from runtime.api import ImageSpec, Removal, RootfsSource
+from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import (
     ImageAbsent,
     ImageInUse,
@@ -41,22 +44,23 @@ def remove(
     name: str,
     *,
     force: bool = False,
-    users: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    users: Mapping[str, Mapping[str, bool]] = MappingProxyType({}),
 ) -> Removal:
     return Remover(store, lambda: users).remove(name, force=force)
 
 
 def prune(store: ImageStore, *used: str, everything: bool = False) -> Removal:
-    users = {id: ["shop/web"] for id in used}
+    users = {id: {"shop/web": False} for id in used}
     return Remover(store, lambda: users).prune(everything=everything, chosen=lambda _: True)
 
 
 def test_with_its_last_name_an_image_goes_and_what_it_alone_needs(
-    store: ImageStore, images: Images
+    store: ImageStore, images: Images, registry: Registry
 ) -> None:
     nginx, python = (store.pull(name, (), silent) for name in (images.nginx, images.python))
     removal = remove(store, images.nginx)
-    assert (removal.untagged, removal.deleted) == ((images.nginx,), (nginx.id,))
+    by_digest = f"{images.nginx.removesuffix(':latest')}@{registry.digest('nginx')}"
+    assert (removal.untagged, removal.deleted) == ((images.nginx, by_digest), (nginx.id,))
     assert removal.freed > 0
     assert store.find(images.nginx) is None
     assert layer_folders(store) == sorted(layer[7:] for layer in python.layers)
@@ -68,38 +72,117 @@ def test_with_its_last_name_an_image_goes_and_what_it_alone_needs(
         remove(store, images.nginx)
 
 
+def digest_name(store: ImageStore, name: str) -> str:
+    (found,) = details(store, name).digests
+    return found
+
+
 def test_of_several_names_one_goes(store: ImageStore, images: Images) -> None:
     image = store.pull(images.busybox, (), silent)
     other = images.busybox.replace(":latest", ":other")
     store.tag(images.busybox, parse(other))
     assert remove(store, other) == Removal(untagged=(other,))
-    store.tag(image.id[7:19], parse(other))
     assert remove(store, image.id[7:19]).deleted == (image.id,)
 
 
-def test_by_id_names_in_several_repositories_go_by_force_only(
+def test_by_id_an_image_with_several_names_goes_by_force_only(
     store: ImageStore, images: Images
 ) -> None:
-    image = store.pull(images.busybox, (), silent)
-    store.tag(images.busybox, parse("elsewhere.example/box:1"))
-    with pytest.raises(SeveralNames, match="box:1"):
-        remove(store, image.id)
-    removal = remove(store, image.id, force=True)
-    assert len(removal.untagged) == 2
+    image, other = store.pull(images.busybox, (), silent), images.busybox.replace("latest", "other")
+    for second in (other, "elsewhere.example/box:1"):
+        store.tag(images.busybox, parse(second))
+        with pytest.raises(SeveralNames, match=second):
+            remove(store, image.id)
+        by_digest = digest_name(store, image.id)
+        removal = remove(store, image.id, force=True)
+        assert set(removal.untagged) == {images.busybox, second, by_digest}
+        nothing_is_left(store)
+        store.pull(images.busybox, (), silent)
+
+
+def test_a_tag_of_the_same_repository_keeps_the_digest_and_takes_it_along(
+    store: ImageStore, images: Images
+) -> None:
+    store.pull(images.busybox, (), silent)
+    by_digest = digest_name(store, images.busybox)
+    second = images.busybox.replace(":latest", ":second")
+    for name in (second, "elsewhere.example/box:1", images.busybox):
+        store.tag(images.busybox, parse(name))
+    assert remove(store, images.busybox).untagged == (images.busybox,)
+    assert digest_name(store, "elsewhere.example/box:1") == by_digest
+    assert remove(store, second).untagged == (second, by_digest)
+    assert details(store, "elsewhere.example/box:1").digests == ()
+    assert remove(store, "elsewhere.example/box:1").deleted
     nothing_is_left(store)
 
 
-def test_an_image_in_use_stays(store: ImageStore, images: Images) -> None:
+def test_a_name_by_digest_means_it_and_goes_alone(store: ImageStore, images: Images) -> None:
     image = store.pull(images.busybox, (), silent)
-    users = {image.id: ["shop/web", "shop/db"]}
+    by_digest = digest_name(store, images.busybox)
+    assert store.find(by_digest) == image
+    assert store.find(by_digest[:-1] + ("0" if by_digest[-1] != "0" else "1")) is None
+    assert remove(store, by_digest) == Removal(untagged=(by_digest,))
+    assert [each.references for each in store.list()] == [(images.busybox,)]
+    assert store.find(by_digest) is None
+    store.pull(by_digest, (), silent)
+    store.tag(by_digest, parse("elsewhere.example/box:1"))
+    remove(store, images.busybox)  # its digest goes with the tag
+    assert store.find(by_digest) is None
+    store.pull(by_digest, (), silent)
+    remove(store, "elsewhere.example/box:1")
+    assert [each.references for each in store.list()] == [(by_digest,)]
+    assert remove(store, image.id) == Removal(untagged=(by_digest,), deleted=(image.id,), freed=ANY)
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_of_an_image_in_use_the_last_name_goes_by_force_and_the_image_stays(
+    store: ImageStore, images: Images, runs: bool
+) -> None:
+    image = store.pull(images.busybox, (), silent)
+    by_digest = digest_name(store, images.busybox)
+    users = {image.id: {"shop/web": runs, "shop/db": False}}
+    told = f"shop/db \\(stopped\\), shop/web \\({'running' if runs else 'stopped'}\\)"
     for name in (images.busybox, image.id):
-        with pytest.raises(ImageInUse, match="shop/web, shop/db"):
+        with pytest.raises(ImageInUse, match=told):
             remove(store, name, users=users)
     assert store.find(images.busybox) == image
-    assert remove(store, images.busybox, users=users, force=True).deleted == ()
+    store.tag(image.id, parse("elsewhere.example/box:1"))
+    assert remove(store, "elsewhere.example/box:1", users=users).deleted == ()
+    removal = remove(store, images.busybox, users=users, force=True)
+    assert removal == Removal(untagged=(images.busybox, by_digest))
     assert store.layers(image.id)
     assert prune(store, image.id) == Removal()
     assert prune(store).deleted == (image.id,)
+
+
+def test_by_id_no_force_takes_an_image_under_what_runs(store: ImageStore, images: Images) -> None:
+    image = store.pull(images.busybox, (), silent)
+    with pytest.raises(ImageInUse) as refused:
+        remove(store, image.id, force=True, users={image.id: {"shop/web": True}})
+    assert "--force" not in str(refused.value.hint)
+    stopped = {image.id: {"shop/web": False}}
+    removal = remove(store, image.id, force=True, users=stopped)
+    assert (len(removal.untagged), removal.deleted) == (2, ())
+    with pytest.raises(ImageInUse):  # there is no name left to take
+        remove(store, image.id, force=True, users=stopped)
+    assert store.layers(image.id)
+
+
+@pytest.mark.parametrize(
+    "way", [lambda store, name: remove(store, name), lambda store, _: prune(store, everything=True)]
+)
+def test_what_is_not_whole_any_more_is_listed_and_can_go(
+    store: ImageStore, images: Images, way: Callable[[ImageStore, str], Removal]
+) -> None:
+    image = store.pull(images.busybox, (), silent)
+    shutil.rmtree(store.layers(image.id)[0])
+    store.layout.blob(image.id).unlink()
+    assert [each.id for each in store.list()] == [image.id]
+    assert details(store, images.busybox).id == image.id
+    with pytest.raises(ImageAbsent):
+        store.tag(images.busybox, parse("elsewhere.example/box:1"))
+    assert way(store, images.busybox).deleted == (image.id,)
+    nothing_is_left(store)
 
 
 def test_what_a_spec_calls_it_is_a_name(store: ImageStore, tmp_path: Path) -> None:
@@ -134,7 +217,7 @@ def test_nothing_is_removed_while_somebody_pulls(
     store.pull(images.busybox, (), silent)
     (store.layout.tmp / "half").mkdir()
     with Layout(store.layout.root).adding():
-        with pytest.raises(StoreBusy):
+        with pytest.raises(StoreBusy, match=rf"process {os.getpid()} \(.*pytest"):
             prune(store)
         assert os.listdir(store.layout.tmp) == ["half"]
     prune(store)
