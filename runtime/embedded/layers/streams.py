@@ -25,6 +25,7 @@ _MAGICS = {
     b"BZh": "bzip2",
 }
 _SNIFFED = 6
+_SKIPPED = b"\x2a\x4d\x18"  # after a byte of 0x5?: a zstd frame to be skipped; pzstd begins so
 
 
 class Hashed:
@@ -128,6 +129,8 @@ def bounded(pieces: Iterator[bytes], limit: Callable[[], int]) -> Iterator[bytes
 
 def compression(first: bytes) -> str:
     """How what begins with these bytes (six will do) is compressed; "" when it is not."""
+    if first[1:4] == _SKIPPED and first[0] >> 4 == 5:
+        return "zstd"
     return next((name for magic, name in _MAGICS.items() if first.startswith(magic)), "")
 
 

@@ -99,10 +99,12 @@ class _Members:
         self.path, self._fd = path, fd
         self._places: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
-        source = _Seeking(fd)
+        source, end = _Seeking(fd), os.fstat(fd).st_size
         for entry in TarStream(source, most_entries=_MOST_MEMBERS):
             name = _normal(entry.name.decode(errors="surrogateescape"))
             if entry.kind == FILE:
+                if source.taken + entry.size > end:
+                    raise BadArchive(path, f"it ends inside {name[:100]!r}", "make it once more")
                 self._places[name] = (source.taken, entry.size)
             elif entry.kind in (HARD_LINK, SYMLINK):
                 target = entry.link.decode(errors="surrogateescape")
@@ -280,7 +282,8 @@ def _contents(
     references: tuple[str, ...],
 ) -> Contents:
     image = config.parse(raw)
-    config.check_platform(image, manifest.host_platform())
+    # One for another processor was asked for when it was pulled and saved, and may be run by qemu.
+    config.check_platform(image, replace(image.platform, os=manifest.host_platform().os))
     if len(layer_names) != len(image.diff_ids):
         raise BadDocument(
             "manifest", f"{len(layer_names)} layers, its configuration has {len(image.diff_ids)}"

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from runtime.api import ArchiveForm
+from runtime.api import ArchiveForm, ImageDefaults
+from runtime.embedded.registry.manifest import NoPlatform
 from runtime.embedded.store.faults import ArchiveMissing, DamagedImage, ImageAbsent
 from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.importing import Importer
 from runtime.embedded.store.loading import load
 from runtime.embedded.store.saving import Saver
 from runtime.reference import parse
 from tests.conftest import Images
 from tests.images import layers, oci
 from tests.images.registry import Registry
+from tests.runtime.embedded.layers import tars
 from tests.runtime.embedded.store.stocks import silent
 
 pytestmark = pytest.mark.root
@@ -169,6 +172,24 @@ def test_names_are_those_that_were_given(
         path = saved(store, given, form, tmp_path / "a.tar")
         (found,) = loaded(path, tmp_path / str(number)).list()
         assert (found.id, found.references) == (image.id, names)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_image_for_another_processor_comes_back(
+    store: ImageStore, tmp_path: Path, form: ArchiveForm
+) -> None:
+    (tmp_path / "tree.tar").write_bytes(tars.archive(tars.member(b"a")))
+    for platform in ("linux/s390x", "windows/amd64"):
+        with (tmp_path / "tree.tar").open("rb") as tree:
+            importer = Importer(store=store, report=silent)
+            id = importer.run(tree.fileno(), "tree", "", ImageDefaults(), "", platform)
+        path = saved(store, [id], form, tmp_path / "a.tar")
+        if platform == "linux/s390x":
+            (image,) = loaded(path, tmp_path / "other").list()
+            assert (image.id, image.platform) == (id, platform)
+        else:
+            with pytest.raises(NoPlatform):
+                loaded(path, tmp_path / "other")
 
 
 def test_what_is_not_here_cannot_be_saved(
