@@ -15,6 +15,9 @@ from typing import Protocol, cast
 
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
 
+FREE_GROWTH = 1 << 30  # bytes that any archive may be inflated to
+MOST_GROWTH = 200  # and so many times its compressed size beyond: deflate's best is 1032
+
 _AHEAD = 8  # pieces that may wait between two stages
 _PIECE = 1 << 18
 _LARGEST_WINDOW = 128 << 20  # bytes that an archive may make its inflater remember
@@ -45,6 +48,19 @@ class Hashed:
     @property
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
+
+
+class Counted:
+    """Passes pieces through; ``size`` is what has come so far."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.size += len(piece)
+            yield piece
 
 
 def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from runtime.durable import write_all
-from runtime.embedded.layers.streams import ahead, compression, plain
+from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
+from runtime.embedded.layers.streams import (
+    FREE_GROWTH,
+    MOST_GROWTH,
+    Counted,
+    ahead,
+    bounded,
+    compression,
+    plain,
+)
 from runtime.embedded.layers.tarstream import FILE, HARD_LINK, SYMLINK, Bytes, TarStream
 from runtime.embedded.registry import config, manifest
 from runtime.embedded.registry.config import ImageConfig
@@ -66,14 +75,21 @@ def opened(path: str, fd: int, scratch: Path) -> Iterator[list[Contents]]:
     """Read the archive in the open file or pipe ``fd``, under any compression; ``path`` is its
     name in messages, ``scratch`` a folder with room for it. Raises ``BadArchive``,
     ``BadDocument``, ``NoPlatform``."""
-    with _seekable(fd, scratch) as place:
-        members = _Members(path, place)
+    with _seekable(path, fd, scratch) as place:
+        members = _members(path, place)
         if "index.json" in members:
             yield _both(members) if "manifest.json" in members else _oci(members)
         elif "manifest.json" in members:
             yield _docker(members)
         else:
             raise BadArchive(path, "it has neither manifest.json nor index.json")
+
+
+def _members(path: str, fd: int) -> "_Members":
+    try:
+        return _Members(path, fd)
+    except (BadLayer, LayerTooLarge) as error:
+        raise BadArchive(path, error.why) from error
 
 
 def _both(members: "_Members") -> "list[Contents]":
@@ -175,7 +191,7 @@ def _normal(name: str) -> str:
 
 
 @contextmanager
-def _seekable(fd: int, scratch: Path) -> Iterator[int]:
+def _seekable(path: str, fd: int, scratch: Path) -> Iterator[int]:
     """The archive as a file that can be read anywhere: itself, or inflated without a name."""
     if stat.S_ISREG(os.fstat(fd).st_mode):
         pieces = file_pieces(fd)
@@ -185,14 +201,23 @@ def _seekable(fd: int, scratch: Path) -> Iterator[int]:
     else:
         pieces = stream_pieces(fd)
     with tempfile.TemporaryFile(dir=scratch, buffering=0) as file:
-        try:
-            for piece in plain(ahead(pieces)):
-                write_all(file.fileno(), piece)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(str(scratch)) from error
-            raise
+        _inflate(path, pieces, file.fileno(), scratch)
         yield file.fileno()
+
+
+def _inflate(path: str, pieces: Iterator[bytes], to: int, scratch: Path) -> None:
+    """Raises ``BadArchive``, ``DiskFull``."""
+    came = Counted(pieces)
+    inflated = plain(ahead(iter(came)))
+    try:
+        for piece in bounded(inflated, lambda: FREE_GROWTH + MOST_GROWTH * came.size):
+            write_all(to, piece)
+    except (BadLayer, LayerTooLarge) as error:
+        raise BadArchive(path, error.why) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(str(scratch)) from error
+        raise
 
 
 def stream_pieces(fd: int) -> Iterator[bytes]:

@@ -1,22 +1,27 @@
 """A layer's archive becomes a layer of the store: verified, whole or absent, made once."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from runtime.embedded.layers.extract import Limits, extract
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
-from runtime.embedded.layers.streams import Hashed, ahead, bounded, plain
+from runtime.embedded.layers.streams import (
+    FREE_GROWTH,
+    MOST_GROWTH,
+    Counted,
+    Hashed,
+    ahead,
+    bounded,
+    plain,
+)
 from runtime.embedded.registry.faults import WrongContent
 from runtime.embedded.store.blobs import Again, Archive, Arrival
 from runtime.embedded.store.faults import WrongLayer
 from runtime.embedded.store.index import Blob, Index, Layer
 from runtime.embedded.store.layout import Layout, Stage
 from runtime.errors import DiskFull
-
-_FREE_GROWTH = 1 << 30  # bytes that any layer may unpack to
-_MOST_GROWTH = 200  # and so many times its compressed size beyond: deflate's best is 1032
 
 # What is wrong with an archive itself: nothing of it is worth keeping.
 CONTENT_FAULTS = (BadLayer, LayerTooLarge, WrongContent, WrongLayer)
@@ -27,8 +32,8 @@ class Budget:
     """How large a layer may become: ``free`` bytes and ``growth`` times what came compressed;
     and how many ``entries`` it may have."""
 
-    free: int = _FREE_GROWTH
-    growth: int = _MOST_GROWTH
+    free: int = FREE_GROWTH
+    growth: int = MOST_GROWTH
     entries: int = 2_000_000
 
 
@@ -97,7 +102,7 @@ class Unpacker:
 
     def _extract(self, stage: Stage, arrival: Arrival) -> tuple[Layer, int]:
         """The unpacked layer, and the size of its archive when not compressed."""
-        came = _Counted(arrival.pieces())
+        came = Counted(arrival.pieces())
         budget = self.budget
         raw = Hashed(
             bounded(plain(ahead(iter(came))), lambda: budget.free + budget.growth * came.size)
@@ -131,16 +136,3 @@ class Unpacker:
         with self.index.writing() as rows:
             rows.put_layer(layer)
             rows.put_blob(blob)
-
-
-class _Counted:
-    """Passes pieces through; ``size`` is what has come so far."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self.size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self.size += len(piece)
-            yield piece

@@ -217,10 +217,10 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(raw)
 
 
-HARMS: dict[str, Callable[[Path], None]] = {
+HARMS: dict[str, Callable[[Path], object]] = {
     "gone": os.unlink,
     "cut": lambda path: os.truncate(path, path.stat().st_size - 20),
-    "more": lambda path: path.write_bytes(path.read_bytes() * 2) and None,
+    "more": lambda path: path.write_bytes(path.read_bytes() * 2),
     "flipped": lambda path: flip(path, path.stat().st_size // 2),
     "its sum flipped": lambda path: flip(path, path.stat().st_size - 6),
 }
