@@ -57,7 +57,11 @@ class ImageVerbs:
         self.store.tag(name, wanted)
 
     def push(self, reference: str, registries: Sequence[RegistryAccess], report: Report) -> str:
-        raise NotImplementedError(reference, registries, report)
+        from runtime.embedded.registry.endpoints import access_to
+        from runtime.embedded.store.pushing import push
+
+        wanted = parse(reference)
+        return push(self.store, wanted, access_to(wanted.host, registries), report)
 
     def remove(self, name: str, *, force: bool) -> Removal:
         return self._remover.remove(name, force=force)

@@ -1,28 +1,78 @@
 """The verbs on registries."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from runtime.api import RegistryAccess, Resolved, SearchHit
+from runtime.embedded.registry import config, hub, manifest
+from runtime.embedded.registry.client import Client, Fetched
+from runtime.embedded.registry.documents import BadDocument
+from runtime.embedded.registry.endpoints import access_to, first_answer
+from runtime.embedded.registry.manifest import Index, Manifest, Platform, wanted_platform
+from runtime.embedded.registry.session import Session
+from runtime.reference import DEFAULT_HOST, Reference, parse
+
+_DEEPEST_INDEX = 3
 
 
 class RegistryVerbs:
     """Implements ``runtime.api.Registries``."""
 
     def check_login(self, access: RegistryAccess) -> None:
-        raise NotImplementedError(access)
+        with closing(Session(access)) as session:
+            session.check_login()
 
     def search(
         self, host: str, term: str, limit: int, registries: Sequence[RegistryAccess]
     ) -> tuple[SearchHit, ...]:
-        raise NotImplementedError(host, term, limit, registries)
+        access = access_to(host, registries)
+        if host == DEFAULT_HOST:
+            return hub.search(term, limit, access)
+        with closing(Client(access)) as client:
+            names = sorted(name for name in client.catalogue() if term.lower() in name)
+            names.sort(key=lambda name: (term.lower() not in name.split("/"), len(name)))
+            return tuple(
+                SearchHit(name=name, tags=tuple(client.tags(_repository(host, name))))
+                for name in names[:limit]
+            )
 
     def tags(self, reference: str, registries: Sequence[RegistryAccess]) -> tuple[str, ...]:
-        raise NotImplementedError(reference, registries)
+        return tuple(first_answer(parse(reference), registries, Client.tags))
 
     def resolve(
         self, reference: str, registries: Sequence[RegistryAccess], platform: str | None
     ) -> Resolved:
-        raise NotImplementedError(reference, registries, platform)
+        def ask(client: Client, there: Reference) -> Resolved:
+            return _resolved(client, there, reference, wanted_platform(platform))
+
+        return first_answer(parse(reference), registries, ask)
 
     def digest(self, reference: str, registries: Sequence[RegistryAccess]) -> str:
-        raise NotImplementedError(reference, registries)
+        return first_answer(parse(reference), registries, Client.digest, tries=1)
+
+
+def _repository(host: str, name: str) -> Reference:
+    return Reference(host=host, repository=name, tag="latest")
+
+
+def _resolved(client: Client, there: Reference, reference: str, wanted: Platform) -> Resolved:
+    """Manifests and configurations only; of an index the platforms that it names."""
+    top = client.manifest(there)
+    found, digest = manifest.parse(top.raw, top.media_type), top.digest
+    platforms: dict[str, str] = {}
+    depth = 0
+    while isinstance(found, Index):
+        platforms |= {str(p): d.digest for d, p in found.manifests if p and p.os != "unknown"}
+        chosen = manifest.choose(found, wanted)
+        if (depth := depth + 1) > _DEEPEST_INDEX:
+            raise BadDocument("index", f"it is nested more than {_DEEPEST_INDEX} times")
+        fetched: Fetched = client.manifest(there, chosen.digest)
+        found, digest = manifest.parse(fetched.raw, fetched.media_type), fetched.digest
+    assert isinstance(found, Manifest)
+    image = config.parse(client.document(there, found.config))
+    return Resolved(
+        reference=reference,
+        digest=top.digest,
+        platforms=platforms or {str(image.platform): digest},
+        created=image.created,
+    )

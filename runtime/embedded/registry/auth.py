@@ -51,14 +51,25 @@ def bearer(answer: bytes) -> str:
     return f"Bearer {token}"
 
 
-def token_url(asked: Challenge, repository: str) -> str:
-    """Where to get a token to pull ``repository``. The scope is ours, never the registry's: it
-    may not ask for more than we want to do."""
-    query = {"scope": f"repository:{repository}:pull"}
-    if asked.service:
-        query = {"service": asked.service, **query}
+def token_url(asked: Challenge, scope: str) -> str:
+    """Where to get a token. The scope is ours, never the registry's: it may not ask for more than
+    we want to do. Several are told one by one; "" asks for none."""
+    query = [("service", asked.service)] if asked.service else []
+    query += [("scope", each) for each in scope.split()]
     joint = "&" if urlsplit(asked.realm).query else "?"
-    return f"{asked.realm}{joint}{urlencode(query)}"
+    return f"{asked.realm}{joint}{urlencode(query)}" if query else asked.realm
+
+
+def refresh_form(asked: Challenge, scope: str, identity_token: str) -> bytes:
+    """The form that buys a token with an identity token (OAuth 2, RFC 6749, section 6)."""
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": "trueup",
+        "service": asked.service,
+        "scope": scope,
+        "refresh_token": identity_token,
+    }
+    return urlencode(form).encode()
 
 
 def may_ask(realm: str, registry: str) -> bool:

@@ -74,3 +74,15 @@ class WrongContent(Fault):
             why=why,
             hint="nothing of it was kept; the registry, or the way to it, is broken or hostile",
         )
+
+
+class CertificateUnusable(Fault):
+    """A file of certificates that somebody set for a registry."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the certificate file {path} cannot be used",
+            why=why,
+            hint="mend the file, or what names it under `registries:`",
+        )

@@ -5,14 +5,15 @@ codings of any depth; none of that happens here. Headers with a password or toke
 registry's own origin only.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from runtime.api import RegistryAccess
+from runtime.embedded.registry.addresses import Guard
 from runtime.embedded.registry.faults import RegistryFailed, RegistryUnreachable
 
 if TYPE_CHECKING:
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PIECE = 1 << 18
-_SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+# What is sent, made anew for each sending: a redirect or a second try begins at its first byte.
+Body = Callable[[], "bytes | Readable"]
+
+
+class Readable(Protocol):
+    """A file whose length is known before it is read."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def __len__(self) -> int: ...
 
 
 class Interrupted(Exception):
@@ -74,28 +85,36 @@ class _Window:
 
 
 class Transport:
-    """Requests to the registry at ``base``; several threads may use one."""
+    """Requests to the registry at ``base``, trusted as ``access`` says; several threads may use
+    one. ``led_by`` is the registry that led us here: a token server is not our own choice."""
 
     def __init__(
         self,
         base: str,
+        access: RegistryAccess,
         *,
-        verify: bool = True,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
+        led_by: "Transport | None" = None,
     ) -> None:
         self.base, self.host = base, urlsplit(base).netloc
-        self._origin, self._verify = origin(base), _authorities() if verify else False
+        self._origin, self._access = origin(base), access
         self._pace, self._clock = pace or Pace(), clock
         self._made: Session | None = None
+        self.guard: Guard = led_by.guard if led_by else Guard(own=self._origin[1])
 
     @contextmanager
     def open(
-        self, method: str, url: str, headers: Mapping[str, str], authorization: str = ""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        authorization: str = "",
+        body: Body | None = None,
     ) -> "Iterator[Response]":
         """The answer to one request, its body unread. Raises ``Interrupted`` for what may pass,
         ``RegistryUnreachable`` for a certificate that cannot be trusted."""
-        response = self._follow(method, url, headers, authorization)
+        response = self._follow(method, url, headers, authorization, body)
         try:
             yield response
         finally:
@@ -145,13 +164,17 @@ class Transport:
         return origin(url) == self._origin
 
     def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], authorization: str
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        authorization: str,
+        body: Body | None,
     ) -> "Response":
         for _ in range(_MOST_REDIRECTS + 1):
             trusted = authorization and self.is_own(url)
-            response = self._send(
-                method, url, {**headers, "Authorization": authorization} if trusted else headers
-            )
+            sent = {**headers, "Authorization": authorization} if trusted else headers
+            response = self._send(method, url, sent, body)
             if response.status_code not in _REDIRECTS:
                 return response
             location = response.headers.get("Location", "")
@@ -171,7 +194,9 @@ class Transport:
             raise RegistryFailed(self.host, f"it leads to {url[:200]!r}")
         return url
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> "Response":
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None
+    ) -> "Response":
         from requests import exceptions
 
         try:
@@ -181,7 +206,7 @@ class Transport:
                 headers=dict(headers),
                 stream=True,
                 allow_redirects=False,
-                verify=self._verify,
+                data=body() if body else None,
                 timeout=(self._pace.connect, self._pace.silence),
             )
         except exceptions.SSLError as error:
@@ -196,39 +221,13 @@ class Transport:
 
     def _session(self) -> "Session":
         if self._made is None:
-            self._made = _session()
-            if self._verify is False:
-                _say_nothing_of_certificates()
+            from runtime.embedded.registry.connections import session
+
+            self._made = session(self._access, self.guard)
         return self._made
 
 
 _CERTIFICATE_HINT = "mend the registry's certificate, or write 'insecure: true' for it"
-
-
-def _session() -> "Session":
-    """A session without netrc, proxies from the environment, cookies or content codings."""
-    from http.cookiejar import DefaultCookiePolicy
-
-    from requests import Session
-
-    session = Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
-    return session
-
-
-def _say_nothing_of_certificates() -> None:
-    """The user has said ``insecure`` for this registry: urllib3 need not warn at each request."""
-    from urllib3 import disable_warnings
-    from urllib3.exceptions import InsecureRequestWarning
-
-    disable_warnings(InsecureRequestWarning)
-
-
-def _authorities() -> str | bool:
-    """The system's certificates, where a company's own stand, too; else those of certifi."""
-    return _SYSTEM_AUTHORITIES if os.path.exists(_SYSTEM_AUTHORITIES) else True
 
 
 def _cause(error: BaseException) -> str:

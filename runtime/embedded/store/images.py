@@ -7,7 +7,7 @@ Looking never writes and never asks a network, unless the image's policy says th
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -130,13 +130,18 @@ class ImageStore:
         """Bring the image here as the registry has it now, or by ``digest`` whatever the tag
         means now; what is here already is not fetched. A reference means one image at a time:
         that of the platform asked for last."""
+        from runtime.embedded.registry.endpoints import first_answer
         from runtime.embedded.registry.manifest import wanted_platform
-        from runtime.embedded.store.pull import pull
+        from runtime.embedded.store.pull import Pulled, pull
 
         wanted = parse(reference)
-        with self.adding(), _client(wanted, access) as client:
-            asked = msgspec.structs.replace(wanted, digest=digest or wanted.digest)
-            pulled = pull(client, asked, self.unpacker, report, wanted_platform(platform))
+        asked = msgspec.structs.replace(wanted, digest=digest or wanted.digest)
+
+        def ask(client: "Client", there: Reference) -> Pulled:
+            return pull(client, there, self.unpacker, report, wanted_platform(platform))
+
+        with self.adding():
+            pulled = first_answer(asked, access, ask)
             self.keep(pulled.documents)
             with self.index.writing() as rows:
                 self.enter(rows, pulled.config, pulled.documents)
@@ -228,8 +233,8 @@ class ImageStore:
             locked = source.digest in (digest, wanted.digest)
             stale = stale or ("" if locked else f"the lock file has {source.digest[:19]}")
         elif not stale and _is_asked_again(source) and not wanted.digest:
-            with suppress(Fault), _client(wanted, access, tries=1) as client:
-                now = client.digest(wanted)
+            with suppress(Fault):
+                now = _digest(wanted, access)
                 stale = "" if now == digest else f"the registry has {now[:19]} now"
         return ObservedImage(name=spec.name, id=image.id, stale=stale)
 
@@ -246,8 +251,8 @@ class ImageStore:
             with suppress(ArchiveMissing, ImageAbsent):
                 own = manifests.outgoing(self.index, self.layout, found.id).digest
                 for tag in map(parse, tags):
-                    with suppress(Fault), _client(tag, access, tries=1) as client:
-                        if client.digest(tag) == own:
+                    with suppress(Fault):
+                        if _digest(tag, access) == own:
                             pushed.append(str(tag))
         return msgspec.structs.replace(found, tags=tags, pushed=tuple(pushed))
 
@@ -424,12 +429,9 @@ def _file_staleness(path: str, stamp: FileStamp) -> str:
     return "" if is_unchanged(path, stamp) else f"{os.path.basename(path)} changed"
 
 
-def _client(
-    reference: Reference, access: Sequence[RegistryAccess], *, tries: int | None = None
-) -> "AbstractContextManager[Client]":
-    """A client for the reference's registry, with what the spec says of that host."""
-    from runtime.embedded.registry.client import TRIES, Client
+def _digest(reference: Reference, access: Sequence[RegistryAccess]) -> str:
+    """The digest that a tag has in its registry, asked once."""
+    from runtime.embedded.registry.client import Client
+    from runtime.embedded.registry.endpoints import first_answer
 
-    known = {each.host: each for each in access}
-    mine = known.get(reference.host) or RegistryAccess(host=reference.host)
-    return closing(Client(mine, tries=tries or TRIES))
+    return first_answer(reference, access, Client.digest, tries=1)

@@ -1,0 +1,141 @@
+"""Sessions of requests whose connections are checked: whom they reach, and whom they trust."""
+
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+from requests import Session
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, disable_warnings
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import InsecureRequestWarning
+from urllib3.util.ssl_ import create_urllib3_context
+
+from runtime.api import RegistryAccess
+from runtime.embedded.registry.addresses import Guard
+from runtime.embedded.registry.faults import CertificateUnusable
+
+_SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+# Docker's layout: HOST[:PORT]/*.crt are authorities, *.cert and *.key go together.
+_FOLDERS = ("/etc/trueup/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
+
+
+def session(access: RegistryAccess, guard: Guard) -> Session:
+    """Without netrc, proxies from the environment, cookies or content codings. Raises
+    ``CertificateUnusable``."""
+    made = Session()
+    made.trust_env = False
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    made.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
+    if access.insecure:  # the user has said so: urllib3 need not warn at each request
+        disable_warnings(InsecureRequestWarning)
+    made.mount("http://", _Adapter(guard, None))
+    made.mount("https://", _Adapter(guard, trust(access)))
+    return made
+
+
+def trust(access: RegistryAccess) -> ssl.SSLContext:
+    """Whom the registry's certificate must be signed by, and who we are to it: what the spec says,
+    else what lies in Docker's layout. Authorities of one's own come beside the system's."""
+    context = create_urllib3_context()
+    if access.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif os.path.exists(_SYSTEM_AUTHORITIES):
+        context.load_verify_locations(_SYSTEM_AUTHORITIES)
+    else:
+        from certifi import where
+
+        context.load_verify_locations(where())
+    for path in _authorities(access):
+        _load(partial(context.load_verify_locations, path), path)
+    for certificate, key in _certificates(access):
+        _load(partial(context.load_cert_chain, certificate, key), certificate)
+    return context
+
+
+def _load(load: Callable[[], None], path: str) -> None:
+    try:
+        load()
+    except ssl.SSLError as error:
+        raise CertificateUnusable(path, error.reason or "it is not a PEM file") from error
+    except OSError as error:
+        raise CertificateUnusable(path, error.strerror or str(error)) from error
+
+
+def _authorities(access: RegistryAccess) -> list[str]:
+    if access.ca:
+        return [access.ca]
+    return [str(path) for folder in _folders(access.host) for path in sorted(folder.glob("*.crt"))]
+
+
+def _certificates(access: RegistryAccess) -> Iterator[tuple[str, str]]:
+    if access.certificate:
+        yield access.certificate, access.key or access.certificate
+        return
+    for folder in _folders(access.host):
+        for path in sorted(folder.glob("*.cert")):
+            key = path.with_suffix(".key")
+            if not key.exists():
+                raise CertificateUnusable(str(path), f"its key {key.name} is not beside it")
+            yield str(path), str(key)
+
+
+def _folders(host: str) -> list[Path]:
+    """The first folder that is there for this host."""
+    return [place for place in (Path(folder, host) for folder in _FOLDERS) if place.is_dir()][:1]
+
+
+class _Adapter(HTTPAdapter):
+    """Pools of checked connections; ``context`` is for https."""
+
+    def __init__(self, guard: Guard, context: ssl.SSLContext | None) -> None:
+        self._guard, self._context = guard, context
+        super().__init__(pool_maxsize=8)
+
+    def init_poolmanager(self, *words: Any, **settings: Any) -> None:
+        if self._context is not None:
+            settings["ssl_context"] = self._context
+        super().init_poolmanager(*words, **settings)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._guard)
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        """The context says whom to trust; requests' own bundle has no say."""
+        if self._context is not None:
+            insecure = self._context.verify_mode is ssl.CERT_NONE
+            conn.cert_reqs = "CERT_NONE" if insecure else "CERT_REQUIRED"
+            conn.assert_hostname = False if insecure else None
+
+
+def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
+    """Connection pools whose connections ask ``guard`` before a byte is sent."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket:
+            return _checked(guard, self.host, super()._new_conn())
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket:
+            return _checked(guard, self.host, super()._new_conn())
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _checked(guard: Guard, host: str, connected: socket) -> socket:
+    try:
+        guard.check(host, connected.getpeername()[0])
+    except BaseException:
+        connected.close()
+        raise
+    return connected

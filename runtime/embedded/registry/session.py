@@ -1,0 +1,301 @@
+"""A registry and who we are to it: requests with authorization, patience, and page by page.
+
+Anonymous first; on 401 the name and password, or a token bought with them, asked for anew when
+it has run out. What a spec says of a registry goes before the logins that others have kept.
+"""
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin
+
+from runtime.api import RegistryAccess
+from runtime.embedded.registry import auth
+from runtime.embedded.registry.documents import LARGEST, read
+from runtime.embedded.registry.faults import (
+    AccessDenied,
+    NotInRegistry,
+    PasswordMissing,
+    RegistryFailed,
+    RegistryUnreachable,
+)
+from runtime.embedded.registry.transport import Body, Interrupted, Pace, Transport
+from runtime.reference import DEFAULT_HOST, Reference
+
+if TYPE_CHECKING:
+    from requests import Response
+
+    from runtime.credentials.lookup import Login
+
+Result = TypeVar("Result")
+
+TRIES = 5  # without progress between them
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
+_LONGEST_TOKEN = 1 << 20
+_LONGEST_ERROR = 1 << 16
+_MOST_LISTED = 100_000
+_PAGE = 1000
+_NEXT = re.compile(r'<([^<>]{1,2000})>\s*;\s*rel="?next"?')
+
+
+class Session:
+    """One registry, spoken to by several threads; ``actions`` is what tokens are asked for,
+    ``base`` its URL where that does not follow from its name."""
+
+    def __init__(
+        self,
+        access: RegistryAccess,
+        *,
+        actions: str = "pull",
+        base: str = "",
+        tries: int = TRIES,
+        pace: Pace | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._access, self._tries, self._pace, self._sleep = access, tries, pace, sleep
+        self._actions = actions
+        self._authorizations: dict[str, str] = {}
+        self._kept: tuple[Login | None] | None = None
+        self._transport = Transport(base, access, pace=pace) if base else self._connect()
+
+    @property
+    def host(self) -> str:
+        return self._access.host
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def pieces(self, response: "Response") -> Iterator[bytes]:
+        return self._transport.pieces(response)
+
+    def body(self, response: "Response", limit: int) -> bytes:
+        return self._transport.body(response, limit)
+
+    @contextmanager
+    def ask(
+        self,
+        method: str,
+        reference: Reference,
+        path: str,
+        headers: dict[str, str],
+        *,
+        accept: Sequence[int] = (200,),
+        body: Body | None = None,
+        also: str = "",
+    ) -> "Iterator[Response]":
+        """The answer to one request about the reference's repository, authorized if need be.
+
+        ``path`` is relative to the repository, or a whole URL that the registry gave; ``body`` is
+        made for each sending; ``also`` is a further repository that we want to read. Raises the
+        registry's faults for a status that is not in ``accept``, and ``Interrupted``.
+        """
+        scope = _scope(reference.repository, self._actions, also)
+        whole = path.startswith(("http:", "https:"))
+        above = f"{self._transport.base}/v2/{reference.repository}".rstrip("/")
+        url = path if whole else f"{above}/{path}"
+        for first in (True, False):
+            authorization = self._authorizations.get(scope, "")
+            with self._transport.open(method, url, headers, authorization, body) as response:
+                if response.status_code == 401 and first and self._transport.is_own(response.url):
+                    said = response.headers.get("WWW-Authenticate", "")
+                    self._authorize(said, reference, scope)
+                    continue
+                if response.status_code not in accept:
+                    raise self._refusal(response, reference)
+                yield response
+                return
+
+    def get(self, url: str, limit: int) -> bytes:
+        """The body of one anonymous request."""
+
+        def ask() -> bytes:
+            with self._transport.open("GET", url, {}) as response:
+                self._expect(response)
+                return self.body(response, limit)
+
+        return self.patiently(ask)
+
+    def patiently(self, ask: Callable[[], Result]) -> Result:
+        """Ask again while it breaks off, a few times. Raises the registry's faults."""
+        tries = 0
+        while True:
+            try:
+                return ask()
+            except Interrupted as broken:
+                tries += 1
+                self.wait(broken, tries)
+
+    def wait(self, broken: Interrupted, tries: int) -> None:
+        """Before another try: twice as long each time, with chance, or as the server says."""
+        if tries >= self._tries:
+            if broken.status:
+                raise RegistryFailed(self.host, broken.why, status=broken.status) from broken
+            raise RegistryUnreachable(self.host, broken.why) from broken
+        wait = _FIRST_WAIT * 2 ** (tries - 1) * random.uniform(0.5, 1.5)
+        self._sleep(min(_LONGEST_WAIT, wait if broken.wait is None else broken.wait))
+
+    def listed(
+        self, reference: Reference, path: str, key: str, known: re.Pattern[str]
+    ) -> list[str]:
+        """The texts under ``key`` of every page of a list, those that ``known`` takes; further
+        pages only from the registry itself."""
+        found: dict[str, None] = {}
+        page = f"{path}?n={_PAGE}"
+        while page:
+            names, page = self.patiently(partial(self._page, reference, page, key))
+            before = len(found)
+            found |= dict.fromkeys(name for name in names if known.fullmatch(name))
+            if len(found) > _MOST_LISTED:
+                raise RegistryFailed(self.host, f"it lists more than {_MOST_LISTED:,} names")
+            if page and len(found) == before:
+                raise RegistryFailed(self.host, "a page of its list has nothing new")
+        return list(found)
+
+    def check_login(self) -> None:
+        """Raises ``AccessDenied`` when the registry does not take the username and password. One
+        that asks for nothing takes any."""
+        url = f"{self._transport.base}/v2/"
+        with self._transport.open("GET", url, {}) as response:
+            said = response.headers.get("WWW-Authenticate", "")
+            if response.status_code != 401:
+                self._expect(response)
+                return
+        everything = Reference(host=self.host, repository="", tag="latest")
+        self._authorize(said, everything, "")
+        with self._transport.open("GET", url, {}, self._authorizations.get("", "")) as response:
+            if response.status_code in (401, 403):
+                raise AccessDenied(self.host, "", with_password=True)
+            self._expect(response)
+
+    def _expect(self, response: "Response") -> None:
+        if response.status_code != 200:
+            status = response.status_code
+            raise RegistryFailed(self.host, f"HTTP status {status}", status=status)
+
+    def _page(self, reference: Reference, path: str, key: str) -> tuple[list[str], str]:
+        """A page's names, and where the next one is."""
+        with self.ask("GET", reference, path, {}) as response:
+            document = read(self.body(response, LARGEST), f"registry's list of {key}")
+            names, link = document.get(key) or [], response.headers.get("Link", "")
+            further = _NEXT.search(link)
+            after = urljoin(response.url, further[1]) if further else ""
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise RegistryFailed(self.host, f"its list of {key} is not one of texts")
+        if after and not self._transport.is_own(after):
+            raise RegistryFailed(self.host, f"its list of {key} goes on at {after[:200]!r}")
+        return names, after
+
+    def _connect(self) -> Transport:
+        """Plain http on loopback; else https. An insecure registry's certificate is not checked,
+        and where it has none http will do."""
+        host = "registry-1.docker.io" if self.host == DEFAULT_HOST else self.host
+        if _is_loopback(host) and not self._access.ca:
+            return Transport(f"http://{host}", self._access, pace=self._pace)
+        secure = Transport(f"https://{host}", self._access, pace=self._pace)
+        if not self._access.insecure:
+            return secure
+        try:
+            with secure.open("GET", f"{secure.base}/v2/", {}):
+                return secure
+        except (Interrupted, RegistryUnreachable):
+            secure.close()
+            return Transport(f"http://{host}", self._access, pace=self._pace)
+
+    def _refusal(self, response: "Response", reference: Reference) -> Exception:
+        status = response.status_code
+        if status in (401, 403):
+            known = bool(self._access.username or self._login(reference.repository))
+            return AccessDenied(self.host, reference.repository, with_password=known)
+        if status == 404:
+            return NotInRegistry(str(reference))
+        said = self._said(response)
+        why = f"HTTP status {status}, {said}" if said else f"HTTP status {status}"
+        return RegistryFailed(self.host, why, status=status)
+
+    def _said(self, response: "Response") -> str:
+        """The registry's own words of why not, printable and short; "" when it has none."""
+        try:
+            errors = json.loads(self.body(response, _LONGEST_ERROR))["errors"]
+            text = str(errors[0].get("message") or errors[0]["code"])
+        except (ValueError, LookupError, TypeError, AttributeError, Interrupted, RegistryFailed):
+            return ""
+        return "".join(letter for letter in text if letter.isprintable())[:200]
+
+    def _authorize(self, header: str, reference: Reference, scope: str) -> None:
+        """Prepare what the registry's challenge asks for."""
+        asked = auth.challenge(header)
+        repository = reference.repository
+        if asked.scheme == "bearer":
+            self._authorizations[scope] = self._token(asked, repository, scope)
+        elif asked.scheme == "basic" and (basic := self._basic(repository)):
+            self._authorizations[scope] = basic
+
+    def _login(self, repository: str) -> "Login | None":
+        """What Docker's or podman's files keep for this registry, looked up once."""
+        if self._kept is None:
+            from runtime.credentials.lookup import login_for
+
+            self._kept = (login_for(self.host, repository),)
+        return self._kept[0]
+
+    def _basic(self, repository: str) -> str:
+        """The header with name and password; "" when nobody has any. Raises ``PasswordMissing``."""
+        access = self._access
+        if access.missing:
+            raise PasswordMissing(self.host, access.missing)
+        if access.username:
+            return auth.basic(access.username, access.password)
+        login = self._login(repository)
+        if login is None or login.identity_token:
+            return ""
+        return auth.basic(login.username, login.password)
+
+    def _token(self, asked: auth.Challenge, repository: str, scope: str) -> str:
+        """Get a token, with the password only from a server that may know it."""
+        base = self._transport.base
+        if not auth.may_ask(asked.realm, base):
+            raise RegistryFailed(self.host, f"it wants a token from {asked.realm[:200]!r}")
+        trusted = auth.may_know_password(asked.realm, base)
+        login = None if self._access.username or not trusted else self._login(repository)
+        basic, form = "", None
+        if login is not None and login.identity_token:
+            form = auth.refresh_form(asked, scope, login.identity_token)
+        elif trusted:
+            basic = self._basic(repository)
+        url = asked.realm if form else auth.token_url(asked, scope)
+        server = Transport(url, self._access, pace=self._pace, led_by=self._transport)
+        method = "POST" if form else "GET"
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        try:
+            with server.open(method, url, headers, basic, (lambda: form) if form else None) as got:
+                if got.status_code in (400, 401, 403):
+                    known = bool(basic or form)
+                    raise AccessDenied(self.host, repository, with_password=known)
+                if got.status_code != 200:
+                    raise RegistryFailed(self.host, f"its token server: {got.status_code}")
+                return auth.bearer(server.body(got, _LONGEST_TOKEN))
+        finally:
+            server.close()
+
+
+def _scope(repository: str, actions: str, also: str) -> str:
+    """What a token shall be good for (distribution, token scope documentation)."""
+    if not repository:
+        return "registry:catalog:*"
+    own = f"repository:{repository}:{actions}"
+    return f"{own} repository:{also}:pull" if also else own
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether ``host`` (with or without a port) is this machine by number or by name."""
+    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost"
