@@ -144,12 +144,17 @@ class Published:
 
 
 def publish(
-    server: Server, *layers: tuple[bytes, bytes], name: str = "app", architecture: str = ""
+    server: Server,
+    *layers: tuple[bytes, bytes],
+    name: str = "app",
+    architecture: str = "",
+    **told: object,
 ) -> Published:
-    """Serve an image; each layer as (plain archive, blob)."""
+    """Serve an image; each layer as (plain archive, blob). ``told`` is what else its configuration
+    says."""
     ids = [digest(plain) for plain, _ in layers]
     said = {"os": "linux", "architecture": architecture} if architecture else {}
-    config = json.dumps({**said, "rootfs": {"type": "layers", "diff_ids": ids}}).encode()
+    config = json.dumps({**said, **told, "rootfs": {"type": "layers", "diff_ids": ids}}).encode()
     manifest = json.dumps(
         {
             "schemaVersion": 2,
