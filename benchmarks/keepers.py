@@ -49,7 +49,8 @@ class Trueup:
         self._ground.run(*self._command, "apply", self._ground.folder)
 
     def processes(self) -> Processes:
-        shown = self._ground.run(*self._command, "status", self._ground.folder, "--format", "json")
+        words = ("status", self._ground.folder, "--offline", "--format", "json")
+        shown = self._ground.run(*self._command, *words)
         found: Processes = {}
         for each in json.loads(shown)["containers"]:
             found.setdefault(each["name"].partition(".")[0], set()).add(each["pid"])

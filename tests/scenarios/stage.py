@@ -77,7 +77,7 @@ class Stage:
 
     def state(self) -> dict[str, Any]:
         """All that `status` knows of the project."""
-        shown = self.trueup("status", self.spec, "--format", "json").stdout
+        shown = self.trueup("status", self.spec, "--offline", "--format", "json").stdout
         found: dict[str, Any] = json.loads(shown)
         return found
 

@@ -57,7 +57,7 @@ class Tree:
 
     def pids(self) -> dict[str, int]:
         """The first process of each container of the projects that can be read."""
-        done = self.trueup("status", "-r", self.folder, "--format", "json", code=None)
+        done = self.trueup("status", "-r", self.folder, "--offline", "--format", "json", code=None)
         found = [json.loads(line) for line in done.stdout.splitlines()]
         return {
             f"{project['project']}/{each['name']}": each["pid"]
