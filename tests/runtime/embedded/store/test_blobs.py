@@ -61,7 +61,7 @@ def wanted_ranges(server: Server) -> list[str]:
 @pytest.fixture
 def half(store: ImageStore, server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """A pull that broke off in the middle of its layer."""
-    monkeypatch.setattr("runtime.embedded.registry.client._FIRST_WAIT", 0.0)
+    monkeypatch.setattr("runtime.embedded.registry.session._FIRST_WAIT", 0.0)
     publish(server, (PLAIN, BLOB))
     whole = iter([breaking()])
     server.routes[PATH] = lambda _: next(whole, Answer(status=503))
