@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ _MOST_LINKS = 10
 # Annotations that say what an image is called.
 NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _DEEPEST_INDEX = 3
+_INCOMPLETE = (BadArchive, BadDocument, WrongLayer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +78,10 @@ def opened(path: str, fd: int, scratch: Path) -> Iterator[list[Contents]]:
     ``BadDocument``, ``NoPlatform``."""
     with _seekable(path, fd, scratch) as place:
         members = _members(path, place)
-        if "index.json" in members:
-            yield _both(members) if "manifest.json" in members else _oci(members)
-        elif "manifest.json" in members:
-            yield _docker(members)
-        else:
-            raise BadArchive(path, "it has neither manifest.json nor index.json")
+        images = _images(members)
+        if not images:
+            raise BadArchive(path, "it holds no image")
+        yield images
 
 
 def _members(path: str, fd: int) -> "_Members":
@@ -92,12 +91,15 @@ def _members(path: str, fd: int) -> "_Members":
         raise BadArchive(path, error.why) from error
 
 
-def _both(members: "_Members") -> "list[Contents]":
+def _images(members: "_Members") -> "list[Contents]":
     """Newer Dockers write both forms. The OCI one keeps digests, when it is complete."""
-    try:
-        return _oci(members)
-    except (BadArchive, BadDocument, WrongLayer):
+    has_docker = "manifest.json" in members
+    if "index.json" in members:
+        with suppress(*(_INCOMPLETE if has_docker else ())):
+            return _oci(members)
+    if has_docker:
         return _docker(members)
+    raise BadArchive(members.path, "it has neither manifest.json nor index.json")
 
 
 def file_pieces(fd: int, start: int = 0, size: int | None = None) -> Iterator[bytes]:
