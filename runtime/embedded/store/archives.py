@@ -96,7 +96,9 @@ def _images(members: "_Members") -> "list[Contents]":
     has_docker = "manifest.json" in members
     if "index.json" in members:
         with suppress(*(_INCOMPLETE if has_docker else ())):
-            return _oci(members)
+            found = _oci(members)
+            if found or not has_docker:
+                return found
     if has_docker:
         return _docker(members)
     raise BadArchive(members.path, "it has neither manifest.json nor index.json")

@@ -1,7 +1,9 @@
 """What archives hold, and what of it comes here: variants, nested indexes, both forms in one."""
 
+import gzip
 import json
 import os
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from runtime.embedded.registry.manifest import NoPlatform, host_platform
 from runtime.embedded.store.faults import BadArchive, WrongLayer
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.loading import load
+from runtime.errors import DiskFull
 from tests.runtime.embedded.layers import tars
 from tests.runtime.embedded.registry.hostile import digest
 from tests.runtime.embedded.store.stocks import layer_folders, nothing_is_left, silent
@@ -232,3 +235,33 @@ def test_an_archive_without_images(store: ImageStore, tmp_path: Path) -> None:
         loaded(store, tmp_path, Made().archive())
     with pytest.raises(BadArchive, match="no image"):
         loaded(store, tmp_path, tars.archive(tars.member(b"manifest.json", body=b"[]")))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("program", ["cat", "true"])
+def test_a_disk_without_room_for_it(
+    tmp_path: Path,
+    pack: Callable[[bytes], bytes],
+    program: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Out of a pipe (``cat``) or inflated, the archive needs room as a whole, too."""
+    monkeypatch.setitem(LAYERS, "z", tars.archive(tars.member(b"z", body=os.urandom(8 << 20))))
+    made, path, small = Made(), tmp_path / "archive.tar", tmp_path / "small"
+    path.write_bytes(pack(made.archive(made.image("large", "z"))))
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", small], check=True)
+    try:
+        store = ImageStore(small / "images")
+        with (
+            subprocess.Popen([program, path], stdout=subprocess.PIPE) as feeder,
+            path.open("rb") as file,
+        ):
+            source = feeder.stdout if program == "cat" else file
+            assert source
+            with pytest.raises(DiskFull):
+                load(store, source.fileno(), "it", silent)
+            feeder.kill()
+        nothing_is_left(store)
+    finally:
+        subprocess.run(["umount", small], check=True)
