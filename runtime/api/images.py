@@ -107,7 +107,9 @@ class Images(Protocol):
     an id or the beginning of one, what a spec calls it. All may be called by several threads and
     processes at a time; each raises a ``Fault``: ``ImageAbsent``, ``AmbiguousImage`` ..."""
 
-    def list(self) -> tuple[ImageSummary, ...]: ...
+    def list(self) -> tuple[ImageSummary, ...]:
+        """All images, the youngest first, also those that ``verify`` found damaged."""
+        ...
 
     def details(self, name: str) -> ImageDetails: ...
 
@@ -126,9 +128,10 @@ class Images(Protocol):
         ...
 
     def remove(self, name: str, *, force: bool) -> Removal:
-        """Take a name away, and the image with its last name. By id, an image with several names
-        is refused without ``force``. Refused while a container was made from the image, running
-        or not; ``force`` then takes only names."""
+        """Take a name away, and the image with its last name; by id all names, and several only
+        with ``force``. Refused while a container was made from the image and no other name would
+        be left; ``force`` then takes the names and leaves the image, but by id not while such a
+        container runs. With the last tag of a repository go the image's digests there."""
         ...
 
     def prune(self, *, everything: bool, chosen: Callable[[ImageSummary], bool]) -> Removal:

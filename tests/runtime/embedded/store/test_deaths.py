@@ -93,7 +93,7 @@ def _is_consistent(store: ImageStore) -> None:
     for image in images:
         assert image is not None
         assert set(image.layers) <= kept
-        assert store.image(image.id)
+        assert store.image(image.id) == image
     assert [layer for layer in layers if not store.layout.layer(layer.diff_id).is_dir()] == []
     assert [blob for blob in blobs if not store.layout.blob(blob.digest).exists()] == []
 

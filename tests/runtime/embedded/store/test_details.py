@@ -1,6 +1,7 @@
 """What is told of an image, also by one whose configuration is nonsense in places."""
 
 import gzip
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ MADE = 1577836800.0
 CREATED = "2020-01-01T00:00:00.123456789Z"
 
 
-def pulled(store: ImageStore, server: Server, **told: object) -> str:
+def pulled(store: ImageStore, server: Server, **told: Any) -> str:
     publish(server, *((plain, gzip.compress(plain)) for plain in LAYERS), **told)
     return store.pull(f"{server.host}/app", (), silent).id
 
