@@ -21,7 +21,7 @@ from runtime.api import (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kin:
     """What becomes of a container that others depend on: ``ids`` are the generations that shall be
-    there, ``renewed`` says that one of them is new in the place of another."""
+    there or are left alone, ``renewed`` says that one of them is new in the place of another."""
 
     ids: frozenset[str] = frozenset()
     renewed: bool = False

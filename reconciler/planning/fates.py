@@ -100,8 +100,10 @@ def scaled(desired: Desired, observed: Observed, name: str) -> str:
 
 def _kin(of_one: Iterable[Fate]) -> Kin:
     of_one = tuple(of_one)
+    shall = {fate.id for fate in of_one if fate.id}
+    left = {each.id for fate in of_one for each in fate.alone}
     return Kin(
-        ids=frozenset(fate.id for fate in of_one if fate.id),
+        ids=frozenset(shall | left),
         renewed=any(fate.renews for fate in of_one),
     )
 
