@@ -46,8 +46,6 @@ def run(options: Options) -> int:
         fits = test(filters, now, lambda word: runtime.images.details(local(word, runtime)).created)
         found = [each for each in runtime.images.list() if fits(each)]
     listed = view.rows(found, now=now, full=options.no_trunc, patterns=patterns)
-    if options.quiet:
-        listed = list({row["ID"]: row for row in listed}.values())
     form = "{{.ID}}" if options.quiet else options.format
     columns = view.DIGEST_COLUMNS if options.digests else view.COLUMNS
     sys.stdout.write(listing(listed, view.TITLES, columns=columns, form=form))
