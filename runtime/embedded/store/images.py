@@ -107,16 +107,18 @@ class ImageStore:
     def ensure(self, spec: ImageSpec, access: Sequence[RegistryAccess], report: Report) -> Image:
         """Make the image be here as its source means it now. Raises ``ImageAbsent`` under the
         policy ``never``, and the faults of registries, archives and layers."""
-        if isinstance(spec.source, RegistrySource):
-            image = self._ensure_pulled(spec.source, access, report)
-            if not spec.source.alternatives:
-                return image
-        elif isinstance(spec.source, ArchiveSource):
-            image = self._ensure_loaded(spec.source.path, report)
-        else:
-            image = self.import_rootfs(spec.source.path, spec.source.config, report)
-        with self.adding(), self.index.writing() as rows:
-            rows.put_name(spec.name, image.id)
+        source = spec.source
+        if isinstance(source, RegistrySource) and not source.alternatives:
+            return self._ensure_pulled(source, access, report)
+        with self.adding():  # until it has its name: without one it would be nobody's
+            if isinstance(source, RegistrySource):
+                image = self._ensure_pulled(source, access, report)
+            elif isinstance(source, ArchiveSource):
+                image = self._ensure_loaded(source.path, report)
+            else:
+                image = self.import_rootfs(source.path, source.config, report)
+            with self.index.writing() as rows:
+                rows.put_name(spec.name, image.id)
         return image
 
     def pull(
@@ -146,7 +148,7 @@ class ImageStore:
             with self.index.writing() as rows:
                 self.enter(rows, pulled.config, pulled.documents)
                 rows.put_reference(str(wanted), pulled.config.id, pulled.digest)
-        return self.image(pulled.config.id)
+            return self.image(pulled.config.id)
 
     def tag(self, name: str, reference: Reference) -> None:
         """Let ``reference`` mean the image that ``name`` means. Raises ``ImageAbsent``."""
@@ -169,7 +171,7 @@ class ImageStore:
             with self.index.writing() as rows:
                 self.enter(rows, made.config, made.documents)
                 rows.put_file(path, made.stamp)
-        return self.image(made.config.id)
+            return self.image(made.config.id)
 
     def import_rootfs(self, path: str, config: ImageDefaults, report: Report) -> Image:
         """Make an image of a bare file system; the file is unpacked only if it is new."""
@@ -184,7 +186,7 @@ class ImageStore:
             with self.index.writing() as rows:
                 self.enter(rows, image, [image.id])
                 rows.put_file(path, stamp)
-        return self.image(image.id)
+            return self.image(image.id)
 
     # --- inside: looking --------------------------------------------------------------------
 

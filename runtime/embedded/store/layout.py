@@ -139,7 +139,7 @@ class Layout:
                     held.enter_context(self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB))
                     break
                 if time.monotonic() >= end:
-                    raise StoreBusy(str(self.root), patience, self._others())
+                    raise StoreBusy(str(self.root), patience, self._others() if patience else "")
                 time.sleep(_LOOK_EVERY)
             yield
 
@@ -176,7 +176,8 @@ class Layout:
 
     def keep_only(self, layers: Collection[str], blobs: Collection[str]) -> int:
         """Remove every layer (diff id) and blob (digest) but these, and what killed processes
-        have left half made; tells how many bytes of blobs went. Call it while ``removing``."""
+        have left half made; tells how many bytes of blobs, whole or begun, went. Call it while
+        ``removing``."""
         names = {check_digest(diff_id) for diff_id in layers}
         for name in sorted(os.listdir(self.layers)):
             if name.partition(".")[0] not in names:
@@ -189,7 +190,8 @@ class Layout:
                 os.unlink(self.blobs / name)
         long_ago = time.time() - _PARTIAL_SECONDS
         for partial in self.partial.iterdir() if self.partial.exists() else ():
-            if partial.stat().st_mtime < long_ago:
+            if (status := partial.stat()).st_mtime < long_ago:
+                freed += status.st_size
                 partial.unlink()
         self._sweep()
         return freed

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -21,7 +22,7 @@ from runtime.embedded.store.faults import (
     SeveralNames,
     StoreBusy,
 )
-from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.store.layout import Layout
 from runtime.embedded.store.removing import Remover
 from runtime.reference import parse
@@ -222,6 +223,25 @@ def test_nothing_is_removed_while_somebody_pulls(
         assert os.listdir(store.layout.tmp) == ["half"]
     prune(store)
     assert os.listdir(store.layout.tmp) == []
+
+
+def test_an_image_of_a_file_is_nobodys_prey_before_it_has_its_name(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.embedded.store.removing._PATIENCE", 0.1)
+    (tmp_path / "a.tar").write_bytes(PLAIN)
+    bring = ImageStore.import_rootfs
+
+    def bring_and_prune(*words: Any) -> Image:
+        image = bring(*words)
+        with pytest.raises(StoreBusy):
+            prune(store)
+        return image
+
+    monkeypatch.setattr(ImageStore, "import_rootfs", bring_and_prune)
+    source = RootfsSource(path=str(tmp_path / "a.tar"))
+    image = store.ensure(ImageSpec(name="a@shop", source=source), (), silent)
+    assert store.find("a@shop") == image
 
 
 def test_who_removes_waits_for_who_pulls(store: ImageStore, images: Images) -> None:
