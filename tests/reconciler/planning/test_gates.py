@@ -235,3 +235,12 @@ def test_a_change_of_the_lodger_does_not_touch_its_host() -> None:
     changed = shop({"side": spec(user="1", network_mode="service:web", networks=()), "web": spec()})
     touched = {step.object for step in plan_for(changed, runtime).steps}
     assert touched == {"container side", "service side"}
+
+
+def test_who_lives_with_one_that_is_left_alone_is_left_alone_too() -> None:
+    """In the loop a running container whose record is gone is for people to decide about."""
+    desired = shop({"side": SIDE, "web": spec()}, replicas={"web": 2})
+    runtime = applied(desired)
+    runtime.change(the(runtime, "web"), applied=None)
+    touched = {step.object for step in plan_for(desired, runtime, explicit=False).steps}
+    assert "container side" not in touched
