@@ -1,16 +1,23 @@
 """The verbs on images beside real containers: what is in use stays, also while it is only about to
 be used."""
 
+import multiprocessing
+import os
+import random
+import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from runtime.api import ContainerSpec, ImageSummary
+from runtime.embedded.engine import Engine
 from runtime.embedded.faults import ImageMissing
 from runtime.embedded.generation import Generations
+from runtime.embedded.paths import Paths
 from runtime.embedded.store.faults import ImageAbsent, ImageInUse, TagWithDigest
-from runtime.embedded.store.images import Image
+from runtime.embedded.store.images import Image, ImageStore
 from tests.conftest import Images
 from tests.hosts import Host
 from tests.images.layers import file
@@ -117,3 +124,40 @@ def test_no_container_is_made_of_an_image_that_goes_meanwhile(
     assert failures == []
     assert made
     assert pruned
+
+
+def _make_without_end(paths: Paths, image: str) -> None:
+    """Pull, make a container, remove it, again and again: in a process that will be killed."""
+    shop = Workshop(engine=Engine(paths), paths=paths, image=image)
+    while True:
+        shop.pull(image)
+        with suppress(ImageMissing):
+            shop.engine.remove(shop.create("killed").id)
+
+
+@pytest.mark.slow
+def test_whoever_makes_a_container_may_be_killed_while_images_are_pruned(
+    shop: Workshop, images: Images
+) -> None:
+    context, chance = multiprocessing.get_context("fork"), random.Random(1)
+    image = images.publish("killed", {"name": file("killed")}, {})
+    store, kept = ImageStore(shop.paths.store), 0
+    for _ in range(20):
+        process = context.Process(target=_make_without_end, args=(shop.paths, image))
+        process.start()
+        process.join(chance.uniform(0.05, 0.35))
+        shop.engine.images.prune(everything=True, chosen=everything)
+        assert process.pid
+        assert process.exitcode is None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        shop.engine.images.prune(everything=True, chosen=everything)
+        made = shop.engine.containers()
+        kept += len(made)
+        for container in made:
+            assert store.layers(container.image_id)
+            shop.engine.remove(container.id)
+    assert kept
+    shop.engine.images.prune(everything=True, chosen=everything)
+    assert store.list() == ()
+    assert os.listdir(store.layout.layers) == os.listdir(store.layout.tmp) == []
