@@ -18,6 +18,7 @@ _PATIENCE = 20.0  # seconds to wait for those who pull
 
 # By image id: the containers made from it, and whether they run.
 Users = Callable[[], Mapping[str, Mapping[str, bool]]]
+Kept = tuple[Collection[str], Collection[str]]  # the layers and the blobs that stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Remover:
             rows.remove_image(image.id)
             return Removal(untagged=going, deleted=(image.id,))
 
+        if not self.store.layout.index.exists():
+            raise ImageAbsent(name)
         return self._with_data(forget)
 
     def prune(self, *, everything: bool, chosen: Callable[[ImageSummary], bool]) -> Removal:
@@ -77,6 +80,8 @@ class Remover:
                 rows.remove_image(each.id)
             return Removal(untagged=tuple(untagged), deleted=tuple(deleted))
 
+        if not self.store.layout.index.exists():
+            return Removal()
         return self._with_data(forget)
 
     def _with_data(
@@ -84,23 +89,16 @@ class Remover:
     ) -> Removal:
         """Forget, and free what nothing needs any more; at no free byte, too."""
         store = self.store
-        if not store.layout.index.exists():
-            return Removal()
+        with store.layout.removing(_PATIENCE):
+            users = self.users()
 
-        def work() -> Removal:
-            with store.layout.removing(_PATIENCE):
-                users = self.users()
+            def change() -> tuple[Removal, int, Kept]:
                 with store.index.writing() as rows:
-                    removal = forget(rows, users)
-                    freed = drop_unneeded(rows)
-                    kept = _kept(rows)
-                return Removal(
-                    untagged=removal.untagged,
-                    deleted=removal.deleted,
-                    freed=freed + store.layout.keep_only(*kept),
-                )
+                    return forget(rows, users), drop_unneeded(rows), _kept(rows)
 
-        return despite_full_disk(store.layout, work)
+            removal, layers, kept = despite_full_disk(store.layout, change)
+            blobs = despite_full_disk(store.layout, lambda: store.layout.keep_only(*kept))
+            return Removal(untagged=removal.untagged, deleted=removal.deleted, freed=layers + blobs)
 
 
 def drop_unneeded(rows: Rows) -> int:
@@ -116,8 +114,7 @@ def drop_unneeded(rows: Rows) -> int:
     return freed
 
 
-def _kept(rows: Rows) -> tuple[Collection[str], Collection[str]]:
-    """The layers and blobs that stay."""
+def _kept(rows: Rows) -> Kept:
     return rows.needed_layers(), rows.documents() | {blob.digest for blob in rows.blobs()}
 
 

@@ -40,6 +40,8 @@ def test_an_empty_store_is_looked_at_without_making_it(store: ImageStore) -> Non
     assert store.state(from_registry("127.0.0.1:1/x:latest"), ()).id is None
     assert Remover(store, dict).prune(everything=True, chosen=lambda _: True) == Removal()
     with pytest.raises(ImageAbsent):
+        Remover(store, dict).remove("nginx", force=True)
+    with pytest.raises(ImageAbsent):
         store.image("sha256:" + "0" * 64)
     assert not store.layout.root.exists()
 

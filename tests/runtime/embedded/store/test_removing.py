@@ -1,5 +1,6 @@
 """What no image needs goes, what somebody uses stays."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -295,6 +296,24 @@ def test_images_go_from_a_disk_without_a_free_byte(full: Path, tmp_path: Path) -
     assert len(prune(store, everything=True).deleted) == 4
     nothing_is_left(store)
     assert store.layout.ballast.stat().st_size == 1 << 20
+
+
+def test_a_disk_found_full_when_the_names_have_gone(
+    store: ImageStore, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = store.pull(images.busybox, (), silent)
+    keep_only, tries = Layout.keep_only, list[bool]()
+
+    def at_the_second_try(layout: Layout, *kept: Any) -> int:
+        tries.append(layout.ballast.exists())
+        if len(tries) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return keep_only(layout, *kept)
+
+    monkeypatch.setattr(Layout, "keep_only", at_the_second_try)
+    assert remove(store, images.busybox).deleted == (image.id,)
+    assert tries == [True, False]
+    nothing_is_left(store)
 
 
 def test_hand_made_archives_are_what_other_tools_read(tmp_path: Path) -> None:
