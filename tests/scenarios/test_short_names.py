@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Images, Trueup
+from tests.images.registry import Registry, free_port
 from tests.scenarios.stage import Stage
 
 pytestmark = pytest.mark.root
@@ -41,3 +42,17 @@ def test_a_list_of_one_registry_completes_the_name(
     machine.write_text("search: []\n")
     refused = stage.apply(code=64).stderr
     assert f"`busybox` names no registry, and short names are off ({machine}:1)" in refused
+
+
+def test_the_first_registry_that_has_it_is_meant(stage: Stage, images: Images) -> None:
+    empty = Registry(stage.folder / "empty", free_port())
+    empty.storage.mkdir()
+    try:
+        empty.serve(within=stage.host.within)
+        both = f"['{empty.address}', '{images.registry.address}']"
+        stage.make(f"search_registries: {both}\n{SPEC}")
+        assert _image(stage).startswith("busybox:latest@")
+        assert stage.pending() == ""
+        stage.down()
+    finally:
+        empty.close()
