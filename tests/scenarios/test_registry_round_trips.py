@@ -1,13 +1,14 @@
 """Images through a real registry: what docker, podman, skopeo and umoci push runs here, and what
 trueup pushes runs there, under one digest."""
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.eventually import eventually
-from tests.images import oci, recipes
+from tests.images import layers, oci, recipes
 from tests.images.layers import file
 from tests.images.registry import Registry
 from tests.peers import Docker, Podman
@@ -88,3 +89,77 @@ def test_what_skopeo_pushes_in_either_form_runs_here(stage: Stage, kind: str) ->
     (base,) = recipes.busybox().layers
     image = oci.Image(layers=[base, {"made-by": file("skopeo\n")}])
     runs_here(stage, stage.images.registry.publish(image, f"by-skopeo-{kind}", kind=kind), "skopeo")
+
+
+# --- pushed by us ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pushed(stage: Stage) -> str:
+    """An image that came from a registry, under another name there."""
+    reference = f"{stage.images.registry.address}/pushed:1"
+    stage.trueup("pull", stage.images.busybox)
+    stage.trueup("tag", stage.images.busybox, reference)
+    stage.trueup("push", reference)
+    return reference
+
+
+def test_an_image_is_pushed_under_the_digest_that_it_came_with(stage: Stage, pushed: str) -> None:
+    assert digest(pushed) == digest(stage.images.busybox)
+    shown = json.loads(skopeo("inspect", PLAIN, f"docker://{pushed}"))
+    assert shown["Layers"] == json.loads(
+        skopeo("inspect", PLAIN, f"docker://{stage.images.busybox}")
+    )["Layers"]
+
+
+def test_docker_runs_what_is_pushed(docker: Docker, pushed: str) -> None:
+    docker("pull", "--quiet", pushed)
+    assert docker("run", "--rm", "--network=none", pushed, "echo", "it runs") == "it runs\n"
+    (known,) = json.loads(docker("image", "inspect", pushed))[0]["RepoDigests"]
+    assert known.partition("@")[2] == digest(pushed)
+
+
+def test_podman_runs_what_is_pushed(podman: Podman, pushed: str) -> None:
+    podman("pull", "--quiet", pushed)
+    limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=10000:10000"]
+    words = ["run", "--rm", "--network=none", *limits, pushed, "echo", "it runs"]
+    assert podman(*words) == "it runs\n"
+    assert podman("image", "inspect", "--format", "{{.Digest}}", pushed).strip() == digest(pushed)
+
+
+def test_skopeo_and_umoci_take_what_is_pushed(pushed: str, tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    skopeo("copy", "--quiet", "--src-tls-verify=false", f"docker://{pushed}", f"oci:{layout}:x")
+    words = ["umoci", "raw", "unpack", "--image", f"{layout}:x", str(tmp_path / "root")]
+    subprocess.run(words, check=True, capture_output=True)
+    assert (tmp_path / "root/bin/busybox").stat().st_mode & 0o111
+
+
+OWN = """
+project: own
+images:
+  site:
+    rootfs: rootfs.tar
+    config: {cmd: [cat, /made-by], env: {PATH: /bin}, user: "33"}
+    tags: ["$registry/own:1"]
+    push: true
+containers:
+  job: {image: site}
+"""
+
+
+def test_an_image_of_ones_own_is_pushed_and_runs_with_docker_and_podman(
+    stage: Stage, docker: Docker, podman: Podman
+) -> None:
+    """Its configuration and its layer are written by us."""
+    (base,) = recipes.busybox().layers
+    archive = layers.pack({**base, "made-by": file("trueup\n")})
+    (stage.folder / "rootfs.tar").write_bytes(archive)
+    registry = stage.images.registry.address
+    stage.make(OWN.replace("$registry", registry))
+    reference = f"{registry}/own:1"
+    for peer in (docker, podman):
+        peer("pull", "--quiet", reference)
+        limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=10000:10000"]
+        assert peer("run", "--rm", "--network=none", *limits, reference) == "trueup\n"
+    assert stage.pending() == ""
