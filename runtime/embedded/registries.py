@@ -8,8 +8,10 @@ from runtime.embedded.registry import config, hub, manifest
 from runtime.embedded.registry.client import Client, Fetched
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.registry.endpoints import access_to, first_answer
+from runtime.embedded.registry.faults import AccessDenied, NotInRegistry
 from runtime.embedded.registry.manifest import Index, Manifest, Platform, wanted_platform
 from runtime.embedded.registry.session import Session
+from runtime.embedded.registry.transport import BRIEF
 from runtime.reference import DEFAULT_HOST, Reference, parse
 
 _DEEPEST_INDEX = 3
@@ -32,7 +34,7 @@ class RegistryVerbs:
             names = sorted(name for name in client.catalogue() if term.lower() in name)
             names.sort(key=lambda name: (term.lower() not in name.split("/"), len(name)))
             return tuple(
-                SearchHit(name=name, tags=tuple(client.tags(_repository(host, name))))
+                SearchHit(name=name, tags=_tags(client, _repository(host, name)))
                 for name in names[:limit]
             )
 
@@ -48,7 +50,15 @@ class RegistryVerbs:
         return first_answer(parse(reference), registries, ask)
 
     def digest(self, reference: str, registries: Sequence[RegistryAccess]) -> str:
-        return first_answer(parse(reference), registries, Client.digest, tries=1)
+        return first_answer(parse(reference), registries, Client.digest, tries=1, pace=BRIEF)
+
+
+def _tags(client: Client, repository: Reference) -> tuple[str, ...]:
+    """None of a repository that is listed only: all of it was deleted, or it is not for us."""
+    try:
+        return tuple(client.tags(repository))
+    except (AccessDenied, NotInRegistry):
+        return ()
 
 
 def _repository(host: str, name: str) -> Reference:

@@ -1,7 +1,8 @@
 """Where a registry may lead us: not to this machine, its neighbours or a cloud's metadata."""
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from runtime.embedded.registry.faults import RegistryFailed
 
@@ -12,15 +13,26 @@ _NEVER = tuple(
     for text in ("169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32",
                  "fe80::/10", "::/128", "ff00::/8")
 )  # fmt: skip
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last four bytes are an IPv4 address
+
+
+class _Reach(IntEnum):
+    """Who else may be at an address, from nobody to everybody."""
+
+    MACHINE = 0
+    NEIGHBOURS = 1
+    WORLD = 2
 
 
 @dataclass(slots=True)
 class Guard:
     """What connections of one registry may lead to. ``own`` is its host, which the user has named;
-    once that was found to be private, other private addresses are its neighbours."""
+    where that was found first says how near it may lead us, under its own name as well: a name
+    that is public first and private then is made to deceive."""
 
     own: str
-    _is_private: bool = field(default=False)
+    _nearest: _Reach = field(default=_Reach.WORLD)
+    _found: bool = field(default=False)
 
     def check(self, host: str, address: str) -> None:
         """``address`` is whom we are connected to, ``host`` what it was called. Raises
@@ -30,14 +42,24 @@ class Guard:
             raise RegistryFailed(
                 self.own, f"it leads to the address {found}, which is no registry's"
             )
-        private = found.is_private or found.is_loopback
-        if host.strip("[]").lower() == self.own.strip("[]"):
-            self._is_private = self._is_private or private
-        elif private and not self._is_private:
+        reach = _reach(found)
+        if not self._found and host.strip("[]").lower() == self.own.strip("[]"):
+            self._nearest, self._found = reach, True
+        elif reach < self._nearest:
             raise RegistryFailed(self.own, f"it leads to {host[:100]}, the private address {found}")
+
+
+def _reach(address: IPv4Address | IPv6Address) -> _Reach:
+    if address.is_loopback:
+        return _Reach.MACHINE
+    return _Reach.WORLD if address.is_global else _Reach.NEIGHBOURS
 
 
 def _plain(address: str) -> IPv4Address | IPv6Address:
     """Without a scope, and an IPv4 address in IPv6's clothes as what it is."""
     found = ip_address(address.partition("%")[0])
-    return getattr(found, "ipv4_mapped", None) or found
+    if isinstance(found, IPv4Address):
+        return found
+    if found in _NAT64:
+        return IPv4Address(found.packed[-4:])
+    return found.ipv4_mapped or found.sixtofour or found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runtime.api import RegistryAccess
 from runtime.embedded.registry.documents import LARGEST, Descriptor
-from runtime.embedded.registry.faults import RegistryFailed, WrongContent
+from runtime.embedded.registry.faults import NotInRegistry, RegistryFailed, WrongContent
 from runtime.embedded.registry.manifest import ACCEPT
 from runtime.embedded.registry.session import TRIES, Session
 from runtime.embedded.registry.transport import Interrupted, Pace
@@ -124,9 +124,14 @@ class Client:
         return self.session.listed(reference, "tags/list", "tags", _TAG)
 
     def catalogue(self) -> list[str]:
-        """Every repository that the registry tells of."""
+        """Every repository that the registry tells of. Raises ``RegistryFailed`` when it tells of
+        none at all, as public ones do."""
         everything = Reference(host=self.session.host, repository="", tag="latest")
-        return self.session.listed(everything, "_catalog", "repositories", _REPOSITORY)
+        try:
+            return self.session.listed(everything, "_catalog", "repositories", _REPOSITORY)
+        except NotInRegistry as error:
+            why = "it has no list of its repositories"
+            raise RegistryFailed(self.session.host, why, status=404) from error
 
     def close(self) -> None:
         self.session.close()

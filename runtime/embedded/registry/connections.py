@@ -2,10 +2,12 @@
 
 import os
 import ssl
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from functools import partial
+from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
+from io import BufferedReader, RawIOBase
 from socket import socket
 from typing import Any
 
@@ -17,12 +19,12 @@ from urllib3.exceptions import InsecureRequestWarning
 from urllib3.util.ssl_ import create_urllib3_context
 
 from runtime.api import RegistryAccess
+from runtime.embedded.registry import certificates
 from runtime.embedded.registry.addresses import Guard
 from runtime.embedded.registry.faults import CertificateUnusable
 
 _SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-# Docker's layout: HOST[:PORT]/*.crt are authorities, *.cert and *.key go together.
-_FOLDERS = ("/etc/trueup/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
+_LEAST, _TIMEOUTS = 1024, 2  # bytes that must come within so many timeouts of the socket
 
 
 def session(access: RegistryAccess, guard: Guard) -> Session:
@@ -52,9 +54,9 @@ def trust(access: RegistryAccess) -> ssl.SSLContext:
         from certifi import where
 
         context.load_verify_locations(where())
-    for path in _authorities(access):
+    for path in certificates.authorities(access):
         _load(partial(context.load_verify_locations, path), path)
-    for certificate, key in _certificates(access):
+    for certificate, key in certificates.clients(access):
         _load(partial(context.load_cert_chain, certificate, key), certificate)
     return context
 
@@ -66,29 +68,6 @@ def _load(load: Callable[[], None], path: str) -> None:
         raise CertificateUnusable(path, error.reason or "it is not a PEM file") from error
     except OSError as error:
         raise CertificateUnusable(path, error.strerror or str(error)) from error
-
-
-def _authorities(access: RegistryAccess) -> list[str]:
-    if access.ca:
-        return [access.ca]
-    return [str(path) for folder in _folders(access.host) for path in sorted(folder.glob("*.crt"))]
-
-
-def _certificates(access: RegistryAccess) -> Iterator[tuple[str, str]]:
-    if access.certificate:
-        yield access.certificate, access.key or access.certificate
-        return
-    for folder in _folders(access.host):
-        for path in sorted(folder.glob("*.cert")):
-            key = path.with_suffix(".key")
-            if not key.exists():
-                raise CertificateUnusable(str(path), f"its key {key.name} is not beside it")
-            yield str(path), str(key)
-
-
-def _folders(host: str) -> list[Path]:
-    """The first folder that is there for this host."""
-    return [place for place in (Path(folder, host) for folder in _FOLDERS) if place.is_dir()][:1]
 
 
 class _Adapter(HTTPAdapter):
@@ -116,10 +95,14 @@ def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     """Connection pools whose connections ask ``guard`` before a byte is sent."""
 
     class Plain(HTTPConnection):
+        response_class = _Answer
+
         def _new_conn(self) -> socket:
             return _checked(guard, self.host, super()._new_conn())
 
     class Secure(HTTPSConnection):
+        response_class = _Answer
+
         def _new_conn(self) -> socket:
             return _checked(guard, self.host, super()._new_conn())
 
@@ -130,6 +113,43 @@ def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
+
+
+class _Answer(HTTPResponse):
+    """An answer whose status, headers and chunks' sizes may not trickle either: a socket's own
+    timeout begins anew with each byte."""
+
+    def __init__(self, sock: socket, *words: Any, **more: Any) -> None:
+        super().__init__(sock, *words, **more)
+        silence = sock.gettimeout()
+        patience = None if silence is None else _TIMEOUTS * silence
+        self.fp = BufferedReader(_Steady(self.fp.detach(), patience))
+
+
+class _Steady(RawIOBase):
+    """What comes over ``wire``. Raises ``TimeoutError`` when that is fewer than so many bytes
+    within ``patience`` seconds (None: any time)."""
+
+    def __init__(self, wire: RawIOBase, patience: float | None) -> None:
+        self._wire, self._patience = wire, patience
+        self._since, self._got = time.monotonic(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        size = self._wire.readinto(buffer)
+        self._got += size or 0
+        now = time.monotonic()
+        if self._got >= _LEAST:
+            self._since, self._got = now, 0
+        elif size and self._patience is not None and now - self._since > self._patience:
+            raise TimeoutError(f"only {self._got:,} bytes in {now - self._since:.0f} s")
+        return size
+
+    def close(self) -> None:
+        self._wire.close()
+        super().close()
 
 
 def _checked(guard: Guard, host: str, connected: socket) -> socket:

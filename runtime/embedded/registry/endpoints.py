@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.api import RegistryAccess
 from runtime.embedded.registry.client import Client
+from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.registry.faults import (
     AccessDenied,
     NotInRegistry,
@@ -21,12 +22,20 @@ from runtime.embedded.registry.faults import (
     WrongContent,
 )
 from runtime.embedded.registry.session import TRIES
+from runtime.embedded.registry.transport import Pace
 from runtime.reference import Reference
 
 Result = TypeVar("Result")
 
 _TRIES_OF_MIRRORS = 2
-_NOT_FROM_HERE = (AccessDenied, NotInRegistry, RegistryFailed, RegistryUnreachable, WrongContent)
+_NOT_FROM_HERE = (
+    AccessDenied,
+    BadDocument,  # a page of a gateway, with status 200
+    NotInRegistry,
+    RegistryFailed,
+    RegistryUnreachable,
+    WrongContent,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +69,16 @@ def first_answer(
     ask: Callable[[Client, Reference], Result],
     *,
     tries: int = TRIES,
+    pace: Pace | None = None,
 ) -> Result:
     """What the first endpoint says that has it; what the registry itself says is final."""
     *mirrors, last = endpoints(reference, registries)
     for each in mirrors:
         try:
-            with closing(Client(each.access, tries=min(tries, _TRIES_OF_MIRRORS))) as client:
+            few = min(tries, _TRIES_OF_MIRRORS)
+            with closing(Client(each.access, tries=few, pace=pace)) as client:
                 return ask(client, each.reference)
         except _NOT_FROM_HERE:
             continue
-    with closing(Client(last.access, tries=tries)) as client:
+    with closing(Client(last.access, tries=tries, pace=pace)) as client:
         return ask(client, last.reference)

@@ -30,12 +30,14 @@ class RegistryFailed(Fault):
 class AccessDenied(Fault):
     """The registry wants another name and password, or refuses us."""
 
-    def __init__(self, host: str, repository: str, *, with_password: bool) -> None:
+    def __init__(
+        self, host: str, repository: str, *, with_password: bool, pushing: bool = False
+    ) -> None:
         self.host, self.repository = host, repository
         why = "it refuses the username and password" if with_password else "it asks for a login"
         super().__init__(
-            f"no access to {host}/{repository}",
-            why=f"{why}, or there is no such repository",
+            f"{'no right to push' if pushing else 'no access'} to {host}/{repository}".rstrip("/"),
+            why=f"{why}, or there is no such repository" if repository else why,
             hint=f"check the name, and `auth` of {host} under `registries:` in the spec"
             " (`trueup pull` knows only the spec in this folder, or that of --spec PATH)",
         )

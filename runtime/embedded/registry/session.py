@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urljoin
 
 from runtime.api import RegistryAccess
-from runtime.embedded.registry import auth
+from runtime.embedded.registry import auth, certificates
 from runtime.embedded.registry.documents import LARGEST, read
 from runtime.embedded.registry.faults import (
     AccessDenied,
@@ -36,23 +35,24 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 TRIES = 5  # without progress between them
+PULL, PUSH = "pull", "pull,push"  # what tokens are asked for
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
 _LONGEST_TOKEN = 1 << 20
 _LONGEST_ERROR = 1 << 16
-_MOST_LISTED = 100_000
+_MOST_LISTED, _MOST_PAGES = 100_000, 1000
 _PAGE = 1000
 _NEXT = re.compile(r'<([^<>]{1,2000})>\s*;\s*rel="?next"?')
 
 
 class Session:
-    """One registry, spoken to by several threads; ``actions`` is what tokens are asked for,
+    """One registry, spoken to by several threads; ``actions`` is what tokens shall allow,
     ``base`` its URL where that does not follow from its name."""
 
     def __init__(
         self,
         access: RegistryAccess,
         *,
-        actions: str = "pull",
+        actions: str = PULL,
         base: str = "",
         tries: int = TRIES,
         pace: Pace | None = None,
@@ -67,6 +67,13 @@ class Session:
     @property
     def host(self) -> str:
         return self._access.host
+
+    def led_to(self, response: "Response") -> str:
+        """Where the answer says to go on. Raises ``RegistryFailed`` for what is no place."""
+        location = response.headers.get("Location", "")
+        if not location:
+            raise RegistryFailed(self.host, "it does not say where to send to")
+        return self._transport.led_to(response.url, location)
 
     def close(self) -> None:
         self._transport.close()
@@ -104,7 +111,7 @@ class Session:
             with self._transport.open(method, url, headers, authorization, body) as response:
                 if response.status_code == 401 and first and self._transport.is_own(response.url):
                     said = response.headers.get("WWW-Authenticate", "")
-                    self._authorize(said, reference, scope)
+                    self._authorize(said, reference.repository, scope)
                     continue
                 if response.status_code not in accept:
                     raise self._refusal(response, reference)
@@ -147,27 +154,35 @@ class Session:
         pages only from the registry itself."""
         found: dict[str, None] = {}
         page = f"{path}?n={_PAGE}"
-        while page:
+        for _ in range(_MOST_PAGES):
             names, page = self.patiently(partial(self._page, reference, page, key))
             before = len(found)
             found |= dict.fromkeys(name for name in names if known.fullmatch(name))
             if len(found) > _MOST_LISTED:
                 raise RegistryFailed(self.host, f"it lists more than {_MOST_LISTED:,} names")
-            if page and len(found) == before:
+            if not page:
+                return list(found)
+            if len(found) == before:
                 raise RegistryFailed(self.host, "a page of its list has nothing new")
-        return list(found)
+        raise RegistryFailed(self.host, f"its list has more than {_MOST_PAGES:,} pages")
 
     def check_login(self) -> None:
         """Raises ``AccessDenied`` when the registry does not take the username and password. One
         that asks for nothing takes any."""
+        self.patiently(self._check_login)
+
+    def _check_login(self) -> None:
         url = f"{self._transport.base}/v2/"
         with self._transport.open("GET", url, {}) as response:
             said = response.headers.get("WWW-Authenticate", "")
             if response.status_code != 401:
                 self._expect(response)
                 return
-        everything = Reference(host=self.host, repository="", tag="latest")
-        self._authorize(said, everything, "")
+        realm = auth.challenge(said).realm
+        if realm and not auth.may_know_password(realm, self._transport.base):
+            why = f"its token server {realm[:200]} is somebody else's, who gets no password"
+            raise RegistryFailed(self.host, why)
+        self._authorize(said, "", "")
         with self._transport.open("GET", url, {}, self._authorizations.get("", "")) as response:
             if response.status_code in (401, 403):
                 raise AccessDenied(self.host, "", with_password=True)
@@ -184,7 +199,7 @@ class Session:
             document = read(self.body(response, LARGEST), f"registry's list of {key}")
             names, link = document.get(key) or [], response.headers.get("Link", "")
             further = _NEXT.search(link)
-            after = urljoin(response.url, further[1]) if further else ""
+            after = self._transport.led_to(response.url, further[1]) if further else ""
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise RegistryFailed(self.host, f"its list of {key} is not one of texts")
         if after and not self._transport.is_own(after):
@@ -192,10 +207,10 @@ class Session:
         return names, after
 
     def _connect(self) -> Transport:
-        """Plain http on loopback; else https. An insecure registry's certificate is not checked,
-        and where it has none http will do."""
+        """Plain http on loopback, unless certificates are set for it; else https. An insecure
+        registry's certificate is not checked, and where it has none http will do."""
         host = "registry-1.docker.io" if self.host == DEFAULT_HOST else self.host
-        if _is_loopback(host) and not self._access.ca:
+        if _is_loopback(host) and not certificates.are_set(self._access):
             return Transport(f"http://{host}", self._access, pace=self._pace)
         secure = Transport(f"https://{host}", self._access, pace=self._pace)
         if not self._access.insecure:
@@ -211,7 +226,10 @@ class Session:
         status = response.status_code
         if status in (401, 403):
             known = bool(self._access.username or self._login(reference.repository))
-            return AccessDenied(self.host, reference.repository, with_password=known)
+            pushing = self._actions != PULL
+            return AccessDenied(
+                self.host, reference.repository, with_password=known, pushing=pushing
+            )
         if status == 404:
             return NotInRegistry(str(reference))
         said = self._said(response)
@@ -227,10 +245,9 @@ class Session:
             return ""
         return "".join(letter for letter in text if letter.isprintable())[:200]
 
-    def _authorize(self, header: str, reference: Reference, scope: str) -> None:
+    def _authorize(self, header: str, repository: str, scope: str) -> None:
         """Prepare what the registry's challenge asks for."""
         asked = auth.challenge(header)
-        repository = reference.repository
         if asked.scheme == "bearer":
             self._authorizations[scope] = self._token(asked, repository, scope)
         elif asked.scheme == "basic" and (basic := self._basic(repository)):

@@ -46,16 +46,20 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How patient we are: seconds to connect and between two pieces, and the least number of
-    bytes in every window of so many seconds. The long window is for lines that are too slow, the
-    short one for registries that hold us up (a byte a second)."""
+    """How patient we are: seconds to connect, between two pieces and until what was sent is
+    stored, and the least number of bytes in every window of so many seconds. The long window is
+    for lines that are too slow, the short one for registries that hold us up (a byte a second)."""
 
     connect: float = 10.0
     silence: float = 30.0
+    storing: float = 300.0
     window: float = 60.0
     least: int = 8192 * 60
     trickle_window: float = 10.0
     trickle: int = 1024
+
+
+BRIEF = Pace(connect=3.0, silence=5.0)  # for a question in passing
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -163,6 +167,19 @@ class Transport:
         """Whether ``url`` is the registry itself and not where it has led us."""
         return origin(url) == self._origin
 
+    def led_to(self, url: str, location: str) -> str:
+        """Where the answer of ``url`` leads to. Raises ``RegistryFailed`` for what is no plain
+        http or https URL."""
+        url = urljoin(url, location)
+        parts = urlsplit(url)
+        try:
+            usable = parts.scheme in ("http", "https") and parts.hostname and origin(url)
+        except ValueError:
+            usable = False
+        if not usable or "@" in parts.netloc:
+            raise RegistryFailed(self.host, f"it leads to {url[:200]!r}")
+        return url
+
     def _follow(
         self,
         method: str,
@@ -181,18 +198,8 @@ class Transport:
             response.close()
             if not self.is_own(url):
                 authorization = ""
-            url = self._checked(urljoin(url, location))
+            url = self.led_to(url, location)
         raise RegistryFailed(self.host, f"more than {_MOST_REDIRECTS} redirects")
-
-    def _checked(self, url: str) -> str:
-        parts = urlsplit(url)
-        try:
-            usable = parts.scheme in ("http", "https") and parts.hostname and origin(url)
-        except ValueError:
-            usable = False
-        if not usable or "@" in parts.netloc:
-            raise RegistryFailed(self.host, f"it leads to {url[:200]!r}")
-        return url
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None
@@ -207,7 +214,7 @@ class Transport:
                 stream=True,
                 allow_redirects=False,
                 data=body() if body else None,
-                timeout=(self._pace.connect, self._pace.silence),
+                timeout=(self._pace.connect, self._pace.storing if body else self._pace.silence),
             )
         except exceptions.SSLError as error:
             raise RegistryUnreachable(self.host, _cause(error), _CERTIFICATE_HINT) from error
@@ -216,7 +223,9 @@ class Transport:
         if response.status_code in (408, 429, 500, 502, 503, 504):
             status, wait = response.status_code, _retry_after(response.headers.get("Retry-After"))
             response.close()
-            raise Interrupted(f"HTTP status {status}", status=status, wait=wait)
+            busy = "it gets too many requests, HTTP status 429"
+            why = busy if status == 429 else f"HTTP status {status}"
+            raise Interrupted(why, status=status, wait=wait)
         return response
 
     def _session(self) -> "Session":

@@ -3,12 +3,13 @@
 
 import time
 from collections.abc import Callable
-from urllib.parse import urlencode, urljoin, urlsplit
+from contextlib import suppress
+from urllib.parse import urlencode, urlsplit
 
 from runtime.api import RegistryAccess
 from runtime.embedded.registry.documents import Descriptor
-from runtime.embedded.registry.faults import NotInRegistry, RegistryFailed
-from runtime.embedded.registry.session import TRIES, Session
+from runtime.embedded.registry.faults import AccessDenied, NotInRegistry, RegistryFailed
+from runtime.embedded.registry.session import PUSH, TRIES, Result, Session
 from runtime.embedded.registry.transport import Body, Pace
 from runtime.reference import Reference
 
@@ -26,7 +27,7 @@ class Uploader:
         pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._session = Session(access, actions="pull,push", tries=tries, pace=pace, sleep=sleep)
+        self._session = Session(access, actions=PUSH, tries=tries, pace=pace, sleep=sleep)
 
     def close(self) -> None:
         self._session.close()
@@ -48,7 +49,12 @@ class Uploader:
         """Bring the blob there: mounted from ``source``, another repository of this registry, if
         it has it there (then True), else by ``body`` in one piece; from the start again when that
         breaks off. Raises ``AccessDenied``, ``RegistryFailed``, ``RegistryUnreachable``."""
+        if source:  # whatever it has against mounting, it may still take the bytes
+            with suppress(AccessDenied, RegistryFailed):
+                return self._sent(reference, blob, body, source)
+        return self._sent(reference, blob, body, "")
 
+    def _sent(self, reference: Reference, blob: Descriptor, body: Body, source: str) -> bool:
         def bring() -> bool:
             query = urlencode({"mount": blob.digest, "from": source}) if source else ""
             path = f"blobs/uploads/?{query}" if query else "blobs/uploads/"
@@ -57,7 +63,7 @@ class Uploader:
             ) as begun:
                 if begun.status_code == 201:
                     return True
-                place = urljoin(begun.url, begun.headers.get("Location", ""))
+                place = self._session.led_to(begun)
             joint = "&" if urlsplit(place).query else "?"
             headers = {**_BYTES, "Content-Length": str(blob.size)}
             with self._session.ask(
@@ -71,7 +77,7 @@ class Uploader:
             ):
                 return False
 
-        return self._session.patiently(bring)
+        return self._ask(reference, bring)
 
     def put_manifest(self, reference: Reference, raw: bytes, media_type: str, digest: str) -> None:
         """Let the reference's tag mean the manifest. Raises ``RegistryFailed`` when the registry
@@ -88,7 +94,15 @@ class Uploader:
             ) as response:
                 return str(response.headers.get("Docker-Content-Digest", ""))
 
-        said = self._session.patiently(put)
+        said = self._ask(reference, put)
         if said.startswith("sha256:") and said != digest:
             why = f"it took the manifest {digest} for {said[:80]}"
             raise RegistryFailed(self._session.host, why)
+
+    def _ask(self, reference: Reference, ask: Callable[[], Result]) -> Result:
+        """Patiently; some registries want a repository to be made before anything is sent."""
+        try:
+            return self._session.patiently(ask)
+        except NotInRegistry as error:
+            why = f"there is no repository {reference.repository}: it must be made there first"
+            raise RegistryFailed(self._session.host, why, status=404) from error
