@@ -31,6 +31,7 @@ class Asked:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 Script = Callable[[Asked], Answer]
@@ -48,10 +49,10 @@ class _Quiet(ThreadingHTTPServer):
 class Server:
     """``routes`` lead from a path (without its query) to an answer or a function that makes it."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int = 0) -> None:
         self.routes: dict[str, Answer | Script] = {}
         self.asked: list[Asked] = []
-        self._http = _Quiet((host, 0), self._handler())
+        self._http = _Quiet((host, port), self._handler())
         self.host = f"{host}:{self._http.server_port}"
         self.url = f"http://{self.host}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
@@ -85,12 +86,14 @@ class Server:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                asked = Asked(method=self.command, path=self.path, headers=dict(self.headers))
+                sent = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                headers = dict(self.headers)
+                asked = Asked(method=self.command, path=self.path, headers=headers, body=sent)
                 server.asked.append(asked)
                 route = server.routes.get(self.path.partition("?")[0], Answer(status=404))
                 self._send(route if isinstance(route, Answer) else route(asked))
 
-            do_HEAD = do_GET  # noqa: N815 - the name is http.server's
+            do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the names are http.server's
 
             def _send(self, answer: Answer) -> None:
                 whole = answer.body if isinstance(answer.body, bytes) else None
@@ -118,8 +121,8 @@ class Server:
 
 
 @contextmanager
-def serving(host: str = "127.0.0.1") -> Iterator[Server]:
-    server = Server(host)
+def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+    server = Server(host, port)
     try:
         yield server
     finally:

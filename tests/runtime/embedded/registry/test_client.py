@@ -35,19 +35,6 @@ BLOB = bytes(range(256)) * 4000
 BASIC = "Basic Y2k6c2VjcmV0"
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as made:
-        yield made
-
-
-@pytest.fixture
-def other() -> Iterator[Server]:
-    """A stranger: another host, that must learn nothing."""
-    with serving("127.0.0.2") as made:
-        yield made
-
-
 def reference(server: Server, tag: str = "latest") -> Reference:
     return Reference(host=server.host, repository="app", tag=tag)
 
