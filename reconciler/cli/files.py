@@ -55,7 +55,7 @@ def written(path: Path | None, what: str) -> Iterator[int]:
         return
     place = Path(os.path.realpath(path))  # a link stays one
     if place.is_dir():
-        raise FileRefused(path, IsADirectoryError(EISDIR, os.strerror(EISDIR)), verb="written")
+        raise _is_a_folder(path, verb="written")
     if _is_special(place):
         with _opened(place, os.O_WRONLY, path, verb="written") as fd:
             yield fd
@@ -70,6 +70,10 @@ def written(path: Path | None, what: str) -> Iterator[int]:
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def _is_a_folder(path: Path, *, verb: str) -> FileRefused:
+    return FileRefused(path, IsADirectoryError(EISDIR, os.strerror(EISDIR)), verb=verb)
 
 
 def _is_special(place: Path) -> bool:
@@ -96,6 +100,8 @@ def read(path: Path | None, what: str) -> Iterator[tuple[int, str]]:
     """
     if path is not None:
         with _opened(path, os.O_RDONLY, path, verb="read") as fd:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                raise _is_a_folder(path, verb="read")
             yield fd, str(path)
         return
     if is_terminal(sys.stdin):

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     What it makes is for nobody else to read; where others may, that is said where it is made.
     """
     before = os.umask(0o077)
+    _open_streams()
     try:
         return _main(argv)
     finally:
@@ -48,6 +49,19 @@ def _main(argv: Sequence[str] | None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001  # whatever is left is a defect of ours
         return _defect(error)
+
+
+def _open_streams() -> None:
+    """Who starts us with a closed stream (``<&-``, ``>&-``) does not want it, and shall not get
+    it in the next file that we open: that would get its number."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != fd:
+                os.dup2(nothing, fd)
+                os.close(nothing)
+            os.set_inheritable(fd, True)  # noqa: FBT003  # it takes no keywords
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  # until we end
 
 
 def _dispatch(argv: Sequence[str]) -> int:

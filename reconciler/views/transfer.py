@@ -16,6 +16,7 @@ from runtime.api import Progress
 
 _RATE_SECONDS = 5.0
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8
+_NARROWEST_HEAD = 8
 _NUMBERS = 34  # columns that sizes and a rate take beside a bar
 _WAITING = "waiting"
 _PAST = {
@@ -84,15 +85,21 @@ class Transfer:
     def report(self, progress: Progress) -> None:
         """To be given to whatever takes long; any thread may call it."""
         with self._lock:
+            lines: list[str] = []
             if _says_nothing_of_size(progress):
-                self._phase = f"{progress.what}: {progress.doing}"
+                named = "" if progress.what in self._head else f"{progress.what}: "
+                self._phase = f"{named}{progress.doing}"
             else:
                 self._phase = ""
-                self._take(progress)
+                lines = self._take(progress)
             if self._area.live:
                 self._area.doing(self._key, *self._shown())
+            for line in lines:  # last, since they are written above what is under way now
+                self._area.say(line)
 
-    def _take(self, progress: Progress) -> None:
+    def _take(self, progress: Progress) -> list[str]:
+        """The lines that are to stay."""
+        lines = []
         now = self._area.clock()
         part = self._parts.get(progress.what)
         was_finished = part is not None and part.finished
@@ -100,12 +107,13 @@ class Transfer:
             part = self._parts[progress.what] = _Part(progress, now)
             was_finished = False
             if self._lines and not self._area.live and not part.waits and not progress.over:
-                self._area.say(_begins(progress))
+                lines.append(_begins(progress))
         part.progress = progress
         part.rate.add(now, progress.done)
         self._rate.add(now, sum(each.progress.done for each in self._parts.values()))
         if self._lines and part.finished and not was_finished:
-            self._area.say(_ended(progress, now - part.since))
+            lines.append(_ended(progress, now - part.since))
+        return lines
 
     def _shown(self) -> Iterator[str]:
         columns = self._area.columns()
@@ -128,10 +136,20 @@ class Transfer:
             return f"{self._head}  {self._phase}".rstrip()
         finished = sum(each.finished for each in parts)
         count = parts[0].progress.doing if self._is_one() else f"{finished} of {len(parts)} done"
-        front = f"{self._head}  {count}"
         total = _sum(each.progress.total for each in parts if not _here(each))
         done = sum(each.progress.done for each in parts)
-        return _measured(front, done, total, self._rate.per_second(), columns)
+        rate = self._rate.per_second()
+        numbers = _measured(f"  {count}", done, total, rate, 0)
+        front = f"{_ending(self._head, columns - len(numbers))}  {count}"
+        return _measured(front, done, total, rate, columns)
+
+
+def _ending(head: str, columns: int) -> str:
+    """``head`` in no more columns, of a long one its end: there images differ. Where there is
+    hardly any room it stays, and what is behind it is cut."""
+    if len(head) <= columns or columns < _NARROWEST_HEAD:
+        return head
+    return f"…{head[1 - columns :]}"
 
 
 def _says_nothing_of_size(progress: Progress) -> bool:

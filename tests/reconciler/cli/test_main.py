@@ -118,6 +118,21 @@ def test_a_reader_that_left_is_no_error() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_a_closed_stream_is_as_good_as_an_empty_one(
+    tmp_path: Path, closed: tuple[int, ...]
+) -> None:
+    file = tmp_path / "file"
+    tell = (
+        f"open({str(file)!r}, 'w').write(str([os.readlink(f'/proc/self/fd/{{fd}}') for fd in F]))"
+    )
+    code = f"import os; from reconciler.cli.main import main; F={closed}; main(['schema']); {tell}"
+    line = f'{sys.executable} -c "$0" ' + " ".join(f"{fd}>&-" for fd in closed)
+    done = subprocess.run(["bash", "-c", line, code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert file.read_text() == str(["/dev/null" for _ in closed])
+
+
 def test_every_import_of_main_is_cheap() -> None:
     heavy = "pydantic requests structlog pyroute2 watchfiles yaml msgspec typing dataclasses"
     code = f"import sys, reconciler.cli.main; print(set('{heavy}'.split()) & set(sys.modules))"

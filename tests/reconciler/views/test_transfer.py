@@ -99,6 +99,7 @@ def test_on_a_terminal_the_total_stands_above_a_bar_for_each_layer_at_work() -> 
         report(layer("aa", "pulling", 10 * MB))
         shown = seen.text().rpartition("\x1b[J")[2].splitlines()
         assert shown == [
+            "aa: pulled 10MB in 6.00s",
             f"nginx  2 of 3 done  [{'=' * 28}>         ]  15MB of 20MB  3.33MB/s",
             f"  bb  pulling  [{'=' * 19}>{' ' * 18}]  5MB of 10MB",
         ]
@@ -113,8 +114,10 @@ def test_a_step_that_is_one_part_has_one_line() -> None:
 
 def test_before_sizes_are_known_the_phase_stands_there() -> None:
     with screen(80) as (seen, report):
-        report(layer("nginx:1.27", "resolving", total=None))
-        assert seen.text().endswith("nginx  nginx:1.27: resolving\r\n")
+        report(layer("nginx", "resolving", total=None))
+        assert seen.text().endswith("nginx  resolving\r\n")
+        report(layer("lib", "looking", total=None))
+        assert seen.text().endswith("nginx  lib: looking\r\n")
 
 
 def test_layers_that_are_done_scroll_away_above() -> None:
@@ -122,6 +125,29 @@ def test_layers_that_are_done_scroll_away_above() -> None:
         report(layer("aa", "pulling", 1 * MB))
         report(layer("aa", "pulling", 10 * MB))
         assert "aa: pulled 10MB in" in seen.text()
+
+
+def test_a_layer_that_is_done_stands_there_only_once() -> None:
+    with screen(80) as (seen, report):
+        report(layer("bb", "pulling", 1 * MB))
+        report(layer("aa", "pulling", 1 * MB))
+        report(layer("aa", "pulling", 10 * MB))
+        told, total, *others = seen.text().rpartition("\x1b[J")[2].splitlines()
+    assert told.startswith("aa: pulled 10MB in")
+    assert total == f"nginx  1 of 2 done  [{'=' * 13}>{' ' * 11}]  11MB of 20MB  3MB/s"
+    assert [line.split()[0] for line in others] == ["bb"]
+
+
+def test_of_a_long_name_the_end_is_seen_and_all_numbers() -> None:
+    seen = Screen(60)
+    head = "registry.example:5000/some/organization/application:1.27.3"
+    with seen.stream, Area(seen.stream, clock=seen.clock) as area:
+        report = Transfer(area, key="1", head=head, lines=True).report
+        report(layer("aa", "pulling", 1 * MB))
+        report(layer("aa", "pulling", 2 * MB))
+        total = seen.text().splitlines()[-2].rpartition("\x1b[J")[2]
+    os.close(seen.parent)
+    assert total == "…tion/application:1.27.3  0 of 1 done  2MB of 10MB  333kB/s"
 
 
 def test_no_line_is_wider_than_a_narrow_terminal() -> None:
