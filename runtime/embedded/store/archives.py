@@ -17,6 +17,7 @@ from typing import Any
 
 from runtime.durable import write_all
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
+from runtime.embedded.layers.remembered import Remembered
 from runtime.embedded.layers.streams import (
     FREE_GROWTH,
     MOST_GROWTH,
@@ -45,6 +46,7 @@ from runtime.reference import BadReference, parse
 _PIECE = 1 << 18
 _MOST_MEMBERS = 100_000
 _MOST_LINKS = 10
+_MOST_DOCUMENTS = 32 << 20  # bytes of all that is read as a whole; one may be named again and again
 # Annotations that say what an image is called.
 NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _DEEPEST_INDEX = 3
@@ -119,8 +121,11 @@ class _Members:
         self.path, self._fd = path, fd
         self._places: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
+        self._read = 0
+        remembered = Remembered()
         source, end = _Seeking(fd), os.fstat(fd).st_size
         for entry in TarStream(source, most_entries=_MOST_MEMBERS):
+            remembered.add(entry.name + entry.link)
             name = _normal(entry.name.decode(errors="surrogateescape"))
             if entry.kind == FILE:
                 if source.taken + entry.size > end:
@@ -144,6 +149,9 @@ class _Members:
         """A small member as a whole."""
         if self.size(name) > LARGEST:
             raise BadArchive(self.path, f"{name[:100]} has more than {LARGEST:,} bytes")
+        self._read += self.size(name)
+        if self._read > _MOST_DOCUMENTS:
+            raise BadArchive(self.path, f"its documents have more than {_MOST_DOCUMENTS:,} bytes")
         return b"".join(self.pieces(name))
 
     def _place(self, name: str) -> tuple[int, int]:
@@ -242,7 +250,8 @@ def _docker_image(members: _Members, entry: object) -> Contents:
     image_name = entry.get("Config")
     if not isinstance(image_name, str):
         raise BadArchive(members.path, "its manifest.json names no configuration")
-    references = tuple(_reference(members, tag) for tag in _texts(members, entry, "RepoTags"))
+    tags = (_reference(members, tag) for tag in _texts(members, entry, "RepoTags"))
+    references = tuple(filter(None, tags))
     layers = _texts(members, entry, "Layers")
     return _contents(members, members.document(image_name), {}, layers, references)
 
@@ -357,7 +366,10 @@ def _name(members: _Members, entry: dict[str, Any]) -> str:
 
 
 def _reference(members: _Members, name: str) -> str:
+    """A name in full; "" for one by digest: it says which content is meant, and an archive could
+    put any under it."""
     try:
-        return str(parse(name))
+        found = parse(name)
     except BadReference as error:
         raise BadArchive(members.path, error.what) from error
+    return "" if found.digest else str(found)

@@ -157,9 +157,7 @@ class ImageStore:
             if image is None:
                 raise ImageAbsent(name)
             with self.index.writing() as rows:
-                names = (name.partition("@") for name in rows.digests(image.id))
-                known = {repository: digest for repository, _, digest in names}
-                rows.put_reference(str(reference), image.id, known.get(reference.place, ""))
+                rows.put_tag(str(reference), image.id)
 
     def load(self, path: str, report: Report) -> Image:
         """Bring the one image of an archive here (docker-archive or OCI, plain or gzip)."""

@@ -280,6 +280,13 @@ class Rows:
     def put_reference(self, reference: str, id: str, digest: str) -> None:
         self._connection.execute("REPLACE INTO refs VALUES (?, ?, ?)", (reference, id, digest))
 
+    def put_tag(self, reference: str, id: str) -> None:
+        """Let a reference mean an image that is here, with the digest that it is known by in that
+        repository, if there is one."""
+        names = (name.partition("@") for name in self.digests(id))
+        known = {repository: digest for repository, _, digest in names}
+        self.put_reference(reference, id, known.get(parse(reference).place, ""))
+
     def put_name(self, name: str, id: str) -> None:
         self._connection.execute("REPLACE INTO names VALUES (?, ?)", (name, id))
 

@@ -18,5 +18,5 @@ def load(store: ImageStore, source: int, name: str, report: Report) -> tuple[Loa
             for image in images:
                 store.enter(rows, image.config, image.documents)
                 for reference in image.references:
-                    rows.put_reference(reference, image.config.id, "")
+                    rows.put_tag(reference, image.config.id)
     return tuple(Loaded(id=image.config.id, references=image.references) for image in images)

@@ -126,6 +126,56 @@ def test_an_image_with_several_names(store: ImageStore, tmp_path: Path) -> None:
     assert store.image(found.id).references == names[:2]
 
 
+@pytest.mark.parametrize("tag", ["", ":1"])
+def test_a_digest_is_no_name_that_an_archive_can_give(
+    store: ImageStore, tmp_path: Path, tag: str
+) -> None:
+    """Whoever pins an image by its digest would else run what any archive says that this is."""
+    made = Made()
+    name = f"r.example/a{tag}@{digest(b'another')}"
+    (found,) = loaded(store, tmp_path, made.archive(named(made.image("one", "a"), name)))
+    assert (found.references, store.find(name)) == ((), None)
+    (config,) = (key for key, raw in made.files.items() if b"author" in raw)
+    layer = f"blobs/sha256/{digest(LAYERS['a'])[7:]}"
+    listed = [{"Config": config, "RepoTags": [name, "r.example/a:2"], "Layers": [layer]}]
+    members = {**made.files, "manifest.json": json.dumps(listed).encode()}
+    raw = tars.archive(*(tars.member(key.encode(), body=body) for key, body in members.items()))
+    (found,) = loaded(store, tmp_path, raw)
+    assert (found.references, store.find(name)) == (("r.example/a:2",), None)
+
+
+def test_a_name_that_an_image_has_keeps_its_digest(store: ImageStore, tmp_path: Path) -> None:
+    made, name = Made(), "r.example/a:1"
+    raw = made.archive(named(made.image("one", "a"), name))
+    (found,) = loaded(store, tmp_path, raw)
+    known = (found.id, digest(b"in its registry"))
+    with store.index.writing() as rows:
+        rows.put_reference(name, *known)
+    loaded(store, tmp_path, raw)
+    with store.index.reading() as now:
+        assert now is not None
+        assert now.reference(name) == known
+
+
+def test_documents_that_are_named_again_and_again(store: ImageStore, tmp_path: Path) -> None:
+    """5 MB of archive, which would be 100 GB of memory."""
+    config = json.dumps({"author": "x" * (1 << 20), **HERE, "rootfs": {"diff_ids": []}}).encode()
+    listed = json.dumps([{"Config": "c"}] * 100_000).encode()
+    members = tars.member(b"c", body=config), tars.member(b"manifest.json", body=listed)
+    with pytest.raises(BadArchive, match="documents have more than"):
+        loaded(store, tmp_path, tars.archive(*members))
+    nothing_is_left(store)
+
+
+def test_names_that_fill_memory(store: ImageStore, tmp_path: Path) -> None:
+    members = (
+        tars.pax({b"path": b"%d" % number + b"x" * 1_000_000}) + tars.member(b"x")
+        for number in range(70)
+    )
+    with pytest.raises(BadArchive, match="names"):
+        loaded(store, tmp_path, tars.archive(*members))
+
+
 def test_no_variant_for_this_machine(store: ImageStore, tmp_path: Path) -> None:
     made = Made()
     entries = [
