@@ -38,19 +38,19 @@ def push(store: ImageStore, reference: Reference, access: RegistryAccess, report
             if rows is None or row is None:
                 raise ImageAbsent(reference.familiar)
             sources = _Sources(rows, reference)
-            id = row[0]
-            image = manifests.outgoing(store.index, store.layout, id)
-            own = Descriptor(media_type=image.config_media_type, digest=id, size=len(image.config))
-            parcels = [Parcel(own, image.config)]
-            for blob in {blob.digest: blob for blob in image.layers}.values():
-                described = Descriptor(
-                    media_type=blob.media_type, digest=blob.digest, size=blob.size
-                )
-                parcels.append(Parcel(described, blob, sources.of(blob)))
+        id = row[0]
+        image = manifests.outgoing(store.index, store.layout, id)
+        own = Descriptor(media_type=image.config_media_type, digest=id, size=len(image.config))
+        parcels = [Parcel(own, image.config)]
+        for blob in {blob.digest: blob for blob in image.layers}.values():
+            described = Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
+            parcels.append(Parcel(described, blob, sources.of(blob)))
         _send(store, reference, uploader, parcels, report)
         uploader.put_manifest(reference, image.raw, image.media_type, image.digest)
         with store.index.writing() as changed:
-            changed.put_reference(str(reference), id, image.digest)
+            now = changed.reference(str(reference))
+            if now is not None and now[0] == id:  # else it was given to another image meanwhile
+                changed.put_reference(str(reference), id, image.digest)
     return image.digest
 
 
