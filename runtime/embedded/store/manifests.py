@@ -33,8 +33,8 @@ class Outgoing:
 
 def outgoing(index: Index, layout: Layout, id: str) -> Outgoing:
     """The manifest of an image that is here. Raises ``ImageAbsent``, also when a document that may
-    be the manifest is gone, and ``ArchiveMissing`` for an image whose layers came before archives
-    were kept."""
+    be the manifest is gone or damaged, and ``ArchiveMissing`` for an image whose layers came before
+    archives were kept."""
     with index.reading() as rows:
         image = rows.image(id) if rows is not None else None
         if rows is None or image is None:
@@ -50,11 +50,12 @@ def outgoing(index: Index, layout: Layout, id: str) -> Outgoing:
 
 
 def _documents(rows: Rows, layout: Layout, id: str) -> dict[str, bytes | None]:
-    """The image's documents by digest, None for one whose file is gone."""
+    """The image's documents by digest, None for one that is gone or not what it was."""
     found: dict[str, bytes | None] = {}
     for digest in sorted({id, *rows.documents_of(id)}):
         path = layout.blob(digest)
-        found[digest] = path.read_bytes() if path.exists() else None
+        raw = path.read_bytes() if path.exists() else b""
+        found[digest] = raw if digest_of(raw) == digest else None
     return found
 
 

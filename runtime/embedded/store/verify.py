@@ -80,8 +80,8 @@ class Verifier:
         folder = self.store.layout.layer(diff_id)
         if not folder.is_dir():
             return "its files are gone"
-        if blob is None:  # of a time when archives were not kept: nothing to compare with
-            return ""
+        if blob is None:  # of a time when archives were not kept, or it was damaged and is gone
+            return "it was found damaged before" if known else ""
         if why := self._archive_damage(blob):
             self.store.layout.blob(blob.digest).unlink(missing_ok=True)
             with self.store.index.writing() as changed:

@@ -106,6 +106,7 @@ def test_a_damaged_archive_is_fetched_again(
     path = store.layout.blob(digest(BLOB))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     assert whats(store) == [f"layer {digest(PLAIN)[:19]}: its archive is not what it was"]
+    assert whats(store) == [f"layer {digest(PLAIN)[:19]}: it was found damaged before"]
     server.asked.clear()
     store.pull(f"{server.host}/app", (), silent)
     assert any(digest(BLOB) in asked for asked in server.paths())
@@ -138,6 +139,19 @@ def test_an_image_whose_manifest_is_damaged_does_not_leave_under_another_digest(
     assert manifests.outgoing(store.index, store.layout, image.id) == own
     assert store.state(spec, ()).pushed == image.references
     assert whats(store) == []
+
+
+def test_damage_that_nobody_has_looked_for_does_not_leave(
+    store: ImageStore, image: Image, server: Server
+) -> None:
+    """A manifest with another byte in it may still be one."""
+    own = manifests.outgoing(store.index, store.layout, image.id)
+    for id, raw in ((own.digest, own.raw), (image.id, own.config)):
+        store.layout.blob(id).write_bytes(raw + b" ")
+        with pytest.raises(ImageAbsent):
+            manifests.outgoing(store.index, store.layout, image.id)
+        store.layout.blob(id).write_bytes(raw)
+    assert manifests.outgoing(store.index, store.layout, image.id) == own
 
 
 def test_a_folder_that_somebody_removed(store: ImageStore, registry: Registry) -> None:
