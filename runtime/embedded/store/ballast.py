@@ -16,15 +16,17 @@ Result = TypeVar("Result")
 def keep(layout: Layout) -> None:
     """Set room aside, unless it is set aside already or there is none."""
     path = layout.ballast
-    if path.exists():
-        return
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(FileNotFoundError):
+        if path.stat().st_size == _SIZE:
+            return
     try:
-        os.posix_fallocate(fd, 0, _SIZE)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, _SIZE)
+        finally:
+            os.close(fd)
     except OSError:
         path.unlink(missing_ok=True)
-    finally:
-        os.close(fd)
 
 
 def despite_full_disk(layout: Layout, work: Callable[[], Result]) -> Result:

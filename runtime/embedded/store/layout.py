@@ -182,7 +182,8 @@ class Layout:
         for name in sorted(os.listdir(self.layers)):
             if name.partition(".")[0] not in names:
                 # First its name, so that nobody ever sees half of it.
-                os.rename(self.layers / name, self.tmp / f"gone-{name}")
+                gone = f"gone-{name}-{os.urandom(6).hex()}"  # the rest of another may lie there
+                os.rename(self.layers / name, self.tmp / gone)
         freed = 0
         for name in sorted(os.listdir(self.blobs)):
             if f"sha256:{name}" not in blobs:

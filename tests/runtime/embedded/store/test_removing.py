@@ -187,6 +187,17 @@ def test_what_is_not_whole_any_more_is_listed_and_can_go(
     nothing_is_left(store)
 
 
+def test_whoever_removed_a_layer_may_have_been_killed_and_the_layer_come_again(
+    store: ImageStore, images: Images
+) -> None:
+    image = store.pull(images.busybox, (), silent)
+    for name in layer_folders(store):
+        for left in (name, f"gone-{name}"):
+            (store.layout.tmp / left / "half").mkdir(parents=True)
+    remove(store, image.id)
+    nothing_is_left(store)
+
+
 def test_what_a_spec_calls_it_is_a_name(store: ImageStore, tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(PLAIN)
     source = RootfsSource(path=str(tmp_path / "a.tar"))
