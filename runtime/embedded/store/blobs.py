@@ -7,6 +7,7 @@ hashes it again and asks for the rest. Archives that were never compressed are k
 
 import hashlib
 import os
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,31 @@ if TYPE_CHECKING:
 
 _MAGICS = {b"\x1f\x8b": OCI_GZIP, b"\x28\xb5\x2f\xfd": OCI_ZSTD}
 _NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class _File:
+    """A new file, or one to be gone on with. Whoever still waits for a pipe or the network when it
+    is closed must not write into another file that got its number."""
+
+    def __init__(self, path: Path, flags: int = 0) -> None:
+        self.fd = os.open(path, _NEW | flags, 0o600)
+        self._lock = threading.Lock()
+
+    def cut(self, size: int) -> None:
+        """Go on after the first ``size`` bytes; what is behind them goes."""
+        with self._lock:
+            os.ftruncate(self.fd, size)
+            os.lseek(self.fd, size, os.SEEK_SET)
+
+    def write(self, piece: bytes) -> None:
+        """Raises ``OSError`` (EBADF) once it is closed."""
+        with self._lock:
+            write_all(self.fd, piece)
+
+    def close(self) -> None:
+        with self._lock:
+            os.close(self.fd)
+            self.fd = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +96,21 @@ class Fetched:
     diff_id: str
     fetch: Callable[[Begun], Iterator[bytes]]
     resumed: int = 0
-    _fd: int = -1
+    _file: _File | None = None
 
     def pieces(self) -> Iterator[bytes]:
-        self._fd = os.open(self._path, _NEW, 0o600)
+        file = self._file = _File(self._path)
         hashed = hashlib.sha256()
-        if os.fstat(self._fd).st_size > self.blob.size:
-            os.ftruncate(self._fd, 0)
+        if os.fstat(file.fd).st_size > self.blob.size:
+            file.cut(0)
         self.resumed = 0
-        for piece in file_pieces(self._fd):
+        for piece in file_pieces(file.fd):
             hashed.update(piece)
             self.resumed += len(piece)
             yield piece
-        os.lseek(self._fd, self.resumed, os.SEEK_SET)
+        file.cut(self.resumed)
         for piece in self.fetch(Begun(self.resumed, hashed)):
-            write_all(self._fd, piece)
+            file.write(piece)
             yield piece
 
     def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -97,9 +123,9 @@ class Fetched:
         )
 
     def close(self, *, resumable: bool) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self._file is not None:
+            self._file.close()
+            self._file = None
             if not resumable:
                 self._path.unlink(missing_ok=True)
 
@@ -127,13 +153,13 @@ class _Own:
     source: Iterator[bytes]
     media_type: str = OCI_GZIP
     _path: Path = field(init=False)
-    _fd: int = field(init=False)
+    _file: _File = field(init=False)
     _size: int = 0
     _hashed: "_Hash" = field(default_factory=hashlib.sha256)
 
     def __post_init__(self) -> None:
         self._path = self.layout.tmp / f"{os.getpid()}-{os.urandom(6).hex()}.blob"
-        self._fd = os.open(self._path, _NEW | os.O_EXCL, 0o600)
+        self._file = _File(self._path, os.O_EXCL)
 
     def archive(self) -> Archive:
         digest = f"sha256:{self._hashed.hexdigest()}"
@@ -141,14 +167,13 @@ class _Own:
 
     def close(self, *, resumable: bool) -> None:
         del resumable  # it comes from this machine
-        os.close(self._fd)
-        self._fd = -1  # whoever still waits for a pipe must not write into another's file
+        self._file.close()
         self._path.unlink(missing_ok=True)
 
     def _keep(self, piece: bytes) -> None:
         self._hashed.update(piece)
         self._size += len(piece)
-        write_all(self._fd, piece)
+        self._file.write(piece)
 
 
 class Kept(_Own):
