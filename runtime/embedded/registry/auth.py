@@ -75,9 +75,13 @@ def refresh_form(asked: Challenge, scope: str, identity_token: str) -> bytes:
 def may_ask(realm: str, registry: str) -> bool:
     """Whether a token may be asked for at ``realm`` at all: https, or http for a registry that
     itself is spoken to in plain http; no user information."""
-    parts, own = urlsplit(realm), urlsplit(registry)
+    try:
+        parts, own = urlsplit(realm), urlsplit(registry)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is none
+        return False
     schemes = ("https", "http") if own.scheme == "http" else ("https",)
-    return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc
+    return usable and parts.scheme in schemes and "@" not in parts.netloc
 
 
 def may_know_password(realm: str, registry: str) -> bool:

@@ -11,7 +11,7 @@ from io import BufferedReader, RawIOBase
 from socket import socket
 from typing import Any
 
-from requests import Session
+from requests import Response, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, disable_warnings
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -30,7 +30,7 @@ _LEAST, _TIMEOUTS = 1024, 2  # bytes that must come within so many timeouts of t
 def session(access: RegistryAccess, guard: Guard) -> Session:
     """Without netrc, proxies from the environment, cookies or content codings. Raises
     ``CertificateUnusable``."""
-    made = Session()
+    made = _Session()
     made.trust_env = False
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     made.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
@@ -68,6 +68,12 @@ def _load(load: Callable[[], None], path: str) -> None:
         raise CertificateUnusable(path, error.reason or "it is not a PEM file") from error
     except OSError as error:
         raise CertificateUnusable(path, error.strerror or str(error)) from error
+
+
+class _Session(Session):
+    def get_redirect_target(self, resp: Response) -> None:
+        """None: else requests would read and inflate a redirect's whole body, without bounds, also
+        when it is told not to follow."""
 
 
 class _Adapter(HTTPAdapter):

@@ -7,7 +7,7 @@ registry's own origin only.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-_PIECE = 1 << 18
+_PIECE, _LITTLE = 1 << 18, 1 << 16
 
 
 # What is sent, made anew for each sending: a redirect or a second try begins at its first byte.
@@ -122,7 +122,7 @@ class Transport:
         try:
             yield response
         finally:
-            response.close()
+            _finish(response)
 
     def pieces(self, response: "Response") -> Iterator[bytes]:
         """The body as it comes over the wire, no coding undone. Raises ``Interrupted``, and
@@ -170,15 +170,15 @@ class Transport:
     def led_to(self, url: str, location: str) -> str:
         """Where the answer of ``url`` leads to. Raises ``RegistryFailed`` for what is no plain
         http or https URL."""
-        url = urljoin(url, location)
-        parts = urlsplit(url)
         try:
-            usable = parts.scheme in ("http", "https") and parts.hostname and origin(url)
+            place = urljoin(url, location)
+            parts = urlsplit(place)
+            usable = parts.scheme in ("http", "https") and parts.hostname and origin(place)
         except ValueError:
             usable = False
         if not usable or "@" in parts.netloc:
-            raise RegistryFailed(self.host, f"it leads to {url[:200]!r}")
-        return url
+            raise RegistryFailed(self.host, f"it leads to {location[:200]!r}")
+        return place
 
     def _follow(
         self,
@@ -195,7 +195,7 @@ class Transport:
             if response.status_code not in _REDIRECTS:
                 return response
             location = response.headers.get("Location", "")
-            response.close()
+            _finish(response)
             if not self.is_own(url):
                 authorization = ""
             url = self.led_to(url, location)
@@ -222,7 +222,7 @@ class Transport:
             raise Interrupted(_cause(error)) from error
         if response.status_code in (408, 429, 500, 502, 503, 504):
             status, wait = response.status_code, _retry_after(response.headers.get("Retry-After"))
-            response.close()
+            _finish(response)
             busy = "it gets too many requests, HTTP status 429"
             why = busy if status == 429 else f"HTTP status {status}"
             raise Interrupted(why, status=status, wait=wait)
@@ -237,6 +237,17 @@ class Transport:
 
 
 _CERTIFICATE_HINT = "mend the registry's certificate, or write 'insecure: true' for it"
+
+
+def _finish(response: "Response") -> None:
+    """Read what little is left, so that the connection can be used again."""
+    from urllib3.exceptions import HTTPError
+
+    said = response.headers.get("Content-Length", "")
+    if said.isascii() and said.isdigit() and int(said[:9]) <= _LITTLE:
+        with suppress(HTTPError, OSError):
+            response.raw.read(_LITTLE, decode_content=False)
+    response.close()
 
 
 def _cause(error: BaseException) -> str:

@@ -52,6 +52,7 @@ class Server:
     def __init__(self, host: str, port: int = 0) -> None:
         self.routes: dict[str, Answer | Script] = {}
         self.asked: list[Asked] = []
+        self.callers: set[tuple[str, int]] = set()
         self._http = _Quiet((host, port), self._handler())
         self.host = f"{host}:{self._http.server_port}"
         self.url = f"http://{self.host}"
@@ -84,12 +85,14 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 sent = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 headers = dict(self.headers)
                 asked = Asked(method=self.command, path=self.path, headers=headers, body=sent)
                 server.asked.append(asked)
+                server.callers.add(self.client_address)
                 route = server.routes.get(self.path.partition("?")[0], Answer(status=404))
                 self._send(route if isinstance(route, Answer) else route(asked))
 

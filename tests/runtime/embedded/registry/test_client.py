@@ -20,6 +20,7 @@ from runtime.embedded.registry.faults import (
     WrongContent,
 )
 from runtime.embedded.registry.transport import Pace
+from runtime.errors import Fault
 from runtime.reference import Reference
 from tests.images.registry import free_port
 from tests.runtime.embedded.registry.hostile import (
@@ -220,6 +221,39 @@ def test_no_content_coding_is_asked_for_or_undone(server: Server) -> None:
     assert server.asked[0].headers["Accept-Encoding"] == "identity"
 
 
+@pytest.mark.parametrize("status", [302, 401, 404, 503])
+def test_the_body_of_a_refusal_or_redirect_is_not_read(server: Server, status: int) -> None:
+    """It may be endless, or inflate without an end."""
+    sent: list[int] = []
+
+    def endless() -> Iterator[bytes]:
+        for number in range(200):
+            sent.append(number)
+            yield bytes(1 << 20)
+
+    headers = {"Content-Encoding": "gzip, gzip, gzip", "Location": f"{server.url}/x"}
+    server.routes[BLOB_PATH] = lambda _: Answer(status=status, headers=headers, body=endless())
+    server.routes["/x"] = Answer(status=400)
+    with pytest.raises(Fault):
+        fetch(server)
+    assert len(sent) < 100
+
+
+def test_connections_are_used_again(server: Server) -> None:
+    said = {"Location": BLOB_PATH}
+    server.routes["/v2/app/manifests/latest"] = Answer(headers={"Docker-Content-Digest": "x"})
+    server.routes[BLOB_PATH] = Answer(body=BLOB)
+    server.routes["/v2/app/blobs/" + digest(b"")] = Answer(status=307, headers=said, body=b"x" * 99)
+    asking = client(server)
+    empty = Descriptor(media_type="x", digest=digest(b""), size=len(BLOB))
+    with pytest.raises(WrongContent):
+        b"".join(asking.blob(reference(server), empty))
+    assert b"".join(asking.blob(reference(server), descriptor())) == BLOB
+    with pytest.raises(NotInRegistry):
+        asking.manifest(reference(server, "none"))
+    assert len(server.callers) == 1
+
+
 # --- R3-R5: who learns what ---------------------------------------------------------------------
 
 
@@ -304,6 +338,7 @@ def test_cookies_are_not_kept(server: Server) -> None:
         "http://",
         "http://127.0.0.2:99999/x",
         "gopher:x",
+        "http://[/",
         "",
     ],
 )
@@ -375,7 +410,10 @@ def test_a_token_that_expired_is_bought_again(server: Server) -> None:
         assert b"".join(asking.blob(reference(server), descriptor())) == BLOB
 
 
-@pytest.mark.parametrize("realm", ["file:///etc/passwd", "http://u:p@127.0.0.2/", "", "ftp://x/"])
+@pytest.mark.parametrize(
+    "realm",
+    ["file:///etc/passwd", "http://u:p@127.0.0.2/", "", "ftp://x/", "http://[/", "http://x:99999/"],
+)
 def test_strange_realms_are_refused(server: Server, realm: str) -> None:
     protected(server, Answer(body=BLOB), f'Bearer realm="{realm}"')
     with pytest.raises(RegistryFailed, match="token"):
