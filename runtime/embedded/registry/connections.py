@@ -57,15 +57,23 @@ def trust(access: RegistryAccess) -> ssl.SSLContext:
     for path in certificates.authorities(access):
         _load(partial(context.load_verify_locations, path), path)
     for certificate, key in certificates.clients(access):
-        _load(partial(context.load_cert_chain, certificate, key), certificate)
+        read = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations
+        _load(partial(read, certificate), certificate)  # so that a failure now is the key's
+        _load(partial(context.load_cert_chain, certificate, key, _no_password), key)
     return context
+
+
+def _no_password() -> str:
+    """OpenSSL would ask the terminal for that of an encrypted key."""
+    return ""
 
 
 def _load(load: Callable[[], None], path: str) -> None:
     try:
         load()
     except ssl.SSLError as error:
-        raise CertificateUnusable(path, error.reason or "it is not a PEM file") from error
+        why = error.reason.replace("_", " ").lower() if error.reason else "it is not a PEM file"
+        raise CertificateUnusable(path, why) from error
     except OSError as error:
         raise CertificateUnusable(path, error.strerror or str(error)) from error
 

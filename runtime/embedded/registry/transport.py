@@ -173,12 +173,16 @@ class Transport:
         try:
             place = urljoin(url, location)
             parts = urlsplit(place)
-            usable = parts.scheme in ("http", "https") and parts.hostname and origin(place)
-        except ValueError:
-            usable = False
-        if not usable or "@" in parts.netloc:
-            raise RegistryFailed(self.host, f"it leads to {location[:200]!r}")
-        return place
+            if (
+                parts.scheme in ("http", "https")
+                and origin(place)[1]
+                and "@" not in parts.netloc
+                and location
+            ):
+                return place
+        except ValueError:  # half an IPv6 address, a port that is none
+            pass
+        raise RegistryFailed(self.host, f"it leads to {location[:200]!r}")
 
     def _follow(
         self,

@@ -66,10 +66,14 @@ class Server:
         """What it learnt of passwords and tokens."""
         return [a.headers["Authorization"] for a in self.asked if "Authorization" in a.headers]
 
-    def use_tls(self, certificate: Path) -> None:
-        """Speak https with a certificate that nobody has signed."""
+    def use_tls(self, certificate: Path, *, clients: Path | None = None) -> None:
+        """Speak https with a certificate, its key in the same file; to those alone who show one
+        that is signed by ``clients``, where that is given."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients)
         self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
 
     @property

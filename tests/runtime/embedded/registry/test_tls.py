@@ -1,8 +1,9 @@
-"""Certificates: fail closed, `insecure` for those who ask for it (R13).
+"""Certificates: fail closed, `insecure` for those who ask for it.
 
 The registry has a name, so that it is not loopback's plain http; the name leads to loopback.
 """
 
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,12 +13,19 @@ from typing import Any
 import pytest
 
 from runtime.api import RegistryAccess
+from runtime.embedded.registry import certificates
 from runtime.embedded.registry.client import Client
-from runtime.embedded.registry.faults import RegistryUnreachable
+from runtime.embedded.registry.faults import (
+    CertificateUnusable,
+    RegistryFailed,
+    RegistryUnreachable,
+)
 from runtime.reference import Reference
+from tests.runtime.embedded.registry.authority import Authority, openssl
 from tests.runtime.embedded.registry.hostile import Server, publish, serving
 
 NAME = "registry.test"
+BROKEN = b"-----BEGIN CERTIFICATE-----\nAAAA\n"
 
 
 @pytest.fixture
@@ -45,9 +53,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def digest(server: Server, *, insecure: bool) -> str:
+def digest(server: Server, **settings: Any) -> str:
     host = f"{NAME}:{server.port}"
-    access = RegistryAccess(host=host, insecure=insecure, username="ci", password="secret")
+    access = RegistryAccess(host=host, username="ci", password="secret", **settings)
     client = Client(access, sleep=lambda _: None)
     try:
         return client.digest(Reference(host=host, repository="app", tag="latest"))
@@ -79,3 +87,137 @@ def test_plain_http_is_spoken_only_where_it_was_allowed(server: Server) -> None:
     assert server.asked == []
     assert digest(server, insecure=True).startswith("sha256:")
     assert server.authorizations() == []
+
+
+# --- authorities and certificates of one's own ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "ca").found()
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where files of certificates are looked for by themselves."""
+    places = (tmp_path / "first", tmp_path / "second")
+    monkeypatch.setattr(certificates, "FOLDERS", tuple(map(str, places)))
+    return places[1]
+
+
+def lay(folder: Path, server: Server, **files: Path) -> Path:
+    """Put files there for the server, ``ca_crt`` as ca.crt."""
+    place = folder / f"{NAME}:{server.port}"
+    place.mkdir(parents=True)
+    for name, source in files.items():
+        shutil.copy(source, place / name.replace("_", "."))
+    return place
+
+
+def test_an_authority_that_is_set_is_trusted(server: Server, authority: Authority) -> None:
+    publish(server)
+    server.use_tls(authority.signed(NAME))
+    assert digest(server, ca=str(authority.certificate)).startswith("sha256:")
+
+
+@pytest.mark.usefixtures("folders")
+def test_an_authority_that_nobody_set_is_not(server: Server, authority: Authority) -> None:
+    publish(server)
+    server.use_tls(authority.signed(NAME))
+    with pytest.raises(RegistryUnreachable, match="certificate"):
+        digest(server)
+    assert server.asked == []
+
+
+def test_an_authority_lies_where_docker_has_it(
+    server: Server, authority: Authority, folders: Path
+) -> None:
+    publish(server)
+    server.use_tls(authority.signed(NAME))
+    lay(folders, server, ca_crt=authority.certificate)
+    assert digest(server).startswith("sha256:")
+
+
+@pytest.mark.parametrize(("name", "days"), [("other.test", 1), (NAME, -1)])
+def test_an_authority_of_ones_own_signs_for_name_and_time(
+    server: Server, authority: Authority, name: str, days: int
+) -> None:
+    publish(server)
+    server.use_tls(authority.signed(name, days=days))
+    with pytest.raises(RegistryUnreachable, match="certificate"):
+        digest(server, ca=str(authority.certificate))
+    assert server.asked == []
+
+
+def test_an_authority_is_trusted_by_its_own_registry_only(
+    server: Server, authority: Authority, folders: Path
+) -> None:
+    publish(server)
+    server.use_tls(authority.signed(NAME))
+    place = lay(folders, server, ca_crt=authority.certificate)
+    place.rename(folders / "neighbour.test")
+    with pytest.raises(RegistryUnreachable, match="certificate"):
+        digest(server)
+
+
+def test_a_client_certificate_is_shown_where_one_is_wanted(
+    server: Server, authority: Authority, folders: Path
+) -> None:
+    publish(server)
+    us = authority.signed("us.test")
+    server.use_tls(authority.signed(NAME), clients=authority.certificate)
+    ca = str(authority.certificate)
+    with pytest.raises((RegistryUnreachable, RegistryFailed)):
+        digest(server, ca=ca)
+    assert server.asked == []
+    own, key = us.with_name("us.test.cert"), us.with_name("us.test.key")
+    assert digest(server, ca=ca, certificate=str(own), key=str(key)).startswith("sha256:")
+    assert digest(server, ca=ca, certificate=str(us)).startswith("sha256:")
+    lay(folders, server, ca_crt=authority.certificate, us_cert=own, us_key=key)
+    assert digest(server).startswith("sha256:")
+
+
+def test_a_certificate_without_its_key_is_named(
+    server: Server, authority: Authority, folders: Path
+) -> None:
+    us = authority.signed("us.test")
+    lay(folders, server, us_cert=us.with_name("us.test.cert"))
+    with pytest.raises(CertificateUnusable, match=r"us\.cert") as refused:
+        digest(server)
+    assert "us.key is not beside it" in refused.value.why
+
+
+@pytest.mark.parametrize("setting", ["ca", "certificate", "key"])
+@pytest.mark.parametrize("content", [None, b"", BROKEN, b"\x00\xff"])
+def test_a_file_that_is_missing_or_none_of_certificates_is_named(
+    server: Server, authority: Authority, tmp_path: Path, setting: str, content: bytes | None
+) -> None:
+    path = tmp_path / "broken.pem"
+    if content is not None:
+        path.write_bytes(content)
+    good = authority.signed("us.test")
+    settings = {"ca": str(authority.certificate), "certificate": str(good)}
+    with pytest.raises(CertificateUnusable) as refused:
+        digest(server, **{**settings, setting: str(path)})
+    assert str(path) in refused.value.what
+    assert refused.value.why
+    assert server.asked == []
+
+
+def test_loopback_with_certificates_speaks_tls(authority: Authority) -> None:
+    with serving() as server:
+        publish(server)
+        server.use_tls(authority.signed("localhost"))
+        host = f"localhost:{server.port}"
+        client = Client(RegistryAccess(host=host, ca=str(authority.certificate)))
+        assert client.digest(Reference(host=host, repository="app", tag="latest"))
+        client.close()
+
+
+def test_nobody_is_asked_for_the_password_of_a_key(
+    server: Server, authority: Authority, tmp_path: Path
+) -> None:
+    us, key = authority.signed("us.test"), tmp_path / "locked.key"
+    openssl("ec", f"-in={us}", f"-out={key}", "-aes256", "-passout=pass:secret")
+    with pytest.raises(CertificateUnusable, match=r"locked\.key"):
+        digest(server, certificate=str(us), key=str(key))
