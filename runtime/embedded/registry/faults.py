@@ -38,8 +38,11 @@ class AccessDenied(Fault):
         super().__init__(
             f"{'no right to push' if pushing else 'no access'} to {host}/{repository}".rstrip("/"),
             why=f"{why}, or there is no such repository" if repository else why,
-            hint=f"check the name, and `auth` of {host} under `registries:` in the spec"
-            " (`trueup pull` knows only the spec in this folder, or that of --spec PATH)",
+            hint=f"check the name, and log in with `trueup login {host}`, or by `auth` of {host}"
+            " under `registries:` in the spec (`trueup pull` knows only the spec in this folder,"
+            " or that of --spec PATH)"
+            if repository or not with_password
+            else "check the name of the registry, the username and the password",
         )
 
 

@@ -54,7 +54,7 @@ class NoPlatform(Fault):
         super().__init__(
             f"the image has no variant for {wanted}",
             why=f"it offers {', '.join(offered) or 'none that names a platform'}",
-            hint="build it for this machine, or use a tag that has it",
+            hint=f"use a tag that has it, build it for {wanted}, or ask for a platform that it has",
         )
 
 

@@ -290,7 +290,8 @@ class Session:
         method = "POST" if form else "GET"
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
         try:
-            with server.open(method, url, headers, basic, (lambda: form) if form else None) as got:
+            body = (lambda: form) if form else None
+            with server.open(method, url, headers, basic, body, secret=bool(form)) as got:
                 if got.status_code in (400, 401, 403):
                     known = bool(basic or form)
                     raise AccessDenied(self.host, repository, with_password=known)

@@ -115,10 +115,13 @@ class Transport:
         headers: Mapping[str, str],
         authorization: str = "",
         body: Body | None = None,
+        *,
+        secret: bool = False,
     ) -> "Iterator[Response]":
-        """The answer to one request, its body unread. Raises ``Interrupted`` for what may pass,
+        """The answer to one request, its body unread. What is ``secret`` in a request's own body
+        follows no redirect to another place. Raises ``Interrupted`` for what may pass,
         ``RegistryUnreachable`` for a certificate that cannot be trusted."""
-        response = self._follow(method, url, headers, authorization, body)
+        response = self._follow(method, url, headers, authorization, body, secret)
         try:
             yield response
         finally:
@@ -191,6 +194,7 @@ class Transport:
         headers: Mapping[str, str],
         authorization: str,
         body: Body | None,
+        secret: bool,
     ) -> "Response":
         for _ in range(_MOST_REDIRECTS + 1):
             trusted = authorization and self.is_own(url)
@@ -203,6 +207,8 @@ class Transport:
             if not self.is_own(url):
                 authorization = ""
             url = self.led_to(url, location)
+            if secret and not self.is_own(url):
+                raise RegistryFailed(self.host, f"it leads to {location[:200]!r} with a secret")
         raise RegistryFailed(self.host, f"more than {_MOST_REDIRECTS} redirects")
 
     def _send(

@@ -1,9 +1,12 @@
-"""The client against registries that break, lie, trickle and ask for passwords (R1-R9)."""
+"""The client against registries that break, lie, trickle and ask for passwords."""
 
 import gzip
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,7 @@ from tests.runtime.embedded.registry.hostile import (
 
 BLOB = bytes(range(256)) * 4000
 BASIC = "Basic Y2k6c2VjcmV0"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def reference(server: Server, tag: str = "latest") -> Reference:
@@ -58,7 +62,7 @@ def fetch(server: Server, *, size: int | None = None, pace: Pace | None = None) 
 BLOB_PATH = f"/v2/app/blobs/{digest(BLOB)}"
 
 
-# --- R1, R2: content ----------------------------------------------------------------------------
+# --- content ----------------------------------------------------------------------------
 
 
 def test_a_blob_and_a_manifest_are_fetched_and_verified(server: Server) -> None:
@@ -210,7 +214,30 @@ def test_a_server_that_falls_silent_is_given_up(server: Server) -> None:
         fetch(server, pace=Pace(silence=0.1))
 
 
-# --- R9: codings --------------------------------------------------------------------------------
+@pytest.mark.parametrize("beginning", [b"HTTP/1.1 200 OK\r\nX: ", CHUNKED])
+def test_headers_and_sizes_of_chunks_may_not_trickle_either(beginning: bytes) -> None:
+    """A byte every now and then resets a socket's own timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=trickling, args=(listening, beginning), daemon=True).start()
+        host = f"127.0.0.1:{listening.getsockname()[1]}"
+        asking = Client(RegistryAccess(host=host), tries=1, pace=Pace(silence=0.2))
+        started = time.monotonic()
+        with pytest.raises(RegistryUnreachable, match="bytes in"):
+            asking.manifest(Reference(host=host, repository="app", tag="x"))
+        assert 0.3 < time.monotonic() - started < 5
+
+
+def trickling(listening: socket.socket, beginning: bytes) -> None:
+    connection, _ = listening.accept()
+    with connection, suppress(OSError):
+        connection.recv(4096)
+        connection.sendall(beginning)
+        for _ in range(1000):
+            time.sleep(0.02)
+            connection.sendall(b"0")
+
+
+# --- codings --------------------------------------------------------------------------------
 
 
 def test_no_content_coding_is_asked_for_or_undone(server: Server) -> None:
@@ -254,7 +281,7 @@ def test_connections_are_used_again(server: Server) -> None:
     assert len(server.callers) == 1
 
 
-# --- R3-R5: who learns what ---------------------------------------------------------------------
+# --- who learns what ---------------------------------------------------------------------
 
 
 def protected(server: Server, answer: Answer, header: str = 'Basic realm="x"') -> None:
