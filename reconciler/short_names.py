@@ -37,6 +37,18 @@ class NoRegistryNamed(Fault):
         )
 
 
+class NowhereThere(Absent):
+    """None of the registries that were asked has it."""
+
+    def __init__(self, found: Sequence[Reference]) -> None:
+        self.found = tuple(found)
+        super().__init__(
+            f"{found[-1].repository} is in none of the registries on the search list",
+            why=f"not there: {', '.join(each.familiar for each in found)}",
+            hint="check the name and the tag, and `trueup search` for it",
+        )
+
+
 def candidates(text: str, search: Search) -> tuple[Reference, ...]:
     """The complete references that a name may mean, the first one that exists is meant; of a name
     with a host there is one. Raises ``BadReference``, ``NoRegistryNamed``."""
@@ -52,11 +64,13 @@ def first_there(
     found: Sequence[Reference], ask: Callable[[Reference], Answer]
 ) -> tuple[Reference, Answer]:
     """The first reference whose registry has it, and the answer; a registry that gives none ends
-    the search. Raises what ``ask`` raises."""
-    for each in found[:-1]:
+    the search. Raises what ``ask`` raises, and ``NowhereThere`` for several that are absent."""
+    if len(found) == 1:
+        return found[0], ask(found[0])
+    for each in found:
         with suppress(Absent):
             return each, ask(each)
-    return found[-1], ask(found[-1])
+    raise NowhereThere(found)
 
 
 def called(text: str, search: Search, project: str) -> str:

@@ -16,13 +16,13 @@ MISSING = "not here yet"
 def needed(desired: Desired, observed: Observed, names: Collection[str]) -> list[str]:
     """Those of ``names`` that are not here or not what the spec means any more.
 
-    An image of a file is always among them: reading it in costs nothing when it is here, and only
-    that makes its name mean this file.
+    An image that the project alone calls so, of a file or one that several registries may have, is
+    always among them: that costs nothing when it is here, and only that makes the name mean it.
     """
     return [
         name
         for name in sorted(set(names))
-        if why(observed, name) or not isinstance(desired.images[name].source, RegistrySource)
+        if why(observed, name) or _is_called_by_project(desired.images[name])
     ]
 
 
@@ -109,6 +109,10 @@ def problems(desired: Desired, observed: Observed, names: Collection[str]) -> It
                 f"image {called}{where} {lack}, and `pull: never` forbids a pull;"
                 f" `trueup pull {called}`, or allow it"
             )
+
+
+def _is_called_by_project(image: ImageSpec) -> bool:
+    return not isinstance(image.source, RegistrySource) or bool(image.source.alternatives)
 
 
 def _never(image: ImageSpec) -> bool:

@@ -6,11 +6,20 @@ import pytest
 
 from reconciler.desired import image_label
 from reconciler.registries import CONFIG_DIR
-from reconciler.short_names import NoRegistryNamed, Search, called, candidates, own_name
+from reconciler.short_names import (
+    NoRegistryNamed,
+    NowhereThere,
+    Search,
+    called,
+    candidates,
+    first_there,
+    own_name,
+)
 from reconciler.spec import SpecBroken
 from reconciler.views.containers import image
 from runtime.api import ArchiveSource, ImageSpec, RegistrySource
-from runtime.reference import BadReference
+from runtime.errors import Absent
+from runtime.reference import BadReference, Reference
 from tests.reconciler.reading import key, read
 
 DIGEST = f"sha256:{'ab' * 32}"
@@ -50,6 +59,20 @@ def test_where_short_names_are_off_only_those_are_refused() -> None:
         "nginx:1.27 names no registry, and short names are off (/etc/trueup/registries.yaml:3)\n"
         "  write the registry, too: docker.io/nginx:1.27, if that one is meant"
     )
+
+
+def test_what_no_registry_has_is_told_with_all_that_were_asked() -> None:
+    def ask(reference: Reference) -> str:
+        if reference.host == "r.lab:5000" and reference.tag == "1":
+            return "here"
+        raise Absent(f"{reference} does not exist")
+
+    assert first_there(candidates("team/app:1", TWO), ask)[1] == "here"
+    with pytest.raises(NowhereThere) as caught:
+        first_there(candidates("team/app:2", TWO), ask)
+    assert caught.value.why == "not there: team/app:2, r.lab:5000/team/app:2"
+    with pytest.raises(Absent, match=r"^r.lab:5000/app:2 does not exist"):
+        first_there(candidates("r.lab:5000/app:2", TWO), ask)
 
 
 @pytest.mark.parametrize("text", ["UPPER", "x:", "a//b", "ab" * 32])

@@ -54,5 +54,11 @@ def test_the_first_registry_that_has_it_is_meant(stage: Stage, images: Images) -
         assert _image(stage).startswith("busybox:latest@")
         assert stage.pending() == ""
         stage.down()
+        (id,) = set(stage.trueup("images", "--quiet").stdout.split())
+        stage.trueup("rmi", "--force", id)
+        stage.trueup("pull", f"{images.registry.address}/busybox")  # the project's name is not here
+        stage.apply()
+        assert _image(stage).startswith("busybox:latest@")
+        stage.down()
     finally:
         empty.close()

@@ -1,6 +1,7 @@
 """What can go wrong with images on disk."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 from runtime.errors import Absent, Fault
 
@@ -15,7 +16,7 @@ class ImageAbsent(Absent):
         super().__init__(
             f"the image {name} is not here",
             why="its pull policy is 'never'" if never else "it was removed, or never pulled",
-            hint=f"trueup pull {name}",
+            hint=f"`trueup images` lists what is here; `trueup pull {name}` fetches it",
         )
 
 
@@ -50,7 +51,8 @@ class NotEnoughRoom(Fault):
         self.path, self.needed, self.free = path, needed, free
         super().__init__(
             f"the image does not fit on the device that holds {path}",
-            why=f"it takes at least {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free",
+            why=f"it takes at least {ceil(needed / 1e5) / 10:,.1f} MB,"
+            f" and {free // 100_000 / 10:,.1f} MB are free",
             hint="free some space (`trueup image prune`), then run the same command again",
         )
 

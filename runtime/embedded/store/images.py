@@ -43,7 +43,7 @@ Found = TypeVar("Found")
 
 __all__ = ["Image", "ImageStore", "find", "summaries"]
 
-_SHORTEST_PREFIX = 6  # an image that a spec calls "db" is no id
+_SHORTEST_PREFIX = 3  # an image that a spec calls "db" is no id
 _HEX = frozenset("0123456789abcdef")
 
 

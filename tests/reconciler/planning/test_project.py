@@ -16,6 +16,7 @@ from runtime.api import (
     PortHolder,
     PullPolicy,
     Query,
+    RegistrySource,
     VolumeMount,
     VolumeSpec,
 )
@@ -266,6 +267,17 @@ def test_an_image_of_a_file_is_read_in_for_every_new_container_so_that_its_name_
     more = replace(shop({"new": spec("site"), "web": spec("site")}), images={"site": site})
     assert "1 pull image site\n" in show(more, runtime)
     assert [c.object for c in plan_for(more, runtime).changes] == ["container new"]
+    assert show(desired, runtime) == ""
+
+
+def test_so_is_one_that_several_registries_may_have() -> None:
+    source = RegistrySource(reference="docker.io/library/site:1", alternatives=("r.lab/site:1",))
+    images = {"site:1@shop": ImageSpec(name="site:1@shop", source=source)}
+    web = spec("site:1@shop")
+    desired = replace(shop({"web": web}), images=images)
+    runtime = applied(desired)
+    more = replace(shop({"new": web, "web": web}), images=images)
+    assert "1 pull image site:1\n" in show(more, runtime)
     assert show(desired, runtime) == ""
 
 

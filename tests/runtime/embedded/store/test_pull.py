@@ -47,8 +47,10 @@ def test_an_image_is_pulled_found_and_mounted(
     assert image.platform == f"linux/{oci.architecture()}"
     assert told[-1].done == told[-1].total
     short = image.id.removeprefix("sha256:")[:12]
-    for name in (images.busybox, images.busybox.removesuffix(":latest"), image.id, short):
+    without_tag = images.busybox.removesuffix(":latest")
+    for name in (images.busybox, without_tag, image.id, short, short[:3]):
         assert store.find(name) == image
+    assert store.find(short[:2]) is None
     with Mounted(store, image, tmp_path / "mount") as root:
         command = ["chroot", str(root), "/bin/sh", "-c", "cat /www/index.html"]
         assert subprocess.run(command, capture_output=True, text=True).stdout == recipes.PAGE
