@@ -110,13 +110,15 @@ def lock(
     what: str,
     timeout: float | None = None,
     waiting: Callable[[str], None] | None = None,
+    still: Callable[[], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
     """Hold the lock file ``path`` exclusively, flock(2); it is free when we end or die.
 
     The holder writes its pid and command into the file so that whoever waits can name it;
     ``waiting`` is called once with that text. ``timeout`` is in seconds, None waits for good.
-    The file is removed on release. Raises ``Locked``.
+    ``still`` is called while we wait, and may raise to end that. The file is removed on release.
+    Raises ``Locked``.
     """
     started, told = clock(), False
     while True:
@@ -133,6 +135,8 @@ def lock(
         if waiting is not None and not told:
             waiting(holder)
             told = True
+        if still is not None:
+            still()
         time.sleep(0.02)
     try:
         os.truncate(fd, 0)

@@ -19,7 +19,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,10 +117,12 @@ class Layout:
         if not path.exists():
             durable.write(path, raw)
 
-    def making(self, diff_id: str) -> AbstractContextManager[None]:
-        """Be the only one to make this layer."""
+    def making(
+        self, diff_id: str, still: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Be the only one to make this layer; ``still`` may raise while another one does."""
         name = check_digest(diff_id)
-        return durable.lock(self.locks / name, what=f"layer {name[:12]}")
+        return durable.lock(self.locks / name, what=f"layer {name[:12]}", still=still)
 
     @contextmanager
     def adding(self) -> Iterator[None]:

@@ -86,7 +86,7 @@ def add_layers(images: Sequence[archives.Contents], unpacker: Unpacker, report: 
             told = workers.told(layer.pieces(), name, "unpacking", layer.size)
             return arrival(unpacker.layout, told)
 
-        unpacker.add(layer.diff_id, read)
+        unpacker.add(layer.diff_id, read, workers.still)
 
     layers = {layer.diff_id: layer for image in images for layer in image.layers}
     workers.run(add, [each for each in layers.values() if not unpacker.whole(each.diff_id)])

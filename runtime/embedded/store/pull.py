@@ -113,12 +113,12 @@ def _fetch_layers(
 
         fetched = Fetched(unpacker.layout, blob, plan.diff_id, rest)
         try:
-            unpacker.add(plan.diff_id, lambda: fetched)
+            unpacker.add(plan.diff_id, lambda: fetched, workers.still)
         except CONTENT_FAULTS:
             if not fetched.resumed:
                 raise
             again = Fetched(unpacker.layout, blob, plan.diff_id, rest)
-            unpacker.add(plan.diff_id, lambda: again)
+            unpacker.add(plan.diff_id, lambda: again, workers.still)
 
     missing = [plan for plan in plans if not unpacker.whole(plan.diff_id)]
     for plan in plans:

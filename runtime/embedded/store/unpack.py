@@ -52,11 +52,16 @@ class Unpacker:
             damaged = rows is not None and diff_id in rows.damaged_layers()
         return found if found and not damaged and self.layout.layer(diff_id).is_dir() else None
 
-    def add(self, diff_id: str, arrival: Callable[[], Arrival]) -> Layer:
+    def add(
+        self,
+        diff_id: str,
+        arrival: Callable[[], Arrival],
+        still: Callable[[], None] | None = None,
+    ) -> Layer:
         """Unpack the archive that arrives, in any compression, as the layer ``diff_id``; nothing
-        is fetched of one that is here already. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull``
-        ..."""
-        with self.layout.making(diff_id):
+        is fetched of one that is here already. ``still`` may raise while another process makes
+        it. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull`` ..."""
+        with self.layout.making(diff_id, still):
             return self.whole(diff_id) or self._restored(diff_id) or self._add(diff_id, arrival())
 
     def add_unknown(self, arrival: Arrival) -> Layer:

@@ -40,6 +40,11 @@ class Workers:
                 for each in running:
                     each.cancel()
 
+    def still(self) -> None:
+        """Ends with ``Stopped`` when another layer has failed."""
+        if self.stop.is_set():
+            raise Stopped
+
     def told(
         self, pieces: Iterator[bytes], what: str, doing: str, total: int | None, *, done: int = 0
     ) -> Iterator[bytes]:
@@ -47,8 +52,7 @@ class Workers:
         having been done before; ends with ``Stopped`` when another layer has failed."""
         last = 0.0
         for piece in pieces:
-            if self.stop.is_set():
-                raise Stopped
+            self.still()
             yield piece
             done += len(piece)
             now = time.monotonic()

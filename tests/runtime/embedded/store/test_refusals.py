@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -77,6 +78,30 @@ def test_more_layers_than_the_configuration_knows(store: ImageStore, server: Ser
     server.routes["/v2/app/manifests/latest"] = Answer(body=json.dumps(document).encode())
     with pytest.raises(BadDocument, match="2 layers"):
         store.pull(f"{server.host}/app", (), silent)
+    nothing_is_left(store)
+
+
+def test_who_waits_for_a_layer_that_another_makes_is_told_of_a_bad_one(
+    store: ImageStore, server: Server
+) -> None:
+    other = tars.archive(tars.member(b"b"))
+    bad = gzip.compress(other)
+    publish(server, (PLAIN, BLOB), (other, bad))
+    server.routes[f"/v2/app/blobs/{digest(bad)}"] = Answer(body=flipped(bad))
+    failed: list[BaseException] = []
+
+    def pull() -> None:
+        try:
+            store.pull(f"{server.host}/app", (), silent)
+        except (WrongContent, BadLayer) as fault:
+            failed.append(fault)
+
+    pulling = threading.Thread(target=pull, daemon=True)
+    with store.adding(), store.layout.making(digest(PLAIN)):
+        pulling.start()
+        pulling.join(20)
+        assert failed
+    pulling.join()
     nothing_is_left(store)
 
 
