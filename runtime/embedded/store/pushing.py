@@ -71,11 +71,14 @@ def _send(
             pieces = _pieces(store.layout, parcel.body)
             return _Body(workers.told(pieces, name, "pushing", blob.size), blob.size)
 
+        done = 0
         if uploader.has(reference, blob):
-            report(Progress(what=name, doing="already there", total=blob.size, over=True))
+            words = "already there"
         elif uploader.send(reference, blob, body, parcel.source):
             words = f"mounted from {parcel.source}"
-            report(Progress(what=name, doing=words, total=blob.size, over=True))
+        else:
+            words, done = "pushing", blob.size
+        report(Progress(what=name, doing=words, done=done, total=blob.size, over=True))
 
     workers.run(send, parcels)
 

@@ -4,6 +4,7 @@ import base64
 import json
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -70,7 +71,7 @@ def sells(server: Server, customer: str = OURS) -> str:
     return f'Bearer realm="{server.url}/token",service="s"'
 
 
-def pull(server: Server, **settings: str) -> bytes:
+def pull(server: Server, **settings: Any) -> bytes:
     there = Reference(host=server.host, repository="app", tag="latest")
     with closing(Client(RegistryAccess(host=server.host, **settings))) as client:
         return client.manifest(there).raw
