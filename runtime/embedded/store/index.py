@@ -320,13 +320,15 @@ class Rows:
         ):
             self._connection.execute(statement, (id,))
 
-    def remove_name(self, name: str) -> None:
-        """Forget a reference, or what a spec calls an image. Of a name by digest tags of that
-        repository remain, and forget what they were pulled by."""
+    def remove_name(self, name: str, id: str) -> None:
+        """Forget a reference to the image, or what a spec calls it. Of a name by digest its tags of
+        that repository remain, and forget what they were pulled by; those of other images keep
+        it: an index means one for each platform."""
         self._connection.execute("DELETE FROM refs WHERE reference = ?", (name,))
         self._connection.execute("DELETE FROM names WHERE name = ?", (name,))
         repository, _, digest = name.partition("@")
-        for (reference,) in self._all("SELECT reference FROM refs WHERE digest = ?", digest):
+        statement = "SELECT reference FROM refs WHERE digest = ? AND image = ?"
+        for (reference,) in self._all(statement, digest, id):
             if digest and parse(reference).place == repository:
                 statement = "UPDATE refs SET digest = '' WHERE reference = ?"
                 self._connection.execute(statement, (reference,))

@@ -55,7 +55,7 @@ class Remover:
                     raise SeveralNames(name, known.all)
                 going, left = known.all, set()
             for each in going:
-                rows.remove_name(each)
+                rows.remove_name(each, image.id)
             if left or used:
                 return Removal(untagged=going)
             rows.remove_image(image.id)

@@ -30,6 +30,7 @@ from runtime.reference import parse
 from tests.conftest import Images
 from tests.images.registry import Registry
 from tests.runtime.embedded.layers import tars
+from tests.runtime.embedded.registry.hostile import digest
 from tests.runtime.embedded.store.stocks import (
     PLAIN,
     layer_folders,
@@ -116,6 +117,19 @@ def test_a_tag_of_the_same_repository_keeps_the_digest_and_takes_it_along(
     assert details(store, "elsewhere.example/box:1").digests == ()
     assert remove(store, "elsewhere.example/box:1").deleted
     nothing_is_left(store)
+
+
+def test_an_image_for_another_platform_keeps_the_digest_that_both_have(
+    store: ImageStore, images: Images, moving: str
+) -> None:
+    index, ids = digest(b"index"), [store.pull(n, (), silent).id for n in (images.busybox, moving)]
+    names = ["r.example/a:amd64", "r.example/a:arm64"]
+    with store.index.writing() as rows:
+        for name, id in zip(names, ids, strict=True):
+            rows.put_reference(name, id, index)
+    assert remove(store, names[0]).untagged == (names[0], f"r.example/a@{index}")
+    assert details(store, ids[0]).digests == (digest_name(store, images.busybox),)
+    assert f"r.example/a@{index}" in details(store, ids[1]).digests
 
 
 def test_a_name_by_digest_means_it_and_goes_alone(store: ImageStore, images: Images) -> None:
