@@ -216,14 +216,18 @@ def _missing_files(root: Map, objects: Objects) -> Iterator[Problem]:
     for name, image in objects.images.items():
         for key, path in (("archive", image.archive), ("rootfs", image.rootfs)):
             if path is not None and not os.path.isfile(path):
-                text = f"image {quoted(name)}: there is no file {quoted(path)}"
-                yield problem_at(root["images"][name][key], text)
+                lack = f"{_lack(path)} {quoted(path)}"
+                yield problem_at(root["images"][name][key], f"image {quoted(name)}: {lack}")
     for name, container in objects.containers.items():
         path = container.security_opt.seccomp
         if path is not None and path != UNCONFINED and not os.path.isfile(path):
-            text = f"container {quoted(name)}: there is no file {quoted(path)}"
+            text = f"container {quoted(name)}: {_lack(path)} {quoted(path)}"
             place = nearest_place(root, ("containers", name, "security_opt"))
             yield problem_at(place, text)
+
+
+def _lack(path: str | os.PathLike[str]) -> str:
+    return "there is a folder, not a file," if os.path.isdir(path) else "there is no file"
 
 
 def _is_missing(mount: Mount) -> TypeGuard[BindMount]:

@@ -27,6 +27,7 @@ _PAST = {
     "saving": "saved",
     "verifying": "verified",
     "importing": "imported",
+    "exporting": "exported",
     "unpacking": "unpacked",
 }
 
@@ -145,11 +146,13 @@ class Transfer:
 
 
 def _ending(head: str, columns: int) -> str:
-    """``head`` in no more columns, of a long one its end: there images differ. Where there is
-    hardly any room it stays, and what is behind it is cut."""
-    if len(head) <= columns or columns < _NARROWEST_HEAD:
+    """``head`` in no more columns, of a long one what is done and the end: there images differ.
+    Where there is hardly any room it stays, and what is behind it is cut."""
+    verb, space, _ = head.rpartition(" image ")
+    room = columns - len(verb + space) - 1
+    if len(head) <= columns or room < _NARROWEST_HEAD:
         return head
-    return f"…{head[1 - columns :]}"
+    return f"{verb}{space}…{head[-room:]}"
 
 
 def _says_nothing_of_size(progress: Progress) -> bool:

@@ -178,6 +178,7 @@ REFUSED: list[tuple[str, str]] = [
      "`security_opt`: `systempaths=all` is not an option of `security_opt`"),
     ("security_opt: ['seccomp:nowhere.json']",
      "container `c`: there is no file `FOLDER/nowhere.json`"),
+    ("security_opt: ['seccomp:.']", "container `c`: there is a folder, not a file, `FOLDER`"),
     ("devices: [fuse]", "`devices`: `fuse` has a path that does not begin with /"),
     ("devices: ['/dev/a:/dev/b:x']", "`devices`: `/dev/a:/dev/b:x` has unknown permissions"),
     ("device_cgroup_rules: ['x 1:3 r']", "`device_cgroup_rules`: `x 1:3 r` does not fit here"),

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+import pytest
+
 from reconciler.views.progress import Area
 from reconciler.views.transfer import Transfer
 from runtime.api import Progress
@@ -138,16 +140,19 @@ def test_a_layer_that_is_done_stands_there_only_once() -> None:
     assert [line.split()[0] for line in others] == ["bb"]
 
 
-def test_of_a_long_name_the_end_is_seen_and_all_numbers() -> None:
+@pytest.mark.parametrize(
+    ("verb", "end"), [("", "tion/application:1.27.3"), ("pull image ", "ation:1.27.3")]
+)
+def test_of_a_long_name_the_end_is_seen_and_all_numbers(verb: str, end: str) -> None:
     seen = Screen(60)
-    head = "registry.example:5000/some/organization/application:1.27.3"
+    head = f"{verb}registry.example:5000/some/organization/application:1.27.3"
     with seen.stream, Area(seen.stream, clock=seen.clock) as area:
         report = Transfer(area, key="1", head=head, lines=True).report
         report(layer("aa", "pulling", 1 * MB))
         report(layer("aa", "pulling", 2 * MB))
         total = seen.text().splitlines()[-2].rpartition("\x1b[J")[2]
     os.close(seen.parent)
-    assert total == "…tion/application:1.27.3  0 of 1 done  2MB of 10MB  333kB/s"
+    assert total == f"{verb}…{end}  0 of 1 done  2MB of 10MB  333kB/s"
 
 
 def test_no_line_is_wider_than_a_narrow_terminal() -> None:
