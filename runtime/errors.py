@@ -57,3 +57,16 @@ class DiskFull(Fault):
             f"no space left on the device that holds {path}",
             hint="free some space and run the same command again; nothing was lost",
         )
+
+
+class DeviceFailed(Fault):
+    """A file system became read-only, or a device does not answer as it should."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} cannot be read or written",
+            why=why,
+            hint="`dmesg` tells what is amiss with the device; mend that and run the same command"
+            " again",
+        )

@@ -9,11 +9,11 @@ Exit status: 0 done; 1 failed; 2 changes are pending (``plan``); 64 wrong usage 
 import os
 import sys
 from collections.abc import Sequence
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, EIO, ENOSPC, EROFS
 from importlib import import_module
 
 from reconciler.cli import catalogue
-from runtime.errors import DiskFull, Fault
+from runtime.errors import DeviceFailed, DiskFull, Fault
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -44,7 +44,7 @@ def _main(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return _silenced()
     except OSError as error:
-        return _full(error) if error.errno in (ENOSPC, EDQUOT) else _defect(error)
+        return _of_the_machine(error)
     except SystemExit as leaving:  # argparse, after --help
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:  # noqa: BLE001  # whatever is left is a defect of ours
@@ -105,11 +105,18 @@ def _silenced() -> int:
     return BROKEN_PIPE
 
 
-def _full(error: OSError) -> int:
-    """What could not be written was our output, unless the error names a file."""
+def _of_the_machine(error: OSError) -> int:
+    """A disk that is full, read-only or broken is no defect of ours. What could not be written was
+    our output, unless the error names a file."""
+    if error.errno not in (ENOSPC, EDQUOT, EROFS, EIO):
+        return _defect(error)
     if error.filename is None:
         _silenced()
-    return _tell(DiskFull(str(error.filename or "the output, or what is kept of this instance")))
+    if error.errno in (ENOSPC, EDQUOT):
+        kept = "the output, or what is kept of this instance"
+        return _tell(DiskFull(str(error.filename or kept)))
+    place = str(error.filename or "the input or the output")
+    return _tell(DeviceFailed(place, os.strerror(error.errno)))
 
 
 def _defect(error: Exception) -> int:

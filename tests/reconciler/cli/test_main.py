@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from errno import EIO, EROFS
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,6 +102,19 @@ def test_a_full_disk_is_no_defect() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("no space left on the device that holds the output")
     assert "defect" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(EROFS, "Read-only file system"), (EIO, "Input/output error")]
+)
+def test_a_device_that_fails_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, why: str
+) -> None:
+    _command_that_raises(monkeypatch, OSError(number, why, "/srv/lib/lock"))
+    assert main(["schema"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == f"/srv/lib/lock cannot be read or written: {why}"
+    assert "dmesg" in told[1]
 
 
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
