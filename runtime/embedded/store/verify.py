@@ -4,9 +4,12 @@ layer's archive is unpacked once more beside it and both trees are compared.
 What is found damaged counts as not here from then on; whoever pulls the image makes it anew.
 """
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from runtime.api import Damage, Report
 from runtime.embedded.layers.streams import Hashed
@@ -19,6 +22,9 @@ from runtime.embedded.store.images import ImageStore, find
 from runtime.embedded.store.index import Blob, Image
 from runtime.embedded.store.unpack import CONTENT_FAULTS
 from runtime.embedded.store.workers import Workers
+
+# A bad sector, and what ext4 and xfs say of metadata that are not what they were.
+_DAMAGE = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,13 @@ class Verifier:
                 digests = sorted(rows.documents_of(image.id)) if rows else []
             for digest in digests:
                 path = self.store.layout.blob(digest)
-                raw = path.read_bytes() if path.exists() else None
-                if raw is None or digest_of(raw) != digest:
-                    path.unlink(missing_ok=True)
+                try:
+                    how = "" if digest_of(path.read_bytes()) == digest else "is not what it was"
+                except OSError as error:
+                    how = _unreadable(error)
+                if how:
+                    _discard(path)
                     what = "configuration" if digest == image.id else "manifest"
-                    how = "is gone" if raw is None else "is not what it was"
                     yield Damage(what=f"{what} {digest[:19]} {how}", images=(image.id,))
 
     def _layers(self, images: Sequence[Image]) -> Iterator[Damage]:
@@ -83,14 +91,17 @@ class Verifier:
         if blob is None:  # of a time when archives were not kept, or it was damaged and is gone
             return "it was found damaged before" if known else ""
         if why := self._archive_damage(blob):
-            self.store.layout.blob(blob.digest).unlink(missing_ok=True)
+            _discard(self.store.layout.blob(blob.digest))
             with self.store.index.writing() as changed:
                 changed.remove_blob(blob.digest)
             return why
         with self.store.layout.staging() as stage:
             with suppress(*CONTENT_FAULTS):
                 self.store.unpacker.unpack_kept(blob, stage)
-                difference = first_difference(folder, stage.path)
+                try:
+                    difference = first_difference(folder, stage.path)
+                except OSError as error:
+                    return f"one of its files {_unreadable(error)}"
                 return difference or ("it was found damaged before" if known else "")
             return "its archive cannot be unpacked"
 
@@ -101,6 +112,21 @@ class Verifier:
                 name = blob.diff_id[7:19]
                 for _ in Workers(self.report).told(iter(hashed), name, "verifying", blob.size):
                     pass
-        except FileNotFoundError:
-            return "its archive is gone"
+        except OSError as error:
+            return f"its archive {_unreadable(error)}"
         return "" if hashed.digest == blob.digest else "its archive is not what it was"
+
+
+def _discard(path: Path) -> None:
+    """A damaged file goes, if the disk lets it: else that is told all the same."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def _unreadable(error: OSError) -> str:
+    """What a file is that the disk does not give. Raises other errors again: they are no damage."""
+    if isinstance(error, FileNotFoundError):
+        return "is gone"
+    if error.errno in _DAMAGE:
+        return f"cannot be read ({os.strerror(error.errno)})"
+    raise error

@@ -1,5 +1,6 @@
 """Damage is found, counts as not here, and is repaired by the next pull."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.api import ImageSpec, RegistrySource
-from runtime.embedded.store import manifests
+from runtime.embedded.store import manifests, verify
 from runtime.embedded.store.faults import ImageAbsent, NotEnoughRoom
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.store.removing import Remover
@@ -154,6 +155,48 @@ def test_damage_that_nobody_has_looked_for_does_not_leave(
     assert manifests.outgoing(store.index, store.layout, image.id) == own
 
 
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("file_pieces", f"layer {digest(PLAIN)[:19]}: its archive cannot be read"),
+        ("first_difference", f"layer {digest(PLAIN)[:19]}: one of its files cannot be read"),
+        ("digest_of", "manifest sha256"),
+    ],
+)
+def test_bad_sectors_are_damage(
+    store: ImageStore,
+    image: Image,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    told: str,
+) -> None:
+    def bad(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(verify, what, bad)
+        found = whats(store)
+        assert [each for each in found if each.startswith(told)]
+        assert all(each.endswith("cannot be read (Input/output error)") for each in found)
+        assert store.find(image.id) is None
+    store.pull(f"{server.host}/app", (), silent)
+    assert whats(store) == []
+
+
+def test_another_error_is_no_damage(
+    store: ImageStore, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(verify, "file_pieces", busy)
+        with pytest.raises(OSError, match="open files"):
+            whats(store)
+    assert store.find(image.id) == image
+
+
 def test_a_folder_that_somebody_removed(store: ImageStore, registry: Registry) -> None:
     made = oci.Image(layers=[{"d/e": layers.file("1")}, {"f": layers.file("2")}])
     reference = registry.publish(made, "two")
@@ -178,7 +221,7 @@ def test_what_cannot_fit_is_refused_before_it_is_fetched(
         return os.statvfs_result(found)
 
     monkeypatch.setattr("os.statvfs", little)
-    with pytest.raises(NotEnoughRoom, match=r"takes at least 0\.4 MB"):
+    with pytest.raises(NotEnoughRoom, match=r"takes at least 0\.5 MB, and 0\.3 MB"):
         store.pull(f"{server.host}/app", (), silent)
     assert not any(digest(BLOB) in path for path in server.paths())
     nothing_is_left(store)
