@@ -124,8 +124,9 @@ class Transport:
         response = self._follow(method, url, headers, authorization, body, secret)
         try:
             yield response
-        finally:
             _finish(response)
+        finally:
+            response.close()
 
     def pieces(self, response: "Response") -> Iterator[bytes]:
         """The body as it comes over the wire, no coding undone. Raises ``Interrupted``, and
