@@ -10,9 +10,10 @@ from http.cookiejar import DefaultCookiePolicy
 from io import BufferedReader, RawIOBase
 from socket import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from requests import Response, Session
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, disable_warnings
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InsecureRequestWarning
@@ -24,13 +25,15 @@ from runtime.embedded.registry.addresses import Guard
 from runtime.embedded.registry.faults import CertificateUnusable
 
 _SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+_OWN = "own:"  # no scheme of a URL
 _LEAST, _TIMEOUTS = 1024, 2  # bytes that must come within so many timeouts of the socket
 
 
 def session(access: RegistryAccess, guard: Guard) -> Session:
-    """Without netrc, proxies from the environment, cookies or content codings. Raises
-    ``CertificateUnusable``."""
-    made = _Session()
+    """Without netrc, proxies from the environment, cookies or content codings. Who we are by
+    certificate is told to the registry's own host alone, not to its token server or stores
+    elsewhere. Raises ``CertificateUnusable``."""
+    made = _Session(guard.own)
     made.trust_env = False
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     made.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
@@ -38,12 +41,14 @@ def session(access: RegistryAccess, guard: Guard) -> Session:
         disable_warnings(InsecureRequestWarning)
     made.mount("http://", _Adapter(guard, None))
     made.mount("https://", _Adapter(guard, trust(access)))
+    if ours := _with_clients(access):
+        made.mount(_OWN, _Adapter(guard, ours))
     return made
 
 
 def trust(access: RegistryAccess) -> ssl.SSLContext:
-    """Whom the registry's certificate must be signed by, and who we are to it: what the spec says,
-    else what lies in Docker's layout. Authorities of one's own come beside the system's."""
+    """Whom the registry's certificate must be signed by: what the spec says, else what lies in
+    Docker's layout. Authorities of one's own come beside the system's."""
     context = create_urllib3_context()
     if access.insecure:
         context.check_hostname = False
@@ -56,7 +61,16 @@ def trust(access: RegistryAccess) -> ssl.SSLContext:
         context.load_verify_locations(where())
     for path in certificates.authorities(access):
         _load(partial(context.load_verify_locations, path), path)
-    for certificate, key in certificates.clients(access):
+    return context
+
+
+def _with_clients(access: RegistryAccess) -> ssl.SSLContext | None:
+    """``trust`` with who we are to the registry; None when nobody has set that."""
+    clients = list(certificates.clients(access))
+    if not clients:
+        return None
+    context = trust(access)
+    for certificate, key in clients:
         read = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations
         _load(partial(read, certificate), certificate)  # so that a failure now is the key's
         _load(partial(context.load_cert_chain, certificate, key, _no_password), key)
@@ -79,6 +93,17 @@ def _load(load: Callable[[], None], path: str) -> None:
 
 
 class _Session(Session):
+    """``own`` is the registry's host, reached over connections of its own where some are made."""
+
+    def __init__(self, own: str) -> None:
+        super().__init__()
+        self._own = own
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        parts = urlsplit(url)
+        known = parts.scheme == "https" and parts.hostname == self._own and _OWN in self.adapters
+        return super().get_adapter(_OWN if known else url)
+
     def get_redirect_target(self, resp: Response) -> None:
         """None: else requests would read and inflate a redirect's whole body, without bounds, also
         when it is told not to follow."""

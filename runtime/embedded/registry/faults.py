@@ -59,13 +59,18 @@ class PasswordMissing(Fault):
 
 
 class NotInRegistry(Absent):
-    """There is no such image."""
+    """There is no such image, or none for us: ``hidden`` when the registry says the same of what
+    is private."""
 
-    def __init__(self, reference: str) -> None:
+    def __init__(self, reference: str, *, hidden: bool = False) -> None:
         self.reference = reference
+        host = reference.partition("/")[0]
         super().__init__(
             f"{reference} does not exist in its registry",
-            hint="check the name and the tag",
+            why=f"{host} says that also of what is private" if hidden else "",
+            hint=f"check the name and the tag, or log in with `trueup login {host}`"
+            if hidden
+            else "check the name and the tag",
         )
 
 

@@ -227,6 +227,10 @@ class Session:
         if status in (401, 403):
             known = bool(self._access.username or self._login(reference.repository))
             pushing = self._actions != PULL
+            if status == 401 and self.host == DEFAULT_HOST and not (known or pushing):
+                # Docker Hub gives tokens for what does not exist, then refuses them; a name
+                # that is looked for in several registries goes on to the next.
+                return NotInRegistry(str(reference), hidden=True)
             return AccessDenied(
                 self.host, reference.repository, with_password=known, pushing=pushing
             )

@@ -12,8 +12,15 @@ import pytest
 from runtime.api import RegistryAccess
 from runtime.embedded.registries import RegistryVerbs
 from runtime.embedded.registry.client import Client
-from runtime.embedded.registry.faults import AccessDenied, RegistryFailed, RegistryUnreachable
-from runtime.reference import Reference
+from runtime.embedded.registry.faults import (
+    AccessDenied,
+    NotInRegistry,
+    RegistryFailed,
+    RegistryUnreachable,
+)
+from runtime.embedded.registry.session import PULL, PUSH, Session
+from runtime.errors import Fault
+from runtime.reference import DEFAULT_HOST, Reference
 from tests.images.registry import Registry, free_port
 from tests.runtime.embedded.registry.hostile import Answer, Asked, Script, Server, publish
 
@@ -229,3 +236,42 @@ def test_an_identity_token_does_not_follow_a_redirect(
     with pytest.raises(RegistryFailed, match="with a secret"):
         pull(server)
     assert other.asked == []
+
+
+# --- what is hidden -------------------------------------------------------------------------------
+
+
+def refused(server: Server, host: str, actions: str = PULL) -> Fault:
+    """What a registry's answer 401 means that comes in spite of a token."""
+    header = f'Bearer realm="{server.url}/token",service="s"'
+    server.routes["/v2/app/manifests/latest"] = Answer(
+        status=401, headers={"WWW-Authenticate": header}
+    )
+    server.routes["/token"] = Answer(body=b'{"token": "t"}')
+    there = Reference(host=host, repository="app", tag="latest")
+    with (
+        closing(Session(RegistryAccess(host=host), base=server.url, actions=actions)) as session,
+        pytest.raises(Fault) as raised,
+        session.ask("GET", there, "manifests/latest", {}),
+    ):
+        pass
+    assert server.paths()[-1] == "/v2/app/manifests/latest"
+    assert server.authorizations()[-1] == "Bearer t"
+    return raised.value
+
+
+def test_docker_hub_says_of_nothing_what_it_says_of_private_images(server: Server) -> None:
+    fault = refused(server, DEFAULT_HOST)
+    assert isinstance(fault, NotInRegistry)
+    assert "private" in fault.why
+    assert "trueup login docker.io" in fault.hint
+
+
+def test_who_is_logged_in_there_or_pushes_is_refused(server: Server, kept: Path) -> None:
+    assert isinstance(refused(server, DEFAULT_HOST, PUSH), AccessDenied)
+    keep(kept, "https://index.docker.io/v1/")
+    assert isinstance(refused(server, DEFAULT_HOST), AccessDenied)
+
+
+def test_another_registry_means_what_it_says(server: Server) -> None:
+    assert isinstance(refused(server, "registry.test"), AccessDenied)

@@ -22,7 +22,8 @@ from runtime.embedded.registry.faults import (
 )
 from runtime.reference import Reference
 from tests.runtime.embedded.registry.authority import Authority, openssl
-from tests.runtime.embedded.registry.hostile import Server, publish, serving
+from tests.runtime.embedded.registry.hostile import Answer, Server, publish, serving
+from tests.runtime.embedded.registry.hostile import digest as hashed
 
 NAME = "registry.test"
 BROKEN = b"-----BEGIN CERTIFICATE-----\nAAAA\n"
@@ -175,6 +176,36 @@ def test_a_client_certificate_is_shown_where_one_is_wanted(
     assert digest(server, ca=ca, certificate=str(us)).startswith("sha256:")
     lay(folders, server, ca_crt=authority.certificate, us_cert=own, us_key=key)
     assert digest(server).startswith("sha256:")
+
+
+@pytest.mark.parametrize("realm", [NAME, "localhost"])
+def test_a_client_certificate_is_shown_to_no_token_server_elsewhere(
+    server: Server, authority: Authority, realm: str
+) -> None:
+    us, theirs = authority.signed("us.test"), authority.certificate
+    with serving() as other:
+        place = f'Bearer realm="https://{realm}:{other.port}/token"'
+        server.use_tls(authority.signed(NAME), clients=theirs)
+        other.use_tls(authority.signed(realm), clients=theirs)
+        other.routes["/token"] = Answer(body=b'{"token": "token"}')
+        published = publish(server).manifest
+        path, known = (
+            "/v2/app/manifests/latest",
+            Answer(headers={"Docker-Content-Digest": hashed(published)}),
+        )
+        server.routes[path] = lambda asked: (
+            known
+            if "Authorization" in asked.headers
+            else Answer(status=401, headers={"WWW-Authenticate": place})
+        )
+        if realm == NAME:
+            assert digest(server, ca=str(theirs), certificate=str(us)) == hashed(published)
+            assert other.paths()
+        else:
+            with pytest.raises((RegistryUnreachable, RegistryFailed)):
+                digest(server, ca=str(theirs), certificate=str(us))
+            assert other.asked == []
+        assert server.paths()
 
 
 def test_a_certificate_without_its_key_is_named(
