@@ -111,11 +111,12 @@ def beside(pieces: Iterator[bytes], use: Callable[[Iterator[bytes]], None]) -> I
             yield piece
 
     def work() -> None:
+        source = given()
         try:
-            use(given())
+            use(source)
         except BaseException as error:  # noqa: BLE001 - raised again where the pieces are used
             failed.append(error)
-            for _ in given():  # nobody may wait for us
+            for _ in source:  # nobody may wait for us; there is nothing more after the end
                 pass
 
     thread = threading.Thread(target=work, name="beside", daemon=True)

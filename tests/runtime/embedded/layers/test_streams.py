@@ -1,6 +1,7 @@
 """Streams between threads: inflating with bounds, failing in the right place, ending."""
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -15,7 +16,7 @@ from backports import zstd
 
 from runtime.embedded.layers import streams
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
-from runtime.embedded.layers.streams import Hashed, ahead, bounded, inflated, plain
+from runtime.embedded.layers.streams import Hashed, ahead, beside, bounded, inflated, plain
 from tests.runtime.embedded.layers.unpacking import pieces
 
 DATA = os.urandom(300_000) + bytes(700_000) + b"end"
@@ -166,3 +167,26 @@ def test_who_stops_early_stops_the_source() -> None:
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert closed.wait(5)
+
+
+@pytest.mark.parametrize("when", ["at once", "at the end"])
+def test_what_fails_beside_is_raised_and_waited_for_by_nobody(when: str) -> None:
+    """The last bytes of what is deflated may be those that find the disk full."""
+
+    def use(pieces: Iterator[bytes]) -> None:
+        if when == "at the end":
+            assert list(pieces) == [b"1", b"2"]
+        raise OSError(errno.ENOSPC, "full")
+
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            list(beside(iter([b"1", b"2"]), use))
+        except OSError as error:
+            failed.append(error)
+
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    running.join(10)
+    assert [str(error) for error in failed] == ["[Errno 28] full"]
