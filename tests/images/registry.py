@@ -30,11 +30,13 @@ class Credentials:
 
 @dataclass(slots=True)
 class Registry:
-    """One store of images, served at 127.0.0.1:port by one process for each network namespace."""
+    """One store of images, served at 127.0.0.1:port by one process for each network namespace.
+    ``tokens`` are its settings for a token server."""
 
     storage: Path
     port: int
     credentials: Credentials | None = None
+    tokens: dict[str, str] | None = None
     servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -96,6 +98,8 @@ class Registry:
             },
             "http": {"addr": self.address, "secret": "none"},
         }
+        if self.tokens:
+            settings["auth"] = {"token": self.tokens}
         if self.credentials:
             settings["auth"] = {"htpasswd": {"realm": "test", "path": str(self._passwords())}}
         place = self.storage / "config.yml"

@@ -35,6 +35,8 @@ class AccessDenied(Fault):
     ) -> None:
         self.host, self.repository = host, repository
         why = "it refuses the username and password" if with_password else "it asks for a login"
+        if pushing and with_password:
+            why = "it refuses the username and password, or they may only pull"
         super().__init__(
             f"{'no right to push' if pushing else 'no access'} to {host}/{repository}".rstrip("/"),
             why=f"{why}, or there is no such repository" if repository else why,
