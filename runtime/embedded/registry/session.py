@@ -69,11 +69,15 @@ class Session:
         return self._access.host
 
     def led_to(self, response: "Response") -> str:
-        """Where the answer says to go on. Raises ``RegistryFailed`` for what is no place."""
+        """Where the answer says to send to. Raises ``RegistryFailed`` for what is no place, and for
+        plain http where the registry itself speaks TLS."""
         location = response.headers.get("Location", "")
         if not location:
             raise RegistryFailed(self.host, "it does not say where to send to")
-        return self._transport.led_to(response.url, location)
+        place = self._transport.led_to(response.url, location)
+        if place.startswith("http:") and self._transport.base.startswith("https:"):
+            raise RegistryFailed(self.host, f"it wants plain http for an image: {place[:200]!r}")
+        return place
 
     def close(self) -> None:
         self._transport.close()

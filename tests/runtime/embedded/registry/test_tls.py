@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import pytest
 from runtime.api import RegistryAccess
 from runtime.embedded.registry import certificates
 from runtime.embedded.registry.client import Client
+from runtime.embedded.registry.documents import Descriptor
 from runtime.embedded.registry.faults import (
     CertificateUnusable,
     RegistryFailed,
     RegistryUnreachable,
 )
+from runtime.embedded.registry.upload import Uploader
 from runtime.reference import Reference
 from tests.runtime.embedded.registry.authority import Authority, openssl
 from tests.runtime.embedded.registry.hostile import Answer, Server, publish, serving
@@ -252,3 +255,21 @@ def test_nobody_is_asked_for_the_password_of_a_key(
     openssl("ec", f"-in={us}", f"-out={key}", "-aes256", "-passout=pass:secret")
     with pytest.raises(CertificateUnusable, match=r"locked\.key"):
         digest(server, certificate=str(us), key=str(key))
+
+
+def test_images_are_not_sent_in_plain_http_where_the_registry_speaks_tls(
+    server: Server, authority: Authority
+) -> None:
+    with serving() as plain:
+        server.use_tls(authority.signed(NAME))
+        there = {"Location": f"http://{NAME}:{plain.port}/upload"}
+        server.routes["/v2/app/blobs/uploads/"] = Answer(status=202, headers=there)
+        access = RegistryAccess(host=f"{NAME}:{server.port}", ca=str(authority.certificate))
+        blob = Descriptor(media_type="x", digest=hashed(b"blob"), size=4)
+        reference = Reference(host=access.host, repository="app", tag="latest")
+        with (
+            closing(Uploader(access)) as uploader,
+            pytest.raises(RegistryFailed, match="plain http"),
+        ):
+            uploader.send(reference, blob, lambda: b"blob")
+        assert plain.asked == []
