@@ -12,6 +12,12 @@ from tests.scenarios.test_watch import watching
 pytestmark = pytest.mark.root
 
 LINES = 150_000  # 7.8 MB as conmon writes them
+# Much at once, and no two files' worth while the keeper of logs wakes up: more it does not promise.
+TALK = (
+    "until [ -e /go ]; do sleep 0.05; done; n=0;"
+    f" while [ $$n -lt {LINES} ]; do seq $$((n+1)) $$((n+10000)); n=$$((n+10000)); sleep .05; done;"
+    " sleep 1; echo end"
+)
 SPEC = f"""\
 project: watched
 containers:
@@ -21,7 +27,7 @@ containers:
     stop_signal: SIGKILL
   talker:
     image: $busybox
-    command: [sh, -c, "until [ -e /go ]; do sleep 0.05; done; seq {LINES}; sleep 1; echo end"]
+    command: [sh, -c, "{TALK}"]
     restart: "no"
     stop_signal: SIGKILL
     logging: {{driver: json-file, options: {{max-size: 1m, max-file: "9"}}}}

@@ -107,9 +107,10 @@ def pushed(stage: Stage) -> str:
 def test_an_image_is_pushed_under_the_digest_that_it_came_with(stage: Stage, pushed: str) -> None:
     assert digest(pushed) == digest(stage.images.busybox)
     shown = json.loads(skopeo("inspect", PLAIN, f"docker://{pushed}"))
-    assert shown["Layers"] == json.loads(
-        skopeo("inspect", PLAIN, f"docker://{stage.images.busybox}")
-    )["Layers"]
+    assert (
+        shown["Layers"]
+        == json.loads(skopeo("inspect", PLAIN, f"docker://{stage.images.busybox}"))["Layers"]
+    )
 
 
 def test_docker_runs_what_is_pushed(docker: Docker, pushed: str) -> None:
