@@ -5,16 +5,13 @@ from contextlib import closing
 
 from runtime.api import RegistryAccess, Resolved, SearchHit
 from runtime.embedded.registry import config, hub, manifest
-from runtime.embedded.registry.client import Client, Fetched
-from runtime.embedded.registry.documents import BadDocument
+from runtime.embedded.registry.client import Client
 from runtime.embedded.registry.endpoints import access_to, first_answer
 from runtime.embedded.registry.faults import AccessDenied, NotInRegistry
-from runtime.embedded.registry.manifest import Index, Manifest, Platform, wanted_platform
+from runtime.embedded.registry.manifest import Index, Platform, wanted_platform
 from runtime.embedded.registry.session import Session
 from runtime.embedded.registry.transport import BRIEF
 from runtime.reference import DEFAULT_HOST, Reference, parse
-
-_DEEPEST_INDEX = 3
 
 
 class RegistryVerbs:
@@ -68,21 +65,17 @@ def _repository(host: str, name: str) -> Reference:
 def _resolved(client: Client, there: Reference, reference: str, wanted: Platform) -> Resolved:
     """Manifests and configurations only; of an index the platforms that it names."""
     top = client.manifest(there)
-    found, digest = manifest.parse(top.raw, top.media_type), top.digest
+    documents = {top.digest: top.raw}
+    made_of = client.chosen(there, top, wanted, documents)
+    image = config.parse(client.document(there, made_of.config))
     platforms: dict[str, str] = {}
-    depth = 0
-    while isinstance(found, Index):
-        platforms |= {str(p): d.digest for d, p in found.manifests if p and p.os != "unknown"}
-        chosen = manifest.choose(found, wanted)
-        if (depth := depth + 1) > _DEEPEST_INDEX:
-            raise BadDocument("index", f"it is nested more than {_DEEPEST_INDEX} times")
-        fetched: Fetched = client.manifest(there, chosen.digest)
-        found, digest = manifest.parse(fetched.raw, fetched.media_type), fetched.digest
-    assert isinstance(found, Manifest)
-    image = config.parse(client.document(there, found.config))
+    for raw in documents.values():
+        found = manifest.parse(raw)
+        if isinstance(found, Index):
+            platforms |= {str(p): d.digest for d, p in found.manifests if p and p.os != "unknown"}
     return Resolved(
         reference=reference,
         digest=top.digest,
-        platforms=platforms or {str(image.platform): digest},
+        platforms=platforms or {str(image.platform): list(documents)[-1]},
         created=image.created,
     )

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.api import RegistryAccess
-from runtime.embedded.registry.documents import LARGEST, Descriptor
+from runtime.embedded.registry.documents import LARGEST, BadDocument, Descriptor
 from runtime.embedded.registry.faults import NotInRegistry, RegistryFailed, WrongContent
-from runtime.embedded.registry.manifest import ACCEPT
+from runtime.embedded.registry.manifest import ACCEPT, Manifest, Platform, choose, parse
 from runtime.embedded.registry.session import TRIES, Session
 from runtime.embedded.registry.transport import Interrupted, Pace
 from runtime.reference import BadDigest, Reference, check_digest
@@ -21,6 +21,7 @@ from runtime.reference import BadDigest, Reference, check_digest
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+_DEEPEST_INDEX = 3
 _PROGRESS = 1 << 16  # bytes; less is none
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,254}")
@@ -71,6 +72,25 @@ class Client:
                 return Fetched(raw=raw, digest=digest, media_type=kind)
 
         return self.session.patiently(ask)
+
+    def chosen(
+        self,
+        reference: Reference,
+        top: Fetched,
+        platform: Platform,
+        documents: dict[str, bytes],
+    ) -> Manifest:
+        """Walk down an index, nested a few times at most, to the image for ``platform``; what is
+        fetched on the way is added to ``documents``, by digest. Raises ``BadDocument``,
+        ``NoPlatform`` ..."""
+        fetched = top
+        for _ in range(_DEEPEST_INDEX + 1):
+            document = parse(fetched.raw, fetched.media_type)
+            if isinstance(document, Manifest):
+                return document
+            fetched = self.manifest(reference, choose(document, platform).digest)
+            documents[fetched.digest] = fetched.raw
+        raise BadDocument("index", f"it is nested more than {_DEEPEST_INDEX} times")
 
     def digest(self, reference: Reference) -> str:
         """The digest that the reference's tag has now, by one HEAD request where the registry

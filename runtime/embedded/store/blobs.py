@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.durable import write_all
-from runtime.embedded.layers.streams import beside, chained
+from runtime.embedded.layers.streams import beside, chained, compression
 from runtime.embedded.registry.client import Begun
 from runtime.embedded.registry.documents import Descriptor
 from runtime.embedded.registry.manifest import OCI_GZIP, OCI_ZSTD
@@ -27,7 +27,7 @@ from runtime.embedded.store.layout import Layout
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_MAGICS = {b"\x1f\x8b": OCI_GZIP, b"\x28\xb5\x2f\xfd": OCI_ZSTD}
+_KEPT = {"gzip": OCI_GZIP, "zstd": OCI_ZSTD}  # compressions that registries know
 _NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -139,10 +139,8 @@ def arrival(layout: Layout, pieces: Iterator[bytes]) -> Arrival:
     know, else deflated on the way."""
     first = next(pieces, b"")
     whole = chained(first, pieces)
-    for magic, media_type in _MAGICS.items():
-        if first.startswith(magic):
-            return Kept(layout, whole, media_type)
-    return Deflated(layout, whole)
+    media_type = _KEPT.get(compression(first))
+    return Kept(layout, whole, media_type) if media_type else Deflated(layout, whole)
 
 
 @dataclass(slots=True)

@@ -58,16 +58,15 @@ class ImageStore:
 
     def image(self, id: str) -> Image:
         """The image with that id. Raises ``ImageAbsent``."""
-        found = self._read(lambda rows: rows.image(id))
-        if found is None or not self._is_whole(found):
+        found = self._whole(lambda rows: rows.image(id))
+        if found is None:
             raise ImageAbsent(id)
         return found
 
     def find(self, name: str) -> Image | None:
         """The image that ``name`` means: what a spec calls it, a reference in any form, an id or
         the beginning of one. Raises ``AmbiguousImage``."""
-        found = self._read(lambda rows: find(rows, name))
-        return found if found is not None and self._is_whole(found) else None
+        return self._whole(lambda rows: find(rows, name))
 
     def list(self) -> tuple[ImageSummary, ...]:
         """All images, also damaged ones, the youngest first."""
@@ -192,14 +191,13 @@ class ImageStore:
         with self.index.reading() as rows:
             return None if rows is None else ask(rows)
 
-    def _whole(self, id: str) -> Image | None:
-        found = self._read(lambda rows: rows.image(id))
-        return found if found is not None and self._is_whole(found) else None
-
-    def _is_whole(self, image: Image) -> bool:
-        """Whether every layer is there, undamaged."""
-        damaged = self._read(Rows.damaged_layers) or set()
-        return damaged.isdisjoint(image.layers) and self._has_all(image)
+    def _whole(self, ask: Callable[[Rows], Image | None]) -> Image | None:
+        """The image that ``ask`` finds, if every layer of it is there, undamaged."""
+        with self.index.reading() as rows:
+            found = ask(rows) if rows is not None else None
+            if rows is None or found is None or not rows.damaged_layers().isdisjoint(found.layers):
+                return None
+        return found if self._has_all(found) else None
 
     def _has_all(self, image: Image) -> bool:
         """Whether the configuration and every layer's folder are there: somebody may have removed
@@ -211,7 +209,7 @@ class ImageStore:
     def _pulled(self, reference: Reference) -> tuple[Image, str] | None:
         """The image that was pulled as ``reference``, and the digest that it had there."""
         row = self._read(lambda rows: rows.reference(str(reference)))
-        image = self._whole(row[0]) if row else None
+        image = self._whole(partial(Rows.image, id=row[0])) if row else None
         return (image, row[1]) if image and row else None
 
     def _pulled_of(self, source: RegistrySource) -> tuple[Reference, Image, str] | None:
@@ -258,7 +256,7 @@ class ImageStore:
 
     def _archive_state(self, spec: ImageSpec, path: str) -> ObservedImage:
         stamp = self._read(lambda rows: rows.file(path))
-        image = self._whole(stamp.result) if stamp else None
+        image = self._whole(partial(Rows.image, id=stamp.result)) if stamp else None
         if stamp is None or image is None:
             return ObservedImage(name=spec.name)
         return ObservedImage(name=spec.name, id=image.id, stale=_file_staleness(path, stamp))
@@ -269,7 +267,8 @@ class ImageStore:
         stamp = self._read(lambda rows: rows.file(source.path))
         if stamp is None:
             return ObservedImage(name=spec.name)
-        image = self._whole(rootfs_image(stamp.result, source.config)[0].id)
+        id = rootfs_image(stamp.result, source.config)[0].id
+        image = self._whole(partial(Rows.image, id=id))
         if image is None:
             return ObservedImage(name=spec.name)
         stale = _file_staleness(source.path, stamp)
@@ -334,7 +333,7 @@ class ImageStore:
 
     def _ensure_loaded(self, path: str, report: Report) -> Image:
         stamp = self._remembered(path)
-        image = self._whole(stamp.result) if stamp else None
+        image = self._whole(partial(Rows.image, id=stamp.result)) if stamp else None
         return image or self.load(path, report)
 
     def _remembered(self, path: str) -> FileStamp | None:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runtime.api import Progress, Report
-from runtime.embedded.registry import config, manifest
+from runtime.embedded.registry import config
 from runtime.embedded.registry.client import Begun, Client
-from runtime.embedded.registry.client import Fetched as Document
 from runtime.embedded.registry.config import ImageConfig
 from runtime.embedded.registry.documents import BadDocument, Descriptor
 from runtime.embedded.registry.manifest import Manifest, Platform
@@ -20,8 +19,6 @@ from runtime.embedded.store.faults import NotEnoughRoom
 from runtime.embedded.store.unpack import CONTENT_FAULTS, Unpacker
 from runtime.embedded.store.workers import Workers
 from runtime.reference import Reference
-
-_DEEPEST_INDEX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,32 +51,13 @@ def pull(
     report(Progress(what=reference.familiar, doing="resolving"))
     top = client.manifest(reference)
     documents = {top.digest: top.raw}
-    made_of = _chosen(client, reference, top, platform, documents)
+    made_of = client.chosen(reference, top, platform, documents)
     raw = client.document(reference, made_of.config)
     documents[made_of.config.digest] = raw
     image = config.parse(raw)
     config.check_platform(image, platform)
     _fetch_layers(client, reference, _plans(made_of, image), unpacker, report)
     return Pulled(digest=top.digest, config=image, documents=documents)
-
-
-def _chosen(
-    client: Client,
-    reference: Reference,
-    top: Document,
-    platform: Platform,
-    documents: dict[str, bytes],
-) -> Manifest:
-    """Walk down an index, nested a few times at most, to the image for ``platform``."""
-    fetched = top
-    for _ in range(_DEEPEST_INDEX + 1):
-        document = manifest.parse(fetched.raw, fetched.media_type)
-        if isinstance(document, Manifest):
-            return document
-        chosen = manifest.choose(document, platform)
-        fetched = client.manifest(reference, chosen.digest)
-        documents[fetched.digest] = fetched.raw
-    raise BadDocument("index", f"it is nested more than {_DEEPEST_INDEX} times")
 
 
 def _plans(made_of: Manifest, image: ImageConfig) -> list[Plan]:
