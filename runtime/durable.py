@@ -38,12 +38,12 @@ def write(
     """Put ``content`` at ``path`` as a whole; a second call with the same content is harmless.
 
     ``mode`` is the file's, whatever the umask; ``owner`` is uid and gid, None: ours. With ``sync``
-    the file and its name survive power loss once this returns.
-    Raises ``DiskFull``.
+    the file and its name survive power loss once this returns. What a killed writer left goes
+    with the next write. Raises ``DiskFull``.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    beside = _beside(path)
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = _create(beside)
         try:
             if owner is not None:
                 os.fchown(fd, *owner)
@@ -51,17 +51,56 @@ def write(
             write_all(fd, content)
             if sync:
                 os.fdatasync(fd)
+            os.rename(beside, path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
         finally:
             os.close(fd)
-        os.rename(temporary, path)
         if sync:
             sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(str(path)) from error
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file that ``write`` makes, and what a killed writer left of it. Idempotent."""
+    path.unlink(missing_ok=True)
+    _clear(_beside(path))
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _create(path: Path) -> int:
+    """A new file that is locked while its writer lives."""
+    while True:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            _clear(path)
+            continue
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if _still_named(fd, path):
+            return fd
+        os.close(fd)  # somebody cleared it before it was locked
+
+
+def _clear(path: Path) -> None:
+    """Wait for the writer of such a file, and remove what is left if it died."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if _still_named(fd, path):
+            path.unlink()
+    finally:
+        os.close(fd)
 
 
 def write_all(fd: int, content: bytes | memoryview) -> None:

@@ -199,7 +199,7 @@ class Network:
         host.routes.request([rtnetlink.delete_link(self._paths.uplink)])
         flows.forget(host.tracking, wiring.ports)
         self._holder.release()
-        self._fingerprints.unlink(missing_ok=True)
+        durable.remove(self._fingerprints)
 
     def close(self) -> None:
         self._close_router()

@@ -91,10 +91,10 @@ class Server:
         """End the server, also one that was forgotten, and drop its files. Idempotent."""
         self._kill_all()
         with suppress(FileNotFoundError):
-            for file in self._config.iterdir():
-                file.unlink()
-            self._config.rmdir()
-            self._folder.rmdir()
+            for folder in (self._config, self._folder):
+                for file in folder.iterdir():
+                    file.unlink()
+                folder.rmdir()
 
     def _restart(self) -> None:
         self._kill_all()

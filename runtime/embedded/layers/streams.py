@@ -9,8 +9,8 @@ import queue
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from typing import Protocol, cast
 
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
@@ -40,10 +40,11 @@ class Hashed:
         self.size = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self._hash.update(piece)
-            self.size += len(piece)
-            yield piece
+        with owned(self._pieces) as pieces:
+            for piece in pieces:
+                self._hash.update(piece)
+                self.size += len(piece)
+                yield piece
 
     @property
     def digest(self) -> str:
@@ -58,14 +59,22 @@ class Counted:
         self.size = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self.size += len(piece)
-            yield piece
+        with owned(self._pieces) as pieces:
+            for piece in pieces:
+                self.size += len(piece)
+                yield piece
+
+
+def owned(pieces: Iterator[bytes]) -> AbstractContextManager[Iterator[bytes]]:
+    """Every stage closes the one before it, and who takes the last one closes that. Left to the
+    garbage collector a stage would end at any time and in any thread, in one that it waits for,
+    too."""
+    return closing(pieces) if isinstance(pieces, Generator) else nullcontext(pieces)
 
 
 def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Run ``pieces`` in a thread of its own, some pieces ahead of us. What it raises is raised
-    here; when we stop early it is closed."""
+    here; when we stop early it is closed there."""
     waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
     stopped = threading.Event()
 
@@ -79,14 +88,13 @@ def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
     def produce() -> None:
         end: BaseException | None = None
         try:
-            for piece in pieces:
-                if not put(piece):
-                    break
+            with owned(pieces):
+                for piece in pieces:
+                    if not put(piece):
+                        break
         except BaseException as error:  # noqa: BLE001 - raised again where the pieces are used
             end = error
-        finally:
-            _close(pieces)
-            put(end)
+        put(end)
 
     thread = threading.Thread(target=produce, name="pieces", daemon=True)
     thread.start()
@@ -122,11 +130,12 @@ def beside(pieces: Iterator[bytes], use: Callable[[Iterator[bytes]], None]) -> I
     thread = threading.Thread(target=work, name="beside", daemon=True)
     thread.start()
     try:
-        for piece in pieces:
-            if failed:
-                break
-            waiting.put(piece)
-            yield piece
+        with owned(pieces):
+            for piece in pieces:
+                if failed:
+                    break
+                waiting.put(piece)
+                yield piece
     finally:
         waiting.put(None)
         thread.join()
@@ -137,11 +146,12 @@ def beside(pieces: Iterator[bytes], use: Callable[[Iterator[bytes]], None]) -> I
 def bounded(pieces: Iterator[bytes], limit: Callable[[], int]) -> Iterator[bytes]:
     """Pass pieces through up to ``limit()`` bytes. Raises ``LayerTooLarge``."""
     size = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > (most := limit()):
-            raise LayerTooLarge("its archive has too many bytes when unpacked", most)
-        yield piece
+    with owned(pieces):
+        for piece in pieces:
+            size += len(piece)
+            if size > (most := limit()):
+                raise LayerTooLarge("its archive has too many bytes when unpacked", most)
+            yield piece
 
 
 def compression(first: bytes) -> str:
@@ -171,24 +181,25 @@ def inflated(pieces: Iterator[bytes], kind: str = "gzip") -> Iterator[bytes]:
     output comes in bounded pieces."""
     make, errors = _inflating(kind)
     inflater, begun = make(), False
-    for given in pieces:
-        piece = given
-        while True:
-            if inflater.eof:
-                piece = piece.lstrip(b"\0")  # padding between and after members
-                if not piece:
+    with owned(pieces):
+        for given in pieces:
+            piece = given
+            while True:
+                if inflater.eof:
+                    piece = piece.lstrip(b"\0")  # padding between and after members
+                    if not piece:
+                        break
+                    inflater, begun = make(), False
+                begun = True
+                try:
+                    out = inflater.decompress(piece, _PIECE)
+                except errors as error:
+                    raise BadLayer(f"its {kind} compression is damaged ({error})") from error
+                if out:
+                    yield out
+                piece = inflater.unused_data if inflater.eof else b""
+                if not inflater.eof and inflater.needs_input:
                     break
-                inflater, begun = make(), False
-            begun = True
-            try:
-                out = inflater.decompress(piece, _PIECE)
-            except errors as error:
-                raise BadLayer(f"its {kind} compression is damaged ({error})") from error
-            if out:
-                yield out
-            piece = inflater.unused_data if inflater.eof else b""
-            if not inflater.eof and inflater.needs_input:
-                break
     if begun and not inflater.eof:
         raise BadLayer(f"its {kind} compression ends too early")
 
@@ -268,15 +279,7 @@ def _zstd() -> _Inflating:
 
 
 def chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    """A piece that was taken, and the rest; closing it closes the rest."""
-    try:
+    """A piece that was taken, and the rest."""
+    with owned(rest):
         yield first
         yield from rest
-    finally:
-        _close(rest)
-
-
-def _close(pieces: Iterator[bytes]) -> None:
-    close = getattr(pieces, "close", None)
-    if close is not None:
-        close()

@@ -80,7 +80,7 @@ class Holder:
         self._end_strays(None)
         if record is not None:
             _end(record.pid)
-        self._path.unlink(missing_ok=True)
+        durable.remove(self._path)
 
     def _record(self) -> Record | None:
         try:
@@ -92,7 +92,7 @@ class Holder:
 
     def _write(self, record: Record | None) -> None:
         if record is None:
-            self._path.unlink(missing_ok=True)
+            durable.remove(self._path)
             return
         text = json.dumps(
             {"pid": record.pid, "start": record.start, "sockets": dict(record.sockets)}

@@ -87,8 +87,8 @@ def restore(record: Path, others: Collection[str], version: Version = 4) -> None
                 _switch(version, name).write_text("0")
     elif ours:
         _close_everywhere(record)
-    record.unlink(missing_ok=True)
-    _accepted(record).unlink(missing_ok=True)
+    durable.remove(record)
+    durable.remove(_accepted(record))
 
 
 def _open_everywhere(record: Path, links: Collection[str]) -> None:

@@ -25,6 +25,7 @@ from runtime.embedded.layers.streams import (
     ahead,
     bounded,
     compression,
+    owned,
     plain,
 )
 from runtime.embedded.layers.tarstream import FILE, HARD_LINK, SYMLINK, Bytes, TarStream
@@ -221,9 +222,11 @@ def _inflate(path: str, pieces: Iterator[bytes], to: int, scratch: Path) -> None
     """Raises ``BadArchive``, ``DiskFull``."""
     came = Counted(pieces)
     inflated = plain(ahead(iter(came)))
+    limited = bounded(inflated, lambda: FREE_GROWTH + MOST_GROWTH * came.size)
     try:
-        for piece in bounded(inflated, lambda: FREE_GROWTH + MOST_GROWTH * came.size):
-            write_all(to, piece)
+        with owned(limited):
+            for piece in limited:
+                write_all(to, piece)
     except (BadLayer, LayerTooLarge) as error:
         raise BadArchive(path, error.why) from error
     except OSError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.durable import write_all
-from runtime.embedded.layers.streams import beside, chained, compression
+from runtime.embedded.layers.streams import beside, chained, compression, owned
 from runtime.embedded.registry.client import Begun
 from runtime.embedded.registry.documents import Descriptor
 from runtime.embedded.registry.manifest import OCI_GZIP, OCI_ZSTD
@@ -109,9 +109,10 @@ class Fetched:
             self.resumed += len(piece)
             yield piece
         file.cut(self.resumed)
-        for piece in self.fetch(Begun(self.resumed, hashed)):
-            file.write(piece)
-            yield piece
+        with owned(self.fetch(Begun(self.resumed, hashed))) as rest:
+            for piece in rest:
+                file.write(piece)
+                yield piece
 
     def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         return pieces
@@ -178,9 +179,10 @@ class Kept(_Own):
     """Kept as it comes."""
 
     def pieces(self) -> Iterator[bytes]:
-        for piece in self.source:
-            self._keep(piece)
-            yield piece
+        with owned(self.source):
+            for piece in self.source:
+                self._keep(piece)
+                yield piece
 
     def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         return pieces

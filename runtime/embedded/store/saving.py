@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from runtime.api import ArchiveForm, Report
 from runtime.embedded.layers.faults import BadLayer
-from runtime.embedded.layers.streams import Hashed, ahead, plain
+from runtime.embedded.layers.streams import Hashed, ahead, owned, plain
 from runtime.embedded.layers.tarwriter import TarWriter, plain_file
 from runtime.embedded.registry.config import digest_of
 from runtime.embedded.registry.manifest import OCI_INDEX
@@ -166,10 +166,11 @@ class Saver:
                 pieces = ahead(plain(pieces) if member.bare else pieces)
                 told = workers.told(pieces, member.digest[7:19], "saving", member.size)
                 hashed = Hashed(told)
-                for piece in hashed:
-                    if hashed.size > member.size:
-                        break
-                    writer.write(piece)
+                with owned(iter(hashed)) as whole:
+                    for piece in whole:
+                        if hashed.size > member.size:
+                            break
+                        writer.write(piece)
         except FileNotFoundError as error:
             raise DamagedImage(what, "its archive is gone") from error
         except BadLayer as error:

@@ -14,6 +14,7 @@ from runtime.embedded.layers.streams import (
     Hashed,
     ahead,
     bounded,
+    owned,
     plain,
 )
 from runtime.embedded.registry.faults import WrongContent
@@ -109,13 +110,12 @@ class Unpacker:
         """The unpacked layer, and the size of its archive when not compressed."""
         came = Counted(arrival.pieces())
         budget = self.budget
-        raw = Hashed(
-            bounded(plain(ahead(iter(came))), lambda: budget.free + budget.growth * came.size)
-        )
         limits = Limits(entries=budget.entries)
         try:
-            pieces = ahead(arrival.plain(iter(raw)))
-            extracted = extract(pieces, stage.root, stage.aside, limits)
+            inflated = plain(ahead(iter(came)))
+            raw = Hashed(bounded(inflated, lambda: budget.free + budget.growth * came.size))
+            with owned(ahead(arrival.plain(iter(raw)))) as pieces:
+                extracted = extract(pieces, stage.root, stage.aside, limits)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(str(self.layout.root)) from error

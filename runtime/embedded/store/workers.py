@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from runtime.api import Progress, Report
+from runtime.embedded.layers.streams import owned
 
 _SIDE_BY_SIDE = 3
 _REPORT_EVERY = 0.1  # seconds
@@ -51,11 +52,12 @@ class Workers:
         """Pass pieces through and tell how far it is, at most ten times a second, ``done`` bytes
         having been done before; ends with ``Stopped`` when another layer has failed."""
         last = 0.0
-        for piece in pieces:
-            self.still()
-            yield piece
-            done += len(piece)
-            now = time.monotonic()
-            if now - last >= _REPORT_EVERY or done == total:
-                last = now
-                self.report(Progress(what=what, doing=doing, done=done, total=total))
+        with owned(pieces):
+            for piece in pieces:
+                self.still()
+                yield piece
+                done += len(piece)
+                now = time.monotonic()
+                if now - last >= _REPORT_EVERY or done == total:
+                    last = now
+                    self.report(Progress(what=what, doing=doing, done=done, total=total))

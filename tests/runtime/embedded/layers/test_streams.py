@@ -16,7 +16,16 @@ from backports import zstd
 
 from runtime.embedded.layers import streams
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
-from runtime.embedded.layers.streams import Hashed, ahead, beside, bounded, inflated, plain
+from runtime.embedded.layers.streams import (
+    Counted,
+    Hashed,
+    ahead,
+    beside,
+    bounded,
+    inflated,
+    owned,
+    plain,
+)
 from tests.runtime.embedded.layers.unpacking import pieces
 
 DATA = os.urandom(300_000) + bytes(700_000) + b"end"
@@ -167,6 +176,29 @@ def test_who_stops_early_stops_the_source() -> None:
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert closed.wait(5)
+
+
+def test_stages_end_with_the_last_of_them_however_long_the_chain_is_known() -> None:
+    """A fault's frames keep the objects of a chain; its stages shall not wait for those to go, as
+    the garbage collector may end one in the thread that it waits for."""
+    closed: list[str] = []
+
+    def source() -> Iterator[bytes]:
+        try:
+            while True:
+                yield gzip.compress(bytes(1000))
+        finally:
+            closed.append(threading.current_thread().name)
+
+    fetched = ahead(source())
+    counted = Counted(fetched)
+    hashed = Hashed(bounded(plain(iter(counted)), lambda: 1 << 40))
+    read = ahead(iter(hashed))
+    with owned(read):
+        next(read)
+    assert closed == ["pieces"]
+    assert next(fetched, None) is None
+    assert "pieces" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("when", ["at once", "at the end"])
