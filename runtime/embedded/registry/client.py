@@ -88,7 +88,8 @@ class Client:
             document = parse(fetched.raw, fetched.media_type)
             if isinstance(document, Manifest):
                 return document
-            fetched = self.manifest(reference, choose(document, platform).digest)
+            chosen = choose(document, platform, reference.familiar)
+            fetched = self.manifest(reference, chosen.digest)
             documents[fetched.digest] = fetched.raw
         raise BadDocument("index", f"it is nested more than {_DEEPEST_INDEX} times")
 

@@ -80,11 +80,11 @@ def compose(
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def check_platform(config: ImageConfig, wanted: Platform) -> None:
-    """Raises ``NoPlatform`` for an image of another processor or system; one that does not say
-    is let through."""
+def check_platform(config: ImageConfig, wanted: Platform, name: str) -> None:
+    """Raises ``NoPlatform`` for an image, called ``name``, of another processor or system; one
+    that does not say is let through."""
     if not is_for(config.platform, wanted):
-        raise NoPlatform(str(wanted), [str(config.platform)])
+        raise NoPlatform(name, str(wanted), [str(config.platform)])
 
 
 def is_for(said: Platform, wanted: Platform) -> bool:

@@ -49,10 +49,10 @@ _IMPLIED_VARIANTS = {"arm64": "v8", "amd64": "v1", "arm": "v7"}
 class NoPlatform(Fault):
     """The image exists, but not for this machine."""
 
-    def __init__(self, wanted: str, offered: list[str]) -> None:
-        self.wanted, self.offered = wanted, offered
+    def __init__(self, image: str, wanted: str, offered: list[str]) -> None:
+        self.image, self.wanted, self.offered = image, wanted, offered
         super().__init__(
-            f"the image has no variant for {wanted}",
+            f"{image} has no variant for {wanted}",
             why=f"it offers {', '.join(offered) or 'none that names a platform'}",
             hint=f"use a tag that has it, build it for {wanted}, or ask for a platform that it has",
         )
@@ -118,8 +118,8 @@ def kind(raw: bytes) -> str:
     return _kind(read(raw, "manifest"), "")
 
 
-def choose(index: Index, platform: Platform) -> Descriptor:
-    """The image of ``index`` for ``platform``. Raises ``NoPlatform``."""
+def choose(index: Index, platform: Platform, name: str) -> Descriptor:
+    """The image of ``index``, which is called ``name``, for ``platform``. Raises ``NoPlatform``."""
     best = [
         (rank, found)
         for found, offered in index.manifests
@@ -130,7 +130,7 @@ def choose(index: Index, platform: Platform) -> Descriptor:
     if len(index.manifests) == 1 and index.manifests[0][1] is None:
         return index.manifests[0][0]
     offered = sorted({str(p) for _, p in index.manifests if p and p.os != "unknown"})
-    raise NoPlatform(str(platform), offered)
+    raise NoPlatform(name, str(platform), offered)
 
 
 def _kind(document: Document, content_type: str) -> str:

@@ -88,6 +88,8 @@ def opened(path: str, fd: int, scratch: Path) -> Iterator[list[Contents]]:
 
 
 def _members(path: str, fd: int) -> "_Members":
+    if os.fstat(fd).st_size == 0:  # as a failed program before a pipe leaves it
+        raise BadArchive(path, "it is empty")
     try:
         return _Members(path, fd)
     except (BadLayer, LayerTooLarge) as error:
@@ -303,10 +305,11 @@ def _grouped(members: _Members, raw: bytes, top: Index) -> list[tuple[str, list[
 def _oci_image(members: _Members, found: Index | Manifest) -> Contents:
     documents: dict[str, bytes] = {}
     while isinstance(found, Index):
-        single = len(found.manifests) == 1
-        chosen = (
-            found.manifests[0][0] if single else manifest.choose(found, manifest.host_platform())
-        )
+        if len(found.manifests) == 1:
+            chosen = found.manifests[0][0]
+        else:
+            name = f"the image in {members.path}"
+            chosen = manifest.choose(found, manifest.host_platform(), name)
         if chosen.digest in documents or len(documents) > _DEEPEST_INDEX:
             raise BadArchive(members.path, "its indexes lead to no image")
         documents[chosen.digest] = _blob(members, chosen)
@@ -324,7 +327,8 @@ def _contents(
 ) -> Contents:
     image = config.parse(raw)
     # One for another processor was asked for when it was pulled and saved, and may be run by qemu.
-    config.check_platform(image, replace(image.platform, os=manifest.host_platform().os))
+    here = replace(image.platform, os=manifest.host_platform().os)
+    config.check_platform(image, here, f"the image in {members.path}")
     if len(layer_names) != len(image.diff_ids):
         raise BadDocument(
             "manifest", f"{len(layer_names)} layers, its configuration has {len(image.diff_ids)}"

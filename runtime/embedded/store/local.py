@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runtime.api import ImageDefaults, Report
+from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.layers.streams import Hashed
 from runtime.embedded.registry import config
 from runtime.embedded.registry.config import ImageConfig
@@ -19,7 +20,7 @@ from runtime.embedded.registry.manifest import host_platform
 from runtime.embedded.store import archives
 from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.blobs import Arrival, arrival
-from runtime.embedded.store.faults import FileChanged, FileUnreadable, SeveralImages
+from runtime.embedded.store.faults import BadTree, FileChanged, FileUnreadable, SeveralImages
 from runtime.embedded.store.index import FileStamp
 from runtime.embedded.store.unpack import Unpacker
 from runtime.embedded.store.workers import Workers
@@ -60,13 +61,19 @@ def load(path: str, unpacker: Unpacker, report: Report) -> Made:
 
 
 def import_rootfs(path: str, unpacker: Unpacker, report: Report) -> FileStamp:
-    """Bring a bare file system here as one layer; the stamp's ``result`` is its diff id."""
+    """Bring a bare file system here as one layer; the stamp's ``result`` is its diff id. Raises
+    ``BadTree``, ``FileUnreadable`` ..."""
     with _opened(path) as fd:
         before, workers = os.fstat(fd), Workers(report)
+        if before.st_size == 0:
+            raise BadTree(path, "it is empty")
         name = os.path.basename(path)
         hashed = Hashed(file_pieces(fd))
         told = workers.told(iter(hashed), name, "importing", before.st_size)
-        layer = unpacker.add_unknown(arrival(unpacker.layout, told))
+        try:
+            layer = unpacker.add_unknown(arrival(unpacker.layout, told))
+        except BadLayer as error:
+            raise BadTree(path, error.why) from error
         return _stamp(path, fd, before, hashed.digest, layer.diff_id)
 
 

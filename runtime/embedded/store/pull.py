@@ -55,7 +55,7 @@ def pull(
     raw = client.document(reference, made_of.config)
     documents[made_of.config.digest] = raw
     image = config.parse(raw)
-    config.check_platform(image, platform)
+    config.check_platform(image, platform, reference.familiar)
     _fetch_layers(client, reference, _plans(made_of, image), unpacker, report)
     return Pulled(digest=top.digest, config=image, documents=documents)
 

@@ -155,7 +155,7 @@ def chosen(wanted: str, *offered: str) -> int:
 
     index = parse(an_index(*(platform(text) for text in offered)))
     assert isinstance(index, Index)
-    return int(manifest.choose(index, Platform(**platform(wanted))).digest[7:], 16)
+    return int(manifest.choose(index, Platform(**platform(wanted)), "it").digest[7:], 16)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_an_image_for_other_machines_only_names_them() -> None:
 def test_a_single_image_without_a_platform_is_taken() -> None:
     index = parse(an_index(None))
     assert isinstance(index, Index)
-    assert manifest.choose(index, manifest.host_platform()).digest == f"sha256:{0:064x}"
+    assert manifest.choose(index, manifest.host_platform(), "it").digest == f"sha256:{0:064x}"
 
 
 # --- configurations -----------------------------------------------------------------------------

@@ -119,14 +119,14 @@ def understood(given: tuple[bytes, str]) -> None:
     with suppress(Fault):
         found = manifest.parse(raw, kind)
         if isinstance(found, Index):
-            manifest.choose(found, HERE)
+            manifest.choose(found, HERE, "it")
         else:
             assert isinstance(found, Manifest)
             assert all(layer.size >= 0 for layer in (found.config, *found.layers))
             assert len(found.layers) <= 500
     with suppress(Fault):
         image = config.parse(raw)
-        config.check_platform(image, HERE)
+        config.check_platform(image, HERE, "it")
         assert all(id.startswith("sha256:") and len(id) == 71 for id in image.diff_ids)
 
 

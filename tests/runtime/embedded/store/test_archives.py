@@ -27,6 +27,7 @@ from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.store import archives, loading
 from runtime.embedded.store.faults import (
     BadArchive,
+    BadTree,
     FileUnreadable,
     SeveralImages,
     WrongLayer,
@@ -166,6 +167,15 @@ def test_nothing_is_entered_of_an_archive_that_breaks_off(store: ImageStore) -> 
     raw = oci_archive()
     with pytest.raises(BadArchive):
         through_pipe(store, raw[: len(raw) // 2])
+    nothing_is_left(store)
+
+
+@pytest.mark.parametrize("raw", [b"no tar" * 1000, gzip.compress(PLAIN)[:-9], b""])
+def test_what_is_no_tar_is_no_file_system(store: ImageStore, tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "rootfs.tar"
+    path.write_bytes(raw)
+    with pytest.raises(BadTree, match=f"{path} cannot be imported"):
+        store.import_rootfs(str(path), ImageDefaults(), silent)
     nothing_is_left(store)
 
 
