@@ -176,10 +176,10 @@ class Layout:
         os.rename(stage.path, place)
         durable.sync_folder(self.layers)
 
-    def keep_only(self, layers: Collection[str], blobs: Collection[str]) -> int:
+    def keep_only(self, layers: Collection[str], blobs: Collection[str], *, begun: bool) -> int:
         """Remove every layer (diff id) and blob (digest) but these, and what killed processes
-        have left half made; tells how many bytes of blobs, whole or begun, went. Call it while
-        ``removing``."""
+        have left half made; with ``begun``, fetches that broke off lately stay. Tells how many
+        bytes of blobs, whole or begun, went. Call it while ``removing``."""
         names = {check_digest(diff_id) for diff_id in layers}
         for name in sorted(os.listdir(self.layers)):
             if name.partition(".")[0] not in names:
@@ -191,9 +191,9 @@ class Layout:
             if f"sha256:{name}" not in blobs:
                 freed += (self.blobs / name).stat().st_size
                 os.unlink(self.blobs / name)
-        long_ago = time.time() - _PARTIAL_SECONDS
+        since = time.time() - (_PARTIAL_SECONDS if begun else 0)
         for partial in self.partial.iterdir() if self.partial.exists() else ():
-            if (status := partial.stat()).st_mtime < long_ago:
+            if (status := partial.stat()).st_mtime <= since:
                 freed += status.st_size
                 partial.unlink()
         self._sweep()

@@ -63,10 +63,11 @@ class Remover:
 
         if not self.store.layout.index.exists():
             raise ImageAbsent(name)
-        return self._with_data(forget)
+        return self._with_data(forget, begun=True)
 
     def prune(self, *, everything: bool, chosen: Callable[[ImageSummary], bool]) -> Removal:
-        """Those without a name, or all, that no container was made from and ``chosen`` takes."""
+        """Those without a name, or all, that no container was made from and ``chosen`` takes. With
+        all go the fetches that broke off, too."""
 
         def forget(rows: Rows, users: Mapping[str, Mapping[str, bool]]) -> Removal:
             untagged: list[str] = []
@@ -80,14 +81,15 @@ class Remover:
                 rows.remove_image(each.id)
             return Removal(untagged=tuple(untagged), deleted=tuple(deleted))
 
-        if not self.store.layout.index.exists():
+        if not self.store.layout.root.exists():
             return Removal()
-        return self._with_data(forget)
+        return self._with_data(forget, begun=not everything)
 
     def _with_data(
-        self, forget: Callable[[Rows, Mapping[str, Mapping[str, bool]]], Removal]
+        self, forget: Callable[[Rows, Mapping[str, Mapping[str, bool]]], Removal], *, begun: bool
     ) -> Removal:
-        """Forget, and free what nothing needs any more; at no free byte, too."""
+        """Forget, and free what nothing needs any more; at no free byte, too. With ``begun``,
+        fetches that broke off lately stay to be gone on with."""
         store = self.store
         with store.layout.removing(_PATIENCE):
             users = self.users()
@@ -97,7 +99,9 @@ class Remover:
                     return forget(rows, users), drop_unneeded(rows), _kept(rows)
 
             removal, layers, kept = despite_full_disk(store.layout, change)
-            blobs = despite_full_disk(store.layout, lambda: store.layout.keep_only(*kept))
+            blobs = despite_full_disk(
+                store.layout, lambda: store.layout.keep_only(*kept, begun=begun)
+            )
             return Removal(untagged=removal.untagged, deleted=removal.deleted, freed=layers + blobs)
 
 

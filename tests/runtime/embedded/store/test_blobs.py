@@ -16,6 +16,7 @@ from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.registry.faults import RegistryFailed, WrongContent
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import SCHEMA, Blob
+from runtime.embedded.store.removing import Remover
 from tests.conftest import Images
 from tests.images import layers, oci
 from tests.images.registry import Registry
@@ -79,6 +80,16 @@ def test_a_layers_archive_is_kept_as_the_registry_has_it(store: ImageStore, serv
     blob = kept(store, digest(PLAIN))
     assert (blob.digest, blob.plain_size) == (digest(BLOB), len(PLAIN))
     assert os.listdir(store.layout.partial) == []
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_what_a_broken_pull_left_goes_with_all_images(
+    store: ImageStore, half: str, everything: bool
+) -> None:
+    remover = Remover(store, users=dict)
+    freed = remover.prune(everything=everything, chosen=lambda _: True).freed
+    assert freed == (HALF if everything else 0)
+    assert len(os.listdir(store.layout.partial)) == (not everything)
 
 
 def test_a_pull_goes_on_where_another_one_broke_off(
@@ -228,6 +239,6 @@ def test_what_is_no_archive_of_any_kind_is_not_kept(store: ImageStore, tmp_path:
     archive = tars.archive(tars.member(b"../x", body=b"evil"))
     (tmp_path / "evil.tar").write_bytes(archive)
     source = RootfsSource(path=str(tmp_path / "evil.tar"))
-    with pytest.raises(Exception, match="cannot be unpacked"):
+    with pytest.raises(Exception, match="cannot be imported"):
         store.ensure(ImageSpec(name="evil@x", source=source), (), silent)
     assert os.listdir(store.layout.blobs) == os.listdir(store.layout.tmp) == []

@@ -329,11 +329,11 @@ def test_a_disk_found_full_when_the_names_have_gone(
     image = store.pull(images.busybox, (), silent)
     keep_only, tries = Layout.keep_only, list[bool]()
 
-    def at_the_second_try(layout: Layout, *kept: Any) -> int:
+    def at_the_second_try(layout: Layout, *kept: Any, begun: bool) -> int:
         tries.append(layout.ballast.exists())
         if len(tries) == 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return keep_only(layout, *kept)
+        return keep_only(layout, *kept, begun=begun)
 
     monkeypatch.setattr(Layout, "keep_only", at_the_second_try)
     assert remove(store, images.busybox).deleted == (image.id,)
