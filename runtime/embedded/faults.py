@@ -20,7 +20,7 @@ class ImageMissing(Fault):
         super().__init__(
             f"{container} cannot be created",
             why=f"its image {image} is not here",
-            hint=f"`trueup apply` brings what a spec names, `trueup pull {image}` what a registry has",
+            hint=f"`trueup apply` brings what a spec names, or `trueup pull {image}`",
         )
 
 
