@@ -124,6 +124,15 @@ class Layout:
         name = check_digest(diff_id)
         return durable.lock(self.locks / name, what=f"layer {name[:12]}", still=still)
 
+    def sending(
+        self, host: str, digest: str, still: Callable[[], None]
+    ) -> AbstractContextManager[None]:
+        """Be the only one to send this blob to that registry: one that gets it twice at once may
+        lose it for a moment (distribution 2.8 on a file system). ``still`` as for ``making``."""
+        name = check_digest(digest)
+        what = f"sending {name[:12]} to {host}"
+        return durable.lock(self.locks / f"{name}.{host}", what=what, still=still)
+
     @contextmanager
     def adding(self) -> Iterator[None]:
         """Keep others from removing what we have found or made and not yet entered."""

@@ -72,12 +72,13 @@ def _send(
             return _Body(workers.told(pieces, name, "pushing", blob.size), blob.size)
 
         done = 0
-        if uploader.has(reference, blob):
-            words = "already there"
-        elif uploader.send(reference, blob, body, parcel.source):
-            words = f"mounted from {parcel.source}"
-        else:
-            words, done = "pushing", blob.size
+        with store.layout.sending(reference.host, blob.digest, workers.still):
+            if uploader.has(reference, blob):
+                words = "already there"
+            elif uploader.send(reference, blob, body, parcel.source):
+                words = f"mounted from {parcel.source}"
+            else:
+                words, done = "pushing", blob.size
         report(Progress(what=name, doing=words, done=done, total=blob.size, over=True))
 
     workers.run(send, parcels)

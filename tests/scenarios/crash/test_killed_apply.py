@@ -13,8 +13,10 @@ import pytest
 
 from tests.conftest import Images
 from tests.eventually import eventually
+from tests.images import layers
 from tests.images.layers import file
 from tests.images.recipes import PAGE
+from tests.images.registry import Registry
 from tests.scenarios.scene import FRONT_PAGE, ending, killed, monitors, owned, processes, residue
 from tests.scenarios.stage import Stage
 
@@ -154,5 +156,41 @@ def test_killed_in_the_middle_of_a_pull(stage: Stage, images: Images) -> None:
     stage.apply()
     assert stage.pending() == ""
     eventually(lambda: stage.answer(18080) == PAGE)
+    assert os.listdir(temporary) == []
+    fresh(stage)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("count", [pytest.param(4, marks=SHORT), pytest.param(10, marks=FULL)])
+def test_killed_while_an_image_is_made_tagged_and_pushed(
+    stage: Stage, registry: Registry, count: int
+) -> None:
+    """The registry has under every tag what is here, and never a tag of something else."""
+    there, noise = f"{registry.address}/killed", random.Random(2)
+
+    def renew(number: int) -> None:
+        content = {"site": file(noise.randbytes(10 << 20))}
+        (stage.folder / "site.tar").write_bytes(layers.pack(content))
+        tags = f'["{there}:{number}", "{there}:latest"]'
+        stage.write(
+            f"project: push\nimages:\n  site: {{rootfs: site.tar, push: true, tags: {tags}}}\n"
+        )
+
+    renew(0)
+    whole = duration(stage, "apply", str(stage.spec))
+    for number, part in enumerate(moments(count), 1):
+        before = registry.digest("killed", "latest")
+        renew(number)
+        killed(stage.trueup.start("apply", stage.spec), whole * part)
+        died_with = registry.digest("killed", "latest")
+        stage.apply()
+        assert stage.pending() == ""
+        after = registry.digest("killed", "latest")
+        assert before != after
+        assert died_with in (before, after)
+        assert registry.digest("killed", str(number)) == after
+        known = stage.trueup("image", "inspect", "-f", "{{.RepoDigests}}", f"{there}:{number}")
+        assert after in known.stdout
+    temporary = owned(stage).store / "tmp"
     assert os.listdir(temporary) == []
     fresh(stage)

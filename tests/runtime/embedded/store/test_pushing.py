@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -125,6 +126,24 @@ def test_another_registry_gets_all_bytes_once_and_the_digest_stays(
     elsewhere = ImageStore(tmp_path / "elsewhere")
     access = [RegistryAccess(host=locked_registry.address, username="ci", password="secret")]
     assert elsewhere.pull(target, access, silent).id == image.id
+
+
+def test_who_pushes_the_same_at_the_same_time_sends_nothing_twice(
+    store: ImageStore, locked_registry: Registry, registry: Registry
+) -> None:
+    """Nor does a registry see two uploads of one blob at once."""
+    host = locked_registry.address
+    image = store.pull(registry.publish(_family(), "family"), (), silent)
+    targets = [f"{host}/side/{name}:{tag}" for name in "ab" for tag in (1, 2)]
+    for target in targets:
+        store.tag(image.id, parse(target))
+
+    def work(target: str) -> list[str]:
+        return _push(store, target, username="ci", password="secret")[1]
+
+    with ThreadPoolExecutor(len(targets)) as pool:
+        ends = [end for each in pool.map(work, targets) for end in each]
+    assert ends.count("already there") == 8, "both repositories got each of the four once"
 
 
 def test_layers_of_another_repository_there_are_not_sent_again(
