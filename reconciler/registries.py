@@ -108,6 +108,7 @@ def _access(sayings: _Sayings, host: str, environ: Mapping[str, str]) -> Registr
         certificate=str(sayings.of(host, "cert") or ""),
         key=str(sayings.of(host, "key") or ""),
         mirrors=tuple(map(str, sayings.of(host, "mirrors") or ())),
+        partners=tuple(map(str, sayings.of(host, "partners") or ())),
         **_login(sayings, host, environ),
     )
 

@@ -74,7 +74,9 @@ class RegistryAccess(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach one registry. Never persisted: it may carry a password. ``missing`` says why
     there is none, and where it was wanted, for when the registry asks for it. ``ca``,
     ``certificate`` and ``key`` are absolute paths of PEM files; ``mirrors`` (HOST[:PORT][/PREFIX])
-    are asked first, in this order, when something is fetched."""
+    are asked first, in this order, when something is fetched. ``partners`` (HOST[:PORT]) act for
+    it: as its token server they may know the password, and it may lead to them at addresses that
+    are nearer to us than its own."""
 
     host: str
     insecure: bool = False
@@ -82,6 +84,7 @@ class RegistryAccess(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str = ""
     key: str = ""
     mirrors: tuple[str, ...] = ()
+    partners: tuple[str, ...] = ()
     username: str = ""
     password: str = ""
     missing: str = ""

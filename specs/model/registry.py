@@ -90,6 +90,12 @@ class Registry(Spec):
     mirrors: Annotated[tuple[str, ...], *list_of(matching(_MIRROR, _MIRROR_RULE), _MIRROR_RULE)] = (
         about("Registries to ask first, in this order: HOST[:PORT][/PREFIX].", IN_PLACE, default=())
     )
+    partners: Annotated[tuple[str, ...], *list_of(matching(HOST, HOST_RULE), HOST_RULE)] = about(
+        "Hosts that act for it: a token server under another domain, a blob store in the own"
+        " network.",
+        IN_PLACE,
+        default=(),
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -32,6 +32,7 @@ MACHINE = """\
         ca: lab.pem
         insecure: true
         mirrors: [mirror.lab]
+        partners: [auth.lab]
         auth: {username: machine, password: {env: PW}}
       x.lab: {insecure: true}
     search: [r.lab, docker.io]
@@ -44,11 +45,11 @@ def test_without_a_spec_the_machines_file_alone_counts(tmp_path: Path) -> None:
         access=(
             RegistryAccess(
                 host="r.lab", ca=f"{tmp_path}/etc/lab.pem", insecure=True, mirrors=("mirror.lab",),
-                username="machine", password="geheim",
+                partners=("auth.lab",), username="machine", password="geheim",
             ),
             RegistryAccess(host="x.lab", insecure=True),
         ),
-        search=Search(hosts=("r.lab", "docker.io"), place=f"{place}:8"),
+        search=Search(hosts=("r.lab", "docker.io"), place=f"{place}:9"),
     )  # fmt: skip
 
 
@@ -66,7 +67,8 @@ def test_the_spec_replaces_field_by_field(tmp_path: Path) -> None:
     lab, x, y = _known(tmp_path, MACHINE, spec).access
     assert lab == RegistryAccess(
         host="r.lab", ca=f"{tmp_path}/etc/lab.pem", certificate=f"{tmp_path}/shop/own.pem",
-        key=f"{tmp_path}/shop/own.key", mirrors=("mirror.lab",), username="u", password="p",
+        key=f"{tmp_path}/shop/own.key", mirrors=("mirror.lab",), partners=("auth.lab",),
+        username="u", password="p",
     )  # fmt: skip
     assert (x.host, x.insecure, y) == ("x.lab", True, RegistryAccess(host="y.lab"))
 
@@ -89,7 +91,7 @@ def test_the_specs_order_replaces_the_machines(tmp_path: Path) -> None:
 
 def test_a_missing_password_names_the_file_that_wants_it(tmp_path: Path) -> None:
     lab = _known(tmp_path, MACHINE).access[0]
-    place = f"{tmp_path}/etc/registries.yaml:6"
+    place = f"{tmp_path}/etc/registries.yaml:7"
     assert lab.missing == f"the variable PW is not set ({place})"
 
 

@@ -36,6 +36,7 @@ registries:
     cert: /etc/pki/own.pem
     key: ~/own.key
     mirrors: [mirror.lab:5000/hub, other.lab]
+    partners: [auth.lab, 'minio.lab:9000']
   docker.io:
     insecure: true
 """
@@ -49,6 +50,7 @@ def test_files_are_relative_to_the_spec_and_mirrors_keep_their_order(tmp_path: P
         "/root/own.key",
     )
     assert lab.mirrors == ("mirror.lab:5000/hub", "other.lab")
+    assert lab.partners == ("auth.lab", "minio.lab:9000")
     assert not lab.insecure
 
 
@@ -56,7 +58,7 @@ def test_the_machines_file_has_the_same_registries_and_a_search_list(tmp_path: P
     said = _machine(tmp_path, f"{WHOLE}search: [docker.io, r.lab:5000]\n")
     assert said.registries == _spec(tmp_path, WHOLE).registries
     assert said.search == ("docker.io", "r.lab:5000")
-    assert str(said.span("search")) == f"{tmp_path}/registries.yaml:9"
+    assert str(said.span("search")) == f"{tmp_path}/registries.yaml:10"
 
 
 def test_variables_are_filled_in_and_secrets_come_from_files_beside_it(tmp_path: Path) -> None:
