@@ -1,8 +1,8 @@
 """A project's spec as the runtime's values: what shall be.
 
 The translation is one to one, but for the names of images: those of registries are called by their
-complete reference, those of files by name and project, so that a name means one image everywhere.
-What the lock file says of a reference goes with it.
+complete reference, which has its digest when the lock file says it, those of files by name and
+project, so that a name means one image everywhere.
 """
 
 import os
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from specs.model.container import Container
     from specs.model.project import Project
     from specs.model.volume import Volume
+
+
+_SHOWN = 12  # digits of a digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +86,21 @@ class Desired:
 
 
 def image_label(image: ImageSpec) -> str:
-    """An image as people call it: ``nginx:1.27``, ``site``."""
+    """An image as people call it: ``nginx:1.27``, ``nginx:1.27@sha256:0123456789ab``, ``site``."""
+    return shortened(image_name(image))
+
+
+def image_name(image: ImageSpec) -> str:
+    """As ``image_label``, with all of a digest."""
     if isinstance(image.source, RegistrySource) and not image.source.alternatives:
         return parse(image.source.reference).familiar
     return own_name(image.name) or image.name
+
+
+def shortened(name: str) -> str:
+    """An image's name with the first twelve digits of its digest."""
+    text, at, digest = name.partition("@sha256:")
+    return f"{text}{at}{digest[:_SHOWN]}"
 
 
 # --- translation --------------------------------------------------------------------------------
@@ -101,13 +115,15 @@ def desire(
     Raises ``BadReference``, and ``SpecBroken`` for what the machine's file of registries says.
     """
     registries = known(project, environ)
-    names = Names.of(project, image_names(project, registries.search))
-    locking = compared(wanted(project, names.images, registries.search), lock)
+    unlocked = image_names(project, registries.search)
+    locking = compared(wanted(project, unlocked, registries.search), lock)
+    called = {text: locking.called(name) for text, name in unlocked.items()}
+    names = Names.of(project, called)
     containers = sorted(project.containers.items())
     return Desired(
         project=project.name,
         spec_path=str(project.directory),
-        images=images(project, names.images, registries.search, locking.digests),
+        images=images(project, names.images, registries.search, locking.pinned),
         volumes={
             str(name): _volume(project.name, str(name), each)
             for name, each in sorted(project.volumes.items())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.short_names import Search, candidates, own_name
+from reconciler.short_names import Search, called, candidates, own_name, pinned
 from reconciler.spec import SpecBroken
 from reconciler.values.images import references, wishes
 from runtime.errors import Fault
@@ -71,10 +71,14 @@ def wanted(project: "Project", names: Mapping[str, str], search: Search) -> tupl
     declared: dict[str, dict[str, Image]] = {}
     for own, image in project.images.items():
         declared.setdefault(names[str(own)], {})[str(own)] = image
+    short = {entry(name) for name in names.values() if own_name(name)}
     found: dict[str, Wanted] = {}
     for _, text in references(project):
-        name = names[text]
-        if (key := entry(name)) and key not in found:
+        name = called(text, search, project.name)
+        key = entry(name)
+        if key and key in short and not own_name(name):
+            key = name  # the other one is that of the first registry that has it
+        if key and key not in found:
             mine = declared.get(name, {})
             track = _track(project, key, mine)
             found[key] = Wanted(
@@ -121,13 +125,13 @@ class Locking:
     pins: Mapping[str, "Pin"] = field(default_factory=dict)
 
     @property
-    def digests(self) -> dict[str, str]:
-        """What is pinned, by the name that containers call it."""
-        return {
-            each.name: self.pins[each.entry].digest
-            for each in self.wanted
-            if each.entry in self.pins
-        }
+    def pinned(self) -> "dict[str, Pin]":
+        """What is pinned, by the name that containers would call it without a lock file."""
+        return {each.name: self.pins[each.entry] for each in self.wanted if each.entry in self.pins}
+
+    def called(self, name: str) -> str:
+        """What containers call the image that they would call ``name`` without a lock file."""
+        return pinned(name, self.pinned.get(name))
 
     @property
     def missing(self) -> tuple[str, ...]:

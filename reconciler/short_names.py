@@ -4,15 +4,21 @@ Of several registries nobody knows beforehand which one has it, so such an image
 short name and its project, as images of files are; the first registry that has it is meant.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from runtime.errors import Absent, Fault
 from runtime.reference import DEFAULT_HOST, Reference, has_host, parse
 
+if TYPE_CHECKING:
+    from specs.lock import Pin
+
 Answer = TypeVar("Answer")
+
+_DIGEST = re.compile(r"(:[^/@]+)@sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +88,24 @@ def called(text: str, search: Search, project: str) -> str:
     tag = f":{first.tag}" if first.tag else ""
     digest = f"@{first.digest}" if first.digest else ""
     return f"{text.partition('@')[0].removesuffix(tag)}{tag}{digest}@{project}"
+
+
+def pinned(name: str, pin: "Pin | None") -> str:
+    """What containers call the image that they would call ``name`` if it were not locked: by its
+    digest, so that neither a tag that moves nor another project touches it."""
+    if pin is None:
+        return name
+    own = own_name(name)
+    text, project = (own, name.removeprefix(own)) if own else (name, "")
+    if pin.tag:
+        repository = text[: text.rindex(":")]
+        text = f"{repository}:{pin.tag}"
+    return f"{text}@{pin.digest}{project}"
+
+
+def undigested(name: str) -> str:
+    """A name without its digest, if it has a tag to go by: as docker shows it in columns."""
+    return _DIGEST.sub(r"\1", name)
 
 
 def own_name(name: str) -> str:

@@ -47,7 +47,7 @@ def tag_news(
         each: digests
         for each in desired.locking.wanted
         if not _is_left_alone(desired, each)
-        and (digests := _known(desired.locking, each, _here(observed, images, each)))
+        and (digests := _known(desired.locking, each, _here(desired, observed, images, each)))
     }
     answers = ask_each(
         known, lambda each: tuple(_news(asker, desired.locking, each, known[each])),
@@ -59,20 +59,24 @@ def tag_news(
             silent.setdefault(each.candidates[0].host, answer.what)
     return TagNews(
         texts={
-            each.name: answer for each, answer in answers.items() if not isinstance(answer, Fault)
+            desired.locking.called(each.name): answer
+            for each, answer in answers.items()
+            if not isinstance(answer, Fault)
         },
         notes=tuple(f"{host} was not asked for its tags: {why}" for host, why in silent.items()),
     )
 
 
 def _is_left_alone(desired: Desired, wanted: Wanted) -> bool:
-    source = desired.images[wanted.name].source
+    source = desired.images[desired.locking.called(wanted.name)].source
     return isinstance(source, RegistrySource) and source.pull is PullPolicy.NEVER
 
 
-def _here(observed: Observed, images: Mapping[str, ImageSummary], wanted: Wanted) -> Sequence[str]:
+def _here(
+    desired: Desired, observed: Observed, images: Mapping[str, ImageSummary], wanted: Wanted
+) -> Sequence[str]:
     """The names of the image that is here, those by digest included."""
-    there = observed.images.get(wanted.name)
+    there = observed.images.get(desired.locking.called(wanted.name))
     image = images.get(there.id) if there and there.id else None
     return image.references if image else ()
 

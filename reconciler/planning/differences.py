@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from reconciler import compare
 from reconciler.compare import Cause, Difference
-from reconciler.desired import Desired, image_label
+from reconciler.desired import Desired, image_label, shortened
 from reconciler.planning.stopped import RUNNING
-from reconciler.short_names import own_name
+from reconciler.short_names import own_name, undigested
 from runtime.api import (
     ContainerSpec,
     DefectKind,
@@ -104,6 +104,8 @@ def _image(
     label = image_label(desired.images[spec.image])
     if container.applied is not None and container.applied.image != spec.image:
         same = bool(here and here.id and not here.stale and here.id == container.image_id)
+        if same and undigested(container.applied.image) == undigested(spec.image):
+            return  # locked as what it is, or let go again
         yield Difference(
             field="image",
             cause=Cause.SPEC_CHANGED,
@@ -143,6 +145,4 @@ def _label_of(desired: Desired, name: str) -> str:
     """A former image as people call it; it need not be in the spec any more."""
     if name in desired.images:
         return image_label(desired.images[name])
-    if called := own_name(name):
-        return called
-    return name.removeprefix("docker.io/").removeprefix("library/")
+    return shortened(own_name(name) or name.removeprefix("docker.io/").removeprefix("library/"))

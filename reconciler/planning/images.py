@@ -4,7 +4,7 @@ themselves, here and in their registries."""
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from reconciler.desired import Desired, image_label
+from reconciler.desired import Desired, image_label, image_name
 from reconciler.plan import PullImage, PushImage, TagImage
 from reconciler.planning.edges import Draft
 from runtime.api import ImageSpec, Observed, ObservedImage, PullPolicy, RegistrySource
@@ -22,7 +22,9 @@ def needed(desired: Desired, observed: Observed, names: Collection[str]) -> list
     return [
         name
         for name in sorted(set(names))
-        if why(observed, name) or _is_called_by_project(desired.images[name])
+        if why(observed, name)
+        or not observed.images[name].named
+        or _is_called_by_project(desired.images[name])
     ]
 
 
@@ -107,7 +109,7 @@ def problems(desired: Desired, observed: Observed, names: Collection[str]) -> It
             lack = "is not here" if reason == MISSING else f"is not as it shall be ({reason})"
             yield (
                 f"image {called}{where} {lack}, and `pull: never` forbids a pull;"
-                f" `trueup pull {called}`, or allow it"
+                f" `trueup pull {image_name(image)}`, or allow it"
             )
 
 

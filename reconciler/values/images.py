@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from reconciler.short_names import Search, called, candidates
+import msgspec
+
+from reconciler.short_names import Search, called, candidates, pinned
 from reconciler.spec import SpecBroken
 from reconciler.values.texts import words
 from runtime.api import (
@@ -15,9 +17,10 @@ from runtime.api import (
     RegistrySource,
     RootfsSource,
 )
-from runtime.reference import DEFAULT_HOST, has_host, parse
+from runtime.reference import DEFAULT_HOST, Reference, has_host, parse
 
 if TYPE_CHECKING:
+    from specs.lock import Pin
     from specs.model.image import Image, ImageConfig
     from specs.model.project import Project
 
@@ -27,11 +30,12 @@ _EAGERNESS = (PullPolicy.NEVER, PullPolicy.MISSING, PullPolicy.NEWER, PullPolicy
 def image_names(project: "Project", search: Search) -> dict[str, str]:
     """What containers call the images that the spec names: the complete reference, or of a file
     ``site@shop``, since another project may use the same name for another file. No reference looks
-    like that. Raises ``BadReference``, and ``SpecBroken`` for short names where they are off and
-    for tags that would mean two images."""
+    like that. Raises ``BadReference``, and ``SpecBroken`` for short names where they are off, for
+    tags that would mean two images, and for images that would be for two platforms."""
     _check_short_names(project, search)
     names = _names(project, search)
     _check_tags(project, names)
+    _check_platforms(project, names)
     return names
 
 
@@ -76,10 +80,10 @@ def _check_short_names(project: "Project", search: Search) -> None:
 
 
 def images(
-    project: "Project", names: Mapping[str, str], search: Search, digests: Mapping[str, str]
+    project: "Project", names: Mapping[str, str], search: Search, pins: "Mapping[str, Pin]"
 ) -> dict[str, ImageSpec]:
-    """Images declared or used, by the name that containers call them; ``digests`` are those of
-    the lock file, by the same names.
+    """Images declared or used, by the name that containers call them; ``names`` are those;
+    ``pins`` are the lock file's, by what the names would be without it.
 
     Of several that speak of one reference the one that asks the registry most often counts.
     """
@@ -91,10 +95,11 @@ def images(
             said.append(policy)
         if platform is not None:
             platforms[name] = platform
-    meant = {
-        called(text, search, project.name): candidates(text, search)
-        for _, text in references(project)
-    }
+    meant: dict[str, tuple[tuple[Reference, ...], Pin | None]] = {}
+    for _, text in references(project):
+        name = called(text, search, project.name)
+        pin = pins.get(name)
+        meant[pinned(name, pin)] = candidates(text, search), pin
     sources: dict[str, ImageSource] = {
         names[str(key)]: _file(image) for key, image in project.images.items() if not image.from_
     }
@@ -102,11 +107,12 @@ def images(
         if name in sources:
             continue
         pull = max(said, key=_EAGERNESS.index, default=PullPolicy.MISSING)
-        first, *others = map(str, meant[name])
+        found, pin = meant[name]
+        first, *others = (str(_pinned(each, pin)) for each in found)
         sources[name] = RegistrySource(
             reference=first,
             alternatives=tuple(others),
-            digest=digests.get(name, ""),
+            variants=tuple(sorted(pin.platforms.values())) if pin else (),
             pull=pull,
             platform=platforms.get(name),
         )
@@ -121,6 +127,12 @@ def images(
         )
         for name in sorted(sources)
     }
+
+
+def _pinned(reference: Reference, pin: "Pin | None") -> Reference:
+    if pin is None:
+        return reference
+    return msgspec.structs.replace(reference, tag=pin.tag or reference.tag, digest=pin.digest)
 
 
 def _tags(project: "Project", names: Mapping[str, str]) -> dict[str, list[str]]:
@@ -162,6 +174,37 @@ def _check_tags(project: "Project", names: Mapping[str, str]) -> None:
                 problems.append(Problem(text=text, span=project.span(*path), hint=hint))
     if problems:
         raise SpecBroken(render(problems), len(problems))
+
+
+def _check_platforms(project: "Project", names: Mapping[str, str]) -> None:
+    """An image is here once, for one platform. Raises ``SpecBroken``."""
+    from specs.problems import Problem, quoted, render
+
+    said: dict[str, tuple[str, tuple[str, ...]]] = {}
+    problems: list[Problem] = []
+    for path, text, platform in _platforms(project):
+        first, there = said.setdefault(names[text], (platform, path))
+        if platform != first:
+            place = project.span(*there)
+            problems.append(
+                Problem(
+                    text=f"{quoted(text)} cannot be here for two platforms at a time",
+                    span=project.span(*path),
+                    hint=f"for {first} at {place.brief}" if place else "",
+                )
+            )
+    if problems:
+        raise SpecBroken(render(problems), len(problems))
+
+
+def _platforms(project: "Project") -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """(where, image, platform) of all that is said of platforms."""
+    for key, image in project.images.items():
+        if image.platform:
+            yield ("images", str(key), "platform"), str(key), image.platform
+    for key, container in project.containers.items():
+        if container.platform:
+            yield ("containers", str(key), "platform"), str(container.image), container.platform
 
 
 def wishes(

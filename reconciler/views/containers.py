@@ -74,7 +74,7 @@ def _row(
     mounts = _mounts(spec)
     return {
         "ID": container.id if full else container.id[:12],
-        "Image": image(spec.image),
+        "Image": image(spec.image) if full else _image_column(spec.image),
         "Command": _quoted(command if full else cut(command, _COMMAND_COLUMNS)),
         "CreatedAt": timestamp(container.created_at),
         "RunningFor": ago(container.created_at, now),
@@ -106,6 +106,14 @@ def image(name: str) -> str:
     from runtime.reference import parse
 
     return name if own_name(name) else parse(name).familiar
+
+
+def _image_column(name: str) -> str:
+    if "@" not in name:
+        return image(name)
+    from reconciler.short_names import undigested
+
+    return undigested(image(name))
 
 
 def _mounts(spec: ContainerSpec) -> list[str]:

@@ -32,13 +32,13 @@ class ImageDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class RegistrySource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="registry"):
     """An image of a registry; ``reference`` is complete (host/repository:tag or @digest).
     ``alternatives`` are further complete references for a short name: the first one whose
-    registry has it is meant, and a registry that gives no answer ends the search. ``digest`` is
-    what the lock file says that the reference is ("": nothing). ``platform`` is
-    OS/ARCH[/VARIANT], None: the host's."""
+    registry has it is meant, and a registry that gives no answer ends the search. ``variants`` are
+    digests that the reference's own leads to, each for some platform: an image that is here by one
+    of them is it. ``platform`` is OS/ARCH[/VARIANT], None: the host's."""
 
     reference: str
     alternatives: tuple[str, ...] = ()
-    digest: str = ""
+    variants: tuple[str, ...] = ()
     pull: PullPolicy = PullPolicy.MISSING
     platform: str | None = None
 

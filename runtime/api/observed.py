@@ -58,12 +58,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An image that the project names. ``id`` is None while it is not here; ``stale`` says why
     what is here is not what the spec means any more ("site.tar changed", "registry has …").
+    ``named``: the spec's name leads to it; else that takes an `ensure`, which asks no registry.
     ``tags`` are those of the spec that mean it here, ``pushed`` those that mean it in their
     registries, too; these are asked only when the spec says ``push``."""
 
     name: str
     id: str | None = None
     stale: str = ""
+    named: bool = True
     tags: tuple[str, ...] = ()
     pushed: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from specs.load import load
 from specs.lock import Lock, Pin
 from tests.reconciler.reading import read
 
-DIGEST = f"sha256:{7:064x}"
+DIGEST, OTHER = (f"sha256:{number:064x}" for number in (7, 8))
 
 NAMES = [
     # what containers call it; its entry
@@ -57,18 +57,20 @@ def test_every_reference_has_one_entry_with_all_that_is_said_of_it(tmp_path: Pat
 
 def test_the_pin_of_a_reference_goes_with_its_image_whoever_names_it(tmp_path: Path) -> None:
     read(tmp_path, SPEC)
-    pins = {"nginx:1.27": Pin(digest=DIGEST, tag="1.27.5"), "old:1": Pin(digest=DIGEST)}
+    pins = {
+        "nginx:1.27": Pin(digest=DIGEST, tag="1.27.5", platforms={"linux/arm64": OTHER}),
+        "old:1": Pin(digest=DIGEST),
+    }
     lock = Lock(path="trueup.lock", pins=pins)
     desired = desire(load(tmp_path / "shop", {}).project, {}, lock)
-    assert desired.images["docker.io/library/nginx:1.27"].source == RegistrySource(
-        reference="docker.io/library/nginx:1.27", digest=DIGEST, platform="linux/arm64"
+    locked = f"docker.io/library/nginx:1.27.5@{DIGEST}"
+    assert desired.images[locked].source == RegistrySource(
+        reference=locked, variants=(OTHER,), platform="linux/arm64"
     )
-    digests = [
-        each.source.digest
-        for each in desired.images.values()
-        if isinstance(each.source, RegistrySource)
-    ]
-    assert sorted(digests) == ["", "", DIGEST]
+    mysql, redis = f"docker.io/library/mysql@{DIGEST}", "docker.io/library/redis:7"
+    assert set(desired.images) == {locked, mysql, redis, "site@shop"}
+    images = {key.name: spec.image for key, spec in desired.containers.items()}
+    assert (images["web"], images["twin"]) == (locked, locked)
     assert desired.locking.warning == (
         "trueup.lock lacks redis:7 and still has old:1; `trueup lock` brings it up to date"
     )
@@ -86,6 +88,26 @@ def test_a_tag_that_the_spec_does_not_let_it_take_is_not_locked(
     missing = desire(project, {}, Lock(path="trueup.lock", pins=pins)).locking.missing
     assert ("nginx:1.27" not in missing) is holds
     assert ("redis:7" not in missing) is (tag == "")  # which no `track` speaks of
+
+
+def test_a_short_name_and_the_complete_one_are_locked_apart(tmp_path: Path) -> None:
+    """With a search list nobody knows beforehand whether they mean the same."""
+    spec = """
+search_registries: [r.lab, docker.io]
+containers:
+  one: {image: "nginx:1"}
+  two: {image: "docker.io/library/nginx:1"}
+"""
+    wanted = read(tmp_path, spec).locking.wanted
+    assert [each.entry for each in wanted] == ["docker.io/library/nginx:1", "nginx:1"]
+    pins = {"nginx:1": Pin(digest=DIGEST), "docker.io/library/nginx:1": Pin(digest=OTHER)}
+    project = load(tmp_path / "shop", {}).project
+    images = desire(project, {}, Lock(path="trueup.lock", pins=pins)).images
+    assert set(images) == {f"nginx:1@{DIGEST}@shop", f"docker.io/library/nginx:1@{OTHER}"}
+    source = images[f"nginx:1@{DIGEST}@shop"].source
+    assert source == RegistrySource(
+        reference=f"r.lab/nginx:1@{DIGEST}", alternatives=(f"docker.io/library/nginx:1@{DIGEST}",)
+    )
 
 
 def test_without_a_lock_file_nothing_is_said_of_it(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_what_is_locked_is_what_runs_until_it_is_locked_anew(
 
     stage.trueup("lock", stage.spec, "--update")
     assert two in (stage.folder / "trueup.lock").read_text()
-    assert "the lock file has" in stage.pending()
+    assert f"locked:1@{two[:19]} (" in stage.pending()
     stage.apply("--frozen")
     assert (version(stage), stage.pending()) == ("two", "")
     assert stage.pid("web") != pid
@@ -209,6 +209,45 @@ def test_what_was_pulled_before_is_not_what_is_locked(stage: Stage, registry: Re
     publish(registry, "declared/before", "two", "1")
     stage.trueup("pull", reference)
     stage.apply()
+    assert (version(stage), stage.pending()) == ("one", "")
+
+
+def test_a_lock_file_is_of_no_concern_to_other_projects(stage: Stage, registry: Registry) -> None:
+    """Nor does what they pull, or somebody by hand, touch what is locked."""
+    first = publish(registry, "declared/shared", "one", "1")
+    reference = f"{registry.address}/declared/shared:1"
+    stage.write(WEB % (reference, ""))
+    stage.trueup("lock", stage.spec)
+    second = publish(registry, "declared/shared", "two", "1")
+    assert first != second
+    other = stage.folder / "other/trueup.yaml"
+    other.parent.mkdir()
+    other.write_text(WEB.replace("declared", "other") % (reference, ", pull_policy: newer"))
+    for _ in range(2):
+        stage.trueup("apply", other)
+        stage.apply("--frozen")
+    assert stage.pending() == ""
+    stage.trueup("plan", other)
+    stage.trueup("pull", reference)
+    assert (version(stage), stage.pending()) == ("one", "")
+    shown = stage.trueup("ps", "--format", "{{.Project}} {{.Image}}").stdout
+    assert set(shown.splitlines()) == {f"declared {reference}", f"other {reference}"}
+
+
+def test_what_is_locked_may_come_from_an_archive(stage: Stage, registry: Registry) -> None:
+    """Of an index, too, which an archive does not hold; the registry need not be there."""
+    publish(registry, "declared/carried", "one", "1")
+    publish_index(registry, "declared/carried", "1")
+    reference = f"{registry.address}/declared/carried:1"
+    stage.write(WEB % (reference, ", pull_policy: never"))
+    stage.trueup("lock", stage.spec)
+    stage.trueup("pull", reference)
+    archive = stage.folder / "carried.tar"
+    stage.trueup("save", "--oci", "-o", archive, reference)
+    stage.trueup("rmi", reference)
+    assert "`pull: never` forbids a pull" in stage.apply(code=1).stderr
+    stage.trueup("load", "-i", archive)
+    stage.apply("--frozen")
     assert (version(stage), stage.pending()) == ("one", "")
 
 

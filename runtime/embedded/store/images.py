@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -45,6 +45,16 @@ __all__ = ["Image", "ImageStore", "find", "summaries"]
 
 _SHORTEST_PREFIX = 3  # an image that a spec calls "db" is no id
 _HEX = frozenset("0123456789abcdef")
+
+
+class _Here(NamedTuple):
+    """An image that is here of a registry, the reference that means it and its digest there.
+    ``named``: the reference leads to it already."""
+
+    reference: Reference
+    image: Image
+    digest: str
+    named: bool = True
 
 
 class ImageStore:
@@ -126,23 +136,20 @@ class ImageStore:
         access: Sequence[RegistryAccess],
         report: Report,
         platform: str | None = None,
-        digest: str = "",
     ) -> Image:
-        """Bring the image here as the registry has it now, or by ``digest`` whatever the tag
-        means now; what is here already is not fetched. A reference means one image at a time:
-        that of the platform asked for last."""
+        """Bring the image here as the registry has it now; what is here already is not fetched. A
+        reference means one image at a time: that of the platform asked for last."""
         from runtime.embedded.registry.endpoints import first_answer
         from runtime.embedded.registry.manifest import wanted_platform
         from runtime.embedded.store.pull import Pulled, pull
 
         wanted = parse(reference)
-        asked = msgspec.structs.replace(wanted, digest=digest or wanted.digest)
 
         def ask(client: "Client", there: Reference) -> Pulled:
             return pull(client, there, self.unpacker, report, wanted_platform(platform))
 
         with self.adding():
-            pulled = first_answer(asked, access, ask)
+            pulled = first_answer(wanted, access, ask)
             self.keep(pulled.documents)
             with self.index.writing() as rows:
                 self.enter(rows, pulled.config, pulled.documents)
@@ -212,29 +219,32 @@ class ImageStore:
         image = self._whole(partial(Rows.image, id=row[0])) if row else None
         return (image, row[1]) if image and row else None
 
-    def _pulled_of(self, source: RegistrySource) -> tuple[Reference, Image, str] | None:
-        """What is here of the names that the source may mean, the first of them."""
-        for reference in map(parse, (source.reference, *source.alternatives)):
-            if here := self._pulled(reference):
-                return (reference, *here)
+    def _here(self, source: RegistrySource) -> "_Here | None":
+        """What is here of the names that the source may mean, the first of them; else by whatever
+        name it has the digest."""
+        meant = [parse(each) for each in (source.reference, *source.alternatives)]
+        for reference in meant:
+            if found := self._pulled(reference):
+                return _Here(reference, *found)
+        for digest in filter(None, (meant[0].digest, *source.variants)):
+            for id in self._read(partial(Rows.holding, digest=digest)) or ():
+                image = self._whole(partial(Rows.image, id=id))
+                if image and not _platform_staleness(image, source):
+                    return _Here(meant[0], image, meant[0].digest, named=False)
         return None
 
     def _registry_state(
         self, spec: ImageSpec, source: RegistrySource, access: Sequence[RegistryAccess]
     ) -> ObservedImage:
-        here = self._pulled_of(source)
+        here = self._here(source)
         if here is None:
             return ObservedImage(name=spec.name)
-        wanted, image, digest = here
-        stale = _platform_staleness(image, source)
-        if source.digest:
-            locked = source.digest in (digest, wanted.digest)
-            stale = stale or ("" if locked else f"the lock file has {source.digest[:19]}")
-        elif not stale and _is_asked_again(source) and not wanted.digest:
+        stale = _platform_staleness(here.image, source)
+        if not stale and _is_asked_again(source) and not here.reference.digest:
             with suppress(Fault):
-                now = _digest(wanted, access)
-                stale = "" if now == digest else f"the registry has {now[:19]} now"
-        return ObservedImage(name=spec.name, id=image.id, stale=stale)
+                now = _digest(here.reference, access)
+                stale = "" if now == here.digest else f"the registry has {now[:19]} now"
+        return ObservedImage(name=spec.name, id=here.image.id, stale=stale, named=here.named)
 
     def _with_tags(
         self, found: ObservedImage, spec: ImageSpec, access: Sequence[RegistryAccess]
@@ -303,22 +313,29 @@ class ImageStore:
     def _ensure_pulled(
         self, source: RegistrySource, access: Sequence[RegistryAccess], report: Report
     ) -> Image:
-        here = self._pulled_of(source)
-        if here and _platform_staleness(here[1], source):
+        here = self._here(source)
+        if here and _platform_staleness(here.image, source):
             here = None
-        if here and source.digest:
-            if source.digest in (here[2], here[0].digest):
-                return here[1]
-        elif here and (here[0].digest or not _is_asked_again(source)):
-            return here[1]
+        if here and (here.reference.digest or not _is_asked_again(source)):
+            if not here.named:
+                return self._name(here)
+            return here.image
         if source.pull is PullPolicy.NEVER:
             raise ImageAbsent(parse(source.reference).familiar, never=True)
         try:
             return self._pull_first(source, access, report)
         except RegistryUnreachable:
-            if here and source.pull is PullPolicy.NEWER and not source.digest:
-                return here[1]
+            if here and source.pull is PullPolicy.NEWER:
+                return here.image
             raise
+
+    def _name(self, here: _Here) -> Image:
+        """Let the reference mean the image. Raises ``ImageAbsent`` when it has just gone."""
+        with self.adding():
+            image = self.image(here.image.id)
+            with self.index.writing() as rows:
+                rows.put_reference(str(here.reference), image.id, here.digest)
+        return image
 
     def _pull_first(
         self, source: RegistrySource, access: Sequence[RegistryAccess], report: Report
@@ -328,8 +345,8 @@ class ImageStore:
         *before, last = source.reference, *source.alternatives
         for reference in before:
             with suppress(NotInRegistry):
-                return self.pull(reference, access, report, source.platform, source.digest)
-        return self.pull(last, access, report, source.platform, source.digest)
+                return self.pull(reference, access, report, source.platform)
+        return self.pull(last, access, report, source.platform)
 
     def _ensure_loaded(self, path: str, report: Report) -> Image:
         stamp = self._remembered(path)
@@ -413,13 +430,13 @@ def _is_asked_again(source: RegistrySource) -> bool:
 
 def _platform_staleness(image: Image, source: RegistrySource) -> str:
     """Of an image that was pulled for another platform than the one asked for."""
-    if source.platform is None or not image.platform:
+    if not image.platform:
         return ""
     from runtime.embedded.registry.config import is_for
     from runtime.embedded.registry.manifest import wanted_platform
 
     here, wanted = wanted_platform(image.platform), wanted_platform(source.platform)
-    return "" if is_for(here, wanted) else f"it is for {image.platform}, not {source.platform}"
+    return "" if is_for(here, wanted) else f"it is for {image.platform}, not {wanted}"
 
 
 def _file_staleness(path: str, stamp: FileStamp) -> str:

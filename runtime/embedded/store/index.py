@@ -192,6 +192,11 @@ class Rows:
                 return str(id)
         return None
 
+    def holding(self, digest: str) -> list[str]:
+        """The images whose manifest, index or configuration that is, sorted."""
+        rows = self._all("SELECT image FROM documents WHERE digest = ? ORDER BY image", digest)
+        return [row[0] for row in rows]
+
     def ids(self, prefix: str = "") -> list[str]:
         """Ids that begin with ``prefix`` (hex digits), sorted."""
         low, high = f"sha256:{prefix}", f"sha256:{prefix}g"

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from runtime.api import RegistrySource
 from runtime.errors import Fault
 from tests.reconciler.cli.conftest import World
 from tests.reconciler.cli.repositories import MYSQL, NGINX, TRACK, digest, means, tracked
@@ -216,9 +215,11 @@ def test_one_reference_cannot_be_tracked_in_two_ways(shop: World) -> None:
 def test_apply_takes_what_is_locked(shop: World) -> None:
     shop.run("lock")
     shop.run("apply")
-    source = shop.runtime.images.heard[0]
-    assert isinstance(source, RegistrySource)
-    assert source.digest in (digest(1), digest(2))
+    assert set(shop.runtime.images.local) == {f"{MYSQL}@{digest(1)}", f"{NGINX}@{digest(2)}"}
+    shown = shop.run("ps").out
+    assert "nginx:1.27 " in shown
+    assert "sha256" not in shown
+    assert f"nginx:1.27@{digest(2)}" in shop.run("ps", "--no-trunc").out
 
 
 @pytest.mark.parametrize("command", [("plan",), ("apply", "--dry-run"), ("status",), ("validate",)])

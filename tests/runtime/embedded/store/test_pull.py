@@ -235,6 +235,8 @@ def test_another_platform_is_pulled_where_that_is_asked(store: ImageStore, serve
     assert (other.layers, other.platform) == ((digest(plain["mips"]),), "linux/mips")
     assert store.state(spec("linux/mips"), ()).stale == ""
     assert store.find(reference) == other
+    assert store.state(spec(None), ()).stale == f"it is for linux/mips, not {ours.platform}"
+    assert store.ensure(spec(None), (), silent) == ours
 
 
 def test_an_index_that_leads_to_itself_is_left(store: ImageStore, server: Server) -> None:
