@@ -187,11 +187,9 @@ def _parsed(block: bytes) -> Entry:
     if block[257:263] == b"ustar\0" and block[345]:
         name = block[345:500].partition(b"\0")[0] + b"/" + name
     kind = block[156:157]
-    if kind in _FILES:
-        kind = DIRECTORY if name[-1:] == b"/" else FILE
     return Entry(
         name,
-        kind,
+        FILE if kind in _FILES else kind,
         _number(block[100:108]) & 0o7777,
         _number(block[108:116]),
         _number(block[116:124]),
@@ -265,23 +263,28 @@ def _completed(
     if header.kind == b"S" or any(key.startswith(b"GNU.sparse.") for key in pax):
         raise BadLayer("sparse files are not supported", entry=header.name)
     if long_name is None and long_link is None and not pax:
-        return header
-    name = pax.get(b"path") or (header.name if long_name is None else long_name)
-    link = pax.get(b"linkpath") or (header.link if long_link is None else long_link)
-    kind = DIRECTORY if header.kind == FILE and name[-1:] == b"/" else header.kind
-    size = _decimal(pax, b"size", header.size)
-    return Entry(
-        name,
-        kind,
+        return _typed(header)
+    entry = Entry(
+        pax.get(b"path") or (header.name if long_name is None else long_name),
+        header.kind,
         header.mode,
         _decimal(pax, b"uid", header.uid),
         _decimal(pax, b"gid", header.gid),
-        0 if kind in _WITHOUT_BODY else size,
+        0 if header.kind in _WITHOUT_BODY else _decimal(pax, b"size", header.size),
         _nanoseconds(pax[b"mtime"]) if b"mtime" in pax else header.mtime,
-        link,
+        pax.get(b"linkpath") or (header.link if long_link is None else long_link),
         {key[13:]: value for key, value in pax.items() if key.startswith(b"SCHILY.xattr.")},
         header.device,
     )
+    return _typed(entry)
+
+
+def _typed(entry: Entry) -> Entry:
+    """Old archives say of a directory that it is a file with a slash at the end. Only of a whole
+    name: a header's hundred bytes of a longer one may end with any of its slashes."""
+    if entry.kind == FILE and entry.name[-1:] == b"/":
+        return entry._replace(kind=DIRECTORY, size=0)
+    return entry
 
 
 def _decimal(pax: dict[bytes, bytes], key: bytes, default: int) -> int:

@@ -141,8 +141,11 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 def _block(entry: Entry, seconds: int) -> bytes:
     """One header; what does not fit stands there as 0, or cut, and in the records before it."""
+    name = entry.name[:_LONGEST]
+    if entry.kind == FILE:  # who takes a cut name as it stands must not see a directory's
+        name = name.rstrip(b"/")
     block = _HEADER % (
-        entry.name[:_LONGEST].ljust(_LONGEST, b"\0"),
+        name.ljust(_LONGEST, b"\0"),
         entry.mode,
         entry.uid if entry.uid <= _MOST_ID else 0,
         entry.gid if entry.gid <= _MOST_ID else 0,

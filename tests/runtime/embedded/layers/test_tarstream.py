@@ -1,6 +1,7 @@
 """The archive reader: what honest tools write is read, lies are refused, sizes are bounded."""
 
 import io
+import os
 import subprocess
 import tarfile
 import tracemalloc
@@ -187,6 +188,43 @@ def test_what_gnu_tar_writes(tmp_path: Path, form: str) -> None:
         for e, _ in entries(made.stdout)
     ]
     assert found == expected
+
+
+CUT = b"d" * 99 + b"/file"  # of a header's hundred bytes the last is the slash
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        tars.long_name(CUT) + member(CUT[:100], body=b"content"),
+        tars.pax({b"path": CUT}) + member(CUT[:100], body=b"content"),
+        tars.pax({b"path": CUT, b"size": b"7"}) + member(CUT[:100], body=b"content"),
+    ],
+)
+def test_a_slash_where_a_long_name_is_cut_makes_no_directory(said: bytes) -> None:
+    found = [(e.name, e.kind, body) for e, body in entries(archive(said, member(b"next")))]
+    assert found == [(CUT, FILE, b"content"), (b"next", FILE, b"")]
+
+
+@pytest.mark.parametrize("form", ["ustar", "gnu", "pax", "oldgnu"])
+def test_what_gnu_tar_writes_of_names_that_are_cut_at_a_slash(tmp_path: Path, form: str) -> None:
+    place = tmp_path / os.fsdecode(CUT)
+    place.parent.mkdir()
+    place.write_bytes(b"content")
+    made = subprocess.run(
+        ["tar", f"--format={form}", "-C", tmp_path, "-cf", "-", os.fsdecode(CUT)],
+        capture_output=True,
+        check=True,
+    )
+    assert [(e.name, e.kind, body) for e, body in entries(made.stdout)] == [(CUT, FILE, b"content")]
+
+
+def test_a_long_name_that_ends_in_a_slash_is_a_directory() -> None:
+    data = archive(tars.long_name(CUT + b"/") + member(CUT[:99]), member(b"next"))
+    assert [(e.name, e.kind) for e, _ in entries(data)] == [
+        (CUT + b"/", DIRECTORY),
+        (b"next", FILE),
+    ]
 
 
 names = st.binary(min_size=1, max_size=300).map(

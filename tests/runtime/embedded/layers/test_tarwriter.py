@@ -108,6 +108,15 @@ def test_others_read_it_as_we_do(tmp_path: Path) -> None:
     assert ["crw-rw-rw-", "6291456/0", "1,5", "1970-01-01", "00:00"] in words
 
 
+def test_a_cut_name_of_a_file_does_not_look_like_a_directory(tmp_path: Path) -> None:
+    """There are readers that take a header by its own name, the older ones of ours among them."""
+    name = b"d" * 98 + b"//file"
+    entry = Entry(name, b"0", 0o644, 0, 0, 7, 0, b"", {})
+    archive = made(tmp_path / "a.tar", [(entry, b"content")])
+    assert archive[2 * 512 :][:100].rstrip(b"\0") == b"d" * 98
+    assert read(archive) == [(entry, b"content")]
+
+
 def test_more_than_eight_gigabytes_are_said_in_a_record() -> None:
     stream = TarStream(Bytes(iter([headers(plain_file("big", 9 << 30))])), most_entries=9)
     assert next(iter(stream)).size == 9 << 30
