@@ -251,7 +251,10 @@ def _records(content: bytes) -> dict[bytes, bytes]:
         equals = content.find(b"=", space, end)
         if equals < 0 or end > len(content) or content[end - 1 : end] != b"\n":
             raise BadLayer("a PAX record that is cut or has no value")
-        found[content[space + 1 : equals]] = content[equals + 1 : end - 1]
+        key = content[space + 1 : equals]
+        if b"\0" in key:  # no attribute has such a name, and no call to the kernel takes one
+            raise BadLayer("a PAX record's name with a zero byte")
+        found[key] = content[equals + 1 : end - 1]
         at = end
     return found
 

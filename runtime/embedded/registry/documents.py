@@ -36,7 +36,8 @@ class Descriptor:
 
 def read(raw: bytes, what: str) -> Document:
     """The JSON object in ``raw``. Raises ``BadDocument``, also for keys that come twice, for
-    what JSON does not have (NaN) and for nesting that would exhaust the stack."""
+    what JSON does not have (NaN), for texts that cannot be encoded (a lone surrogate) and for
+    nesting that would exhaust the stack."""
     value = _read(raw, what)
     if not isinstance(value, dict):
         raise BadDocument(what, "it is not a JSON object")
@@ -58,6 +59,9 @@ def _read(raw: bytes, what: str) -> object:
         found: object = json.loads(
             raw, object_pairs_hook=_unique(what), parse_constant=_refuse_constant
         )
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadDocument(what, "a text in it has half a surrogate pair: no character") from error
     except (ValueError, RecursionError) as error:
         raise BadDocument(what, f"it is not JSON: {str(error)[:200]}") from error
     return found

@@ -130,9 +130,9 @@ class _Members:
         for entry in TarStream(source, most_entries=_MOST_MEMBERS):
             remembered.add(entry.name + entry.link)
             name = _normal(entry.name.decode(errors="surrogateescape"))
+            if source.taken + entry.size > end:
+                raise BadArchive(path, f"it ends inside {name[:100]!r}", "make it once more")
             if entry.kind == FILE:
-                if source.taken + entry.size > end:
-                    raise BadArchive(path, f"it ends inside {name[:100]!r}", "make it once more")
                 self._places[name] = (source.taken, entry.size)
             elif entry.kind in (HARD_LINK, SYMLINK):
                 target = entry.link.decode(errors="surrogateescape")

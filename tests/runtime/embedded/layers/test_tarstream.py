@@ -122,6 +122,8 @@ REFUSED = {
     "a PAX record of length 0": member(b"p", kind=b"x", body=b"0 path=x\n") + member(b"a"),
     "a PAX record without value": member(b"p", kind=b"x", body=b"7 path\n") + member(b"a"),
     "a PAX record that ends early": member(b"p", kind=b"x", body=b"8 path=xy\n") + member(b"a"),
+    "an attribute's name with a zero byte": tars.pax({b"SCHILY.xattr.user.a\0b": b"v"})
+    + member(b"a"),
     "a header that is cut": member(b"a")[:300],
     "a body that is cut": member(b"a", body=b"x" * 900)[:1200],
     "an extended header that is cut": member(b"p", kind=b"x", body=b"x" * 900)[:1000],

@@ -126,6 +126,17 @@ def test_what_is_no_json_is_refused(what: str) -> None:
         manifest.parse(RAW[what])
 
 
+@pytest.mark.parametrize("said", [rb'["\ud800"]', rb'{"\udfff": 1}', b'"\xed\xa0\x80"'])
+def test_half_a_surrogate_pair_is_refused(said: bytes) -> None:
+    """No file and no index can keep such a text."""
+    raw = json.dumps(an_image(annotations="here")).encode().replace(b'"here"', said)
+    with pytest.raises(BadDocument, match="half a surrogate pair"):
+        manifest.parse(raw)
+    whole = json.dumps(an_image(annotations={"x": "\U0001f600"})).encode()
+    assert rb"\ud83d\ude00" in whole
+    assert isinstance(manifest.parse(whole), Manifest)
+
+
 def test_four_megabytes_are_read_and_no_more() -> None:
     def padded(size: int) -> bytes:
         raw = json.dumps(an_image(annotations={"x": ""})).encode()

@@ -253,6 +253,10 @@ def test_a_flipped_bit_in_an_archive(store: ImageStore, tmp_path: Path, name: st
         tars.archive(tars.member(b"index.json", body=b"{}")),
         tars.archive(tars.symlink(b"manifest.json", b"manifest.json")),
         tars.archive(tars.symlink(b"manifest.json", b"../../../../etc/passwd")),
+        *(
+            tars.archive(tars.member(b"v", kind=b"V", size=tars.base256(size, 12)))
+            for size in ((1 << 63) - 1, (1 << 63) - 2048, 1 << 62)
+        ),
         oci_archive()[:2000],
         gzip.compress(oci_archive())[:-500],
         b"\x28\xb5\x2f\xfd" + bytes(2000),
