@@ -15,6 +15,7 @@ from runtime.embedded.store.archives import stream_pieces
 from runtime.embedded.store.blobs import arrival
 from runtime.embedded.store.faults import BadTree
 from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.unpack import layers_of
 from runtime.embedded.store.workers import Workers
 
 
@@ -56,7 +57,8 @@ class Importer:
         size = status.st_size if stat.S_ISREG(status.st_mode) else None
         told = Workers(self.report).told(_some(source, name), name, "importing", size)
         try:
-            return self.store.unpacker.add_unknown(arrival(self.store.layout, told)).diff_id
+            with layers_of(name):
+                return self.store.unpacker.add_unknown(arrival(self.store.layout, told)).diff_id
         except BadLayer as error:
             raise BadTree(name, error.why) from error
 

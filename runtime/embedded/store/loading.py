@@ -11,7 +11,7 @@ def load(store: ImageStore, source: int, name: str, report: Report) -> tuple[Loa
     Names go over to the images at once, when all are whole. Raises ``BadArchive``, ``BadDocument``
     and the faults of layers."""
     with store.adding(), archives.opened(name, source, store.layout.tmp) as images:
-        add_layers(images, store.unpacker, report)
+        add_layers(images, name, store.unpacker, report)
         for image in images:
             store.keep(image.documents)
         with store.index.writing() as rows:

@@ -22,7 +22,7 @@ from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.blobs import Arrival, arrival
 from runtime.embedded.store.faults import BadTree, FileChanged, FileUnreadable, SeveralImages
 from runtime.embedded.store.index import FileStamp
-from runtime.embedded.store.unpack import Unpacker
+from runtime.embedded.store.unpack import Unpacker, layers_of
 from runtime.embedded.store.workers import Workers
 
 
@@ -54,7 +54,7 @@ def load(path: str, unpacker: Unpacker, report: Report) -> Made:
             if len(images) != 1:
                 names = [name for image in images for name in image.references]
                 raise SeveralImages(path, len(images), names)
-            add_layers(images, unpacker, report)
+            add_layers(images, path, unpacker, report)
         image = images[0]
         stamp = _stamp(path, fd, before, _digest(fd), image.config.id)
         return Made(config=image.config, documents=image.documents, stamp=stamp)
@@ -71,7 +71,8 @@ def import_rootfs(path: str, unpacker: Unpacker, report: Report) -> FileStamp:
         hashed = Hashed(file_pieces(fd))
         told = workers.told(iter(hashed), name, "importing", before.st_size)
         try:
-            layer = unpacker.add_unknown(arrival(unpacker.layout, told))
+            with layers_of(path):
+                layer = unpacker.add_unknown(arrival(unpacker.layout, told))
         except BadLayer as error:
             raise BadTree(path, error.why) from error
         return _stamp(path, fd, before, hashed.digest, layer.diff_id)
@@ -83,8 +84,10 @@ def rootfs_image(diff_id: str, defaults: ImageDefaults) -> tuple[ImageConfig, by
     return config.parse(raw), raw
 
 
-def add_layers(images: Sequence[archives.Contents], unpacker: Unpacker, report: Report) -> None:
-    """Bring the layers of opened archives here, each once."""
+def add_layers(
+    images: Sequence[archives.Contents], source: str, unpacker: Unpacker, report: Report
+) -> None:
+    """Bring the layers of an opened archive, called ``source`` in messages, here, each once."""
     workers = Workers(report)
 
     def add(layer: archives.LayerFile) -> None:
@@ -96,7 +99,8 @@ def add_layers(images: Sequence[archives.Contents], unpacker: Unpacker, report: 
         unpacker.add(layer.diff_id, read, workers.still)
 
     layers = {layer.diff_id: layer for image in images for layer in image.layers}
-    workers.run(add, [each for each in layers.values() if not unpacker.whole(each.diff_id)])
+    with layers_of(source):
+        workers.run(add, [each for each in layers.values() if not unpacker.whole(each.diff_id)])
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from runtime.embedded.registry.documents import BadDocument, Descriptor
 from runtime.embedded.registry.manifest import Manifest, Platform
 from runtime.embedded.store.blobs import Fetched
 from runtime.embedded.store.faults import NotEnoughRoom
-from runtime.embedded.store.unpack import CONTENT_FAULTS, Unpacker
+from runtime.embedded.store.unpack import CONTENT_FAULTS, Unpacker, layers_of
 from runtime.embedded.store.workers import Workers
 from runtime.reference import Reference
 
@@ -102,7 +102,8 @@ def _fetch_layers(
     for plan in plans:
         report(_before(plan, here=plan not in missing))
     _check_room(unpacker, missing)
-    workers.run(fetch, missing)
+    with layers_of(reference.familiar):
+        workers.run(fetch, missing)
 
 
 def _before(plan: Plan, *, here: bool) -> Progress:

@@ -1,8 +1,8 @@
 """A layer's archive becomes a layer of the store: verified, whole or absent, made once."""
 
 import errno
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from runtime.embedded.layers.extract import Limits, extract
@@ -26,6 +26,16 @@ from runtime.errors import DiskFull
 
 # What is wrong with an archive itself: nothing of it is worth keeping.
 CONTENT_FAULTS = (BadLayer, LayerTooLarge, WrongContent, WrongLayer)
+
+
+@contextmanager
+def layers_of(source: str) -> Iterator[None]:
+    """What is found wrong with a layer meanwhile tells that it came from there: the name of an
+    image or a file."""
+    try:
+        yield
+    except (BadLayer, LayerTooLarge) as error:
+        raise error.named(f"{error.layer} of {source}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +73,11 @@ class Unpacker:
         is fetched of one that is here already. ``still`` may raise while another process makes
         it. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull`` ..."""
         with self.layout.making(diff_id, still):
-            return self.whole(diff_id) or self._restored(diff_id) or self._add(diff_id, arrival())
+            try:
+                here = self.whole(diff_id) or self._restored(diff_id)
+                return here or self._add(diff_id, arrival())
+            except (BadLayer, LayerTooLarge) as error:
+                raise error.named(f"layer {diff_id[:19]}") from error
 
     def add_unknown(self, arrival: Arrival) -> Layer:
         """As ``add`` for an archive whose diff id is not known before: a bare file system."""

@@ -14,11 +14,13 @@ import pytest
 from backports import zstd
 
 from runtime.api import ImageDefaults, Progress
+from runtime.embedded.layers.faults import LayerTooLarge
 from runtime.embedded.registry.manifest import host_platform
 from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import BadTree
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.importing import Importer
+from runtime.embedded.store.unpack import Budget, Unpacker
 from runtime.embedded.store.verify import Verifier
 from tests.runtime.embedded.layers import tars
 from tests.runtime.embedded.store.stocks import Mounted, layer_folders, nothing_is_left, silent
@@ -145,4 +147,14 @@ def test_what_is_no_tar_leaves_nothing(
     with pytest.raises(BadTree, match=why) as caught:
         imported(store, plain)
     assert str(plain) in caught.value.what
+    nothing_is_left(store)
+
+
+def test_a_tree_that_is_too_large_is_named(store: ImageStore, plain: Path) -> None:
+    store.unpacker = Unpacker(store.layout, store.index, Budget(entries=3))
+    limit = f"the layer of {plain} is too large: it has too many entries, and the limit is 3"
+    with pytest.raises(LayerTooLarge, match=limit):
+        imported(store, plain)
+    with pytest.raises(LayerTooLarge, match=limit):
+        store.import_rootfs(str(plain), ImageDefaults(), silent)
     nothing_is_left(store)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runtime.api import Loaded, Progress
+from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.registry.manifest import NoPlatform, host_platform
 from runtime.embedded.store.faults import BadArchive, WrongLayer
@@ -278,6 +279,22 @@ def test_layers_that_are_here_are_not_unpacked_again(store: ImageStore, tmp_path
 def test_an_index_that_is_none(store: ImageStore, tmp_path: Path, top: bytes) -> None:
     with pytest.raises((BadDocument, BadArchive)):
         loaded(store, tmp_path, Made().archive(**{"index.json": top}))
+    nothing_is_left(store)
+
+
+def test_a_bad_layer_tells_which_one_of_which_archive_it_is(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LAYERS, "z", LAYERS["a"][:600])
+    made = Made()
+    raw = made.archive(made.image("cut", "z"))
+    with pytest.raises(BadLayer) as caught:
+        loaded(store, tmp_path, raw)
+    place = tmp_path / "archive.tar"
+    assert caught.value.what == f"layer {digest(LAYERS['z'])[:19]} of {place} cannot be unpacked"
+    with pytest.raises(BadLayer) as caught:
+        store.load(str(place), silent)
+    assert caught.value.what == f"layer {digest(LAYERS['z'])[:19]} of {place} cannot be unpacked"
     nothing_is_left(store)
 
 

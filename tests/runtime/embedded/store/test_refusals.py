@@ -105,6 +105,18 @@ def test_who_waits_for_a_layer_that_another_makes_is_told_of_a_bad_one(
     nothing_is_left(store)
 
 
+def test_a_bad_layer_tells_which_one_of_which_image_it_is(
+    store: ImageStore, server: Server
+) -> None:
+    bad = tars.archive(tars.member(b"../out"))
+    publish(server, (bad, gzip.compress(bad)))
+    with pytest.raises(BadLayer) as caught:
+        store.pull(f"{server.host}/app", (), silent)
+    layer, image = digest(bad)[:19], f"{server.host}/app:latest"
+    assert caught.value.what == f"layer {layer} of {image} cannot be unpacked"
+    assert caught.value.why == "entry '../out': it leads out of the layer with '..'"
+
+
 def test_a_good_layer_beside_a_bad_one_stays_for_the_next_pull(
     store: ImageStore, server: Server
 ) -> None:
