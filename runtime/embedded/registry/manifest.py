@@ -162,13 +162,18 @@ def _manifest(document: Document) -> Manifest:
     listed = document.get("layers")
     if not isinstance(listed, list):
         raise BadDocument("manifest", "it has no list of layers")
-    if len(listed) > _MOST_LAYERS:
-        raise BadDocument("manifest", f"{len(listed)} layers; overlayfs takes {_MOST_LAYERS}")
+    check_layers(len(listed))
     layers = tuple(descriptor(layer, "manifest") for layer in listed)
     for layer in layers:
         if not layer.media_type.startswith(_LAYER_PREFIXES):
             raise BadDocument("manifest", f"{layer.media_type[:100]} is not a layer")
     return Manifest(config=config, layers=layers)
+
+
+def check_layers(count: int) -> None:
+    """Raises ``BadDocument`` for an image of more layers than can be mounted."""
+    if count > _MOST_LAYERS:
+        raise BadDocument("manifest", f"{count} layers; overlayfs takes {_MOST_LAYERS}")
 
 
 def _index(document: Document) -> Index:

@@ -329,6 +329,7 @@ def _contents(
     # One for another processor was asked for when it was pulled and saved, and may be run by qemu.
     here = replace(image.platform, os=manifest.host_platform().os)
     config.check_platform(image, here, f"the image in {members.path}")
+    manifest.check_layers(len(layer_names))
     if len(layer_names) != len(image.diff_ids):
         raise BadDocument(
             "manifest", f"{len(layer_names)} layers, its configuration has {len(image.diff_ids)}"

@@ -194,6 +194,23 @@ def test_layers_of_old_archives_are_links(store: ImageStore, tmp_path: Path) -> 
     assert store.load(str(path), silent).layers == (digest(PLAIN),)
 
 
+def test_more_layers_than_can_be_mounted(store: ImageStore, tmp_path: Path) -> None:
+    empty = tars.archive()
+    config = json.dumps({"rootfs": {"diff_ids": [digest(empty)] * 501}}).encode()
+    listed = [{"Config": "c.json", "RepoTags": None, "Layers": ["l.tar"] * 501}]
+    path = tmp_path / "high.tar"
+    path.write_bytes(
+        tars.archive(
+            tars.member(b"l.tar", body=empty),
+            tars.member(b"c.json", body=config),
+            tars.member(b"manifest.json", body=json.dumps(listed).encode()),
+        )
+    )
+    with pytest.raises(BadDocument, match="501 layers; overlayfs takes 500"):
+        store.load(str(path), silent)
+    nothing_is_left(store)
+
+
 def oci_archive(notes: Mapping[str, str] | None = None, **changes: bytes) -> bytes:
     """An OCI archive by hand; ``changes`` replace blobs: config, manifest, layer; ``notes`` are
     the annotations of its only entry."""
