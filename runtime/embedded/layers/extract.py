@@ -9,9 +9,11 @@ The root must be a fresh directory that nobody else can enter.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from runtime.embedded.layers import tarstream
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
@@ -48,6 +50,14 @@ class Extracted:
     hides_all: bool
 
 
+class _Folder(NamedTuple):
+    """What a directory gets last of all; ``inode`` tells whether it still stands there."""
+
+    mtime: int
+    inode: int
+    acl: bytes | None
+
+
 def extract(chunks: Iterator[bytes], root: int, aside: int, limits: Limits) -> Extracted:
     """Unpack the archive in ``chunks`` below the empty directory ``root`` (a descriptor).
 
@@ -72,7 +82,7 @@ class _Extraction:
         self.parents = Parents(root, self._implied)
         self.size = self.implied = 0
         self.path = b""
-        self.times: dict[bytes, tuple[int, int]] = {}
+        self.folders: dict[bytes, _Folder] = {}
         self.makers: dict[bytes, Maker] = {
             tarstream.FILE: self._file,
             tarstream.DIRECTORY: self._directory,
@@ -91,7 +101,7 @@ class _Extraction:
                 raise _refusal(error, entry.name) from error
         try:
             self.whiteouts.finish(self.parents)
-            self._set_directory_times()
+            self._finish_directories()
         except OSError as error:
             raise _refusal(error) from error
         return Extracted(size=self.size, hides_all=self.whiteouts.hides_all)
@@ -113,8 +123,7 @@ class _Extraction:
         """The root entry may only be a directory, and gives only its metadata."""
         if entry.kind != tarstream.DIRECTORY:
             raise BadLayer("the root is not a directory", entry=entry.name)
-        _dress(self.root, entry)
-        self._note_time(b"", self.root, entry.mtime)
+        self._dress_folder(b"", self.root, entry)
 
     def _file(self, entry: Entry, parent: int, name: bytes) -> None:
         self.size += entry.size
@@ -145,9 +154,8 @@ class _Extraction:
                 os.mkdir(name, 0o700, dir_fd=parent)
         fd = os.open(name, _FOLDER, dir_fd=parent)
         self.parents.keep(self.path, fd)
-        _dress(fd, entry)
+        self._dress_folder(self.path, fd, entry)
         self.whiteouts.made(self.path, fd)
-        self._note_time(self.path, fd, entry.mtime)
 
     def _symlink(self, entry: Entry, parent: int, name: bytes) -> None:
         if b"\0" in entry.link:
@@ -209,22 +217,33 @@ class _Extraction:
             raise LayerTooLarge("its names need too many directories", self.limits.entries)
         self.whiteouts.made(path, fd)
 
-    def _note_time(self, path: bytes, fd: int, mtime: int) -> None:
-        if path not in self.times:
+    def _dress_folder(self, path: bytes, fd: int, entry: Entry) -> None:
+        """Its time moves with each entry made in it, and those would inherit a default ACL that
+        the archive does not give them: both wait."""
+        now = {key: value for key, value in entry.xattrs.items() if key != files.DEFAULT_ACL}
+        _dress(fd, entry._replace(xattrs=now))
+        known, inode = self.folders.get(path), os.fstat(fd).st_ino
+        acl = entry.xattrs.get(files.DEFAULT_ACL)
+        if known is None:
             self.remembered.add(path)
-        self.times[path] = mtime, os.fstat(fd).st_ino
+        if acl is not None:
+            self.remembered.add(acl)
+        elif known is not None and known.inode == inode:
+            acl = known.acl
+        self.folders[path] = _Folder(entry.mtime, inode, acl)
 
-    def _set_directory_times(self) -> None:
-        """Last of all: each entry made in a directory has moved its time."""
-        for path, (mtime, inode) in self.times.items():
+    def _finish_directories(self) -> None:
+        for path, folder in self.folders.items():
             try:
                 fd = self.parents.existing(path)
             except OSError as error:
                 if error.errno not in REPLACED:
                     raise
                 continue
-            if os.fstat(fd).st_ino == inode:  # else a link or another directory stands there
-                os.utime(fd, ns=_clamped(mtime))
+            if os.fstat(fd).st_ino == folder.inode:  # else another stands there, or a link
+                if folder.acl is not None:
+                    _set_default_acl(fd, path, folder.acl)
+                os.utime(fd, ns=_clamped(folder.mtime))
             self.parents.sweep()
 
 
@@ -257,29 +276,37 @@ def _dress(fd: int, entry: Entry) -> None:
     os.fchown(fd, *_owner(entry))
     os.fchmod(fd, entry.mode)
     if entry.xattrs:
-        _set_attributes(fd, entry, lambda key, value: files.set_xattr(fd, key, value))
+        _set_attributes(fd, entry.name, entry.xattrs, partial(files.set_xattr, fd))
+
+
+def _set_default_acl(fd: int, path: bytes, acl: bytes) -> None:
+    try:
+        _set_attributes(fd, path, {files.DEFAULT_ACL: acl}, partial(files.set_xattr, fd))
+    except OSError as error:
+        raise _refusal(error, path) from error
 
 
 def _dress_name(parent: int, name: bytes, entry: Entry) -> None:
     """As ``_dress`` for what cannot be opened: a link (which has no mode), a fifo."""
     os.chown(name, *_owner(entry), dir_fd=parent, follow_symlinks=False)
     if entry.xattrs:
-        _set_attributes(
-            parent, entry, lambda key, value: files.set_xattr_at(parent, name, key, value)
-        )
+        put = partial(files.set_xattr_at, parent, name)
+        _set_attributes(parent, entry.name, entry.xattrs, put)
     os.utime(name, ns=_times(entry), dir_fd=parent, follow_symlinks=False)
 
 
-def _set_attributes(fd: int, entry: Entry, put: Callable[[bytes, bytes], None]) -> None:
+def _set_attributes(
+    fd: int, name: bytes, attributes: Mapping[bytes, bytes], put: Callable[[bytes, bytes], None]
+) -> None:
     """ext4 says that the disk is full when a file's attributes fill their one block."""
     try:
-        for key, value in entry.xattrs.items():
+        for key, value in attributes.items():
             if not is_of_the_host(key):
                 put(key, value)
     except OSError as error:
         room = os.fstatvfs(fd)
         if error.errno == errno.ENOSPC and room.f_bavail and room.f_favail:
-            raise BadLayer("more attributes than the file system takes", entry=entry.name) from None
+            raise BadLayer("more attributes than the file system takes", entry=name) from None
         raise
 
 

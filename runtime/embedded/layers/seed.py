@@ -84,8 +84,7 @@ class _Copy:
             while self._waiting:
                 self._folder(self._waiting.pop())
             for path, status in self._times.items():
-                os.utime(self._to.existing(path), ns=_times(status))
-                self._to.sweep()
+                self._finish(path, status)
         finally:
             self._from.close()
             self._to.close()
@@ -101,6 +100,16 @@ class _Copy:
             names = sorted(os.fsencode(entry.name) for entry in entries)
         for name in names:
             self._entry(path + b"/" + name if path else name, here, there, name)
+
+    def _finish(self, path: bytes, status: os.stat_result) -> None:
+        """What was made in a directory has moved its time, and would have inherited its default
+        ACL."""
+        self._from.sweep()
+        self._to.sweep()
+        source, copy = self._from.existing(path), self._to.existing(path)
+        if os.fsdecode(files.DEFAULT_ACL) in os.listxattr(source):
+            _copy_attribute(source, copy, files.DEFAULT_ACL)
+        os.utime(copy, ns=_times(status))
 
     def _entry(self, path: bytes, here: int, there: int, name: bytes) -> None:
         status = os.stat(name, dir_fd=here, follow_symlinks=False)
@@ -172,9 +181,13 @@ def _dress(source: int, copy: int, status: os.stat_result) -> None:
     """Owner, then mode and attributes: chown(2) clears set-user-id and security.capability."""
     os.fchown(copy, status.st_uid, status.st_gid)
     os.fchmod(copy, stat.S_IMODE(status.st_mode))
-    for key in os.listxattr(source):
-        if not is_overlay_attribute(os.fsencode(key)):
-            files.set_xattr(copy, os.fsencode(key), os.getxattr(source, key))
+    for key in map(os.fsencode, os.listxattr(source)):
+        if key != files.DEFAULT_ACL and not is_overlay_attribute(key):
+            _copy_attribute(source, copy, key)
+
+
+def _copy_attribute(source: int, copy: int, key: bytes) -> None:
+    files.set_xattr(copy, key, os.getxattr(source, key))
 
 
 def _dress_name(there: int, name: bytes, status: os.stat_result) -> None:

@@ -15,6 +15,7 @@ from runtime.embedded.linux.libc import check, libc
 
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
+DEFAULT_ACL = b"system.posix_acl_default"  # of a directory: what is made in it inherits it (acl(5))
 
 _SYS_OPENAT2 = 437  # the same number on every architecture
 _LONGEST_PATH = 4000  # below PATH_MAX

@@ -111,6 +111,13 @@ def long_names_of_directories() -> Iterator[bytes]:
     yield tars.archive()
 
 
+def default_acls_of_directories() -> Iterator[bytes]:
+    """They must be remembered until the end, too."""
+    for number in range(4000):
+        yield tars.pax({b"SCHILY.xattr.system.posix_acl_default": bytes(500_000)})
+        yield tars.directory(b"%d" % number)
+
+
 def long_names_of_whiteouts() -> Iterator[bytes]:
     above = _deep(200_000)
     for number in range(4000):
@@ -202,6 +209,7 @@ BOMBS: dict[str, Callable[[], Iterator[bytes]]] = {
         a_header_of_many_records,
         attributes_without_end,
         long_names_of_directories,
+        default_acls_of_directories,
         long_names_of_whiteouts,
         many_entries,
         many_directories,

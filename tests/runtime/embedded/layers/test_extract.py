@@ -25,7 +25,7 @@ from tests.runtime.embedded.layers.tars import (
     symlink,
     whiteout,
 )
-from tests.runtime.embedded.layers.unpacking import Place, tree
+from tests.runtime.embedded.layers.unpacking import Place, acl, tree
 
 pytestmark = pytest.mark.root
 
@@ -488,6 +488,46 @@ def test_owners_modes_and_times_are_as_written(place: Place) -> None:
 def test_a_shared_group_directory_does_not_pass_its_group_on(place: Place) -> None:
     place.unpack(archive(directory(b"d", mode=0o2775, gid=50), member(b"d/f"), directory(b"d/e")))
     assert (place.root / "d/f").stat().st_gid == (place.root / "d/e").stat().st_gid == 0
+
+
+ACL = "system.posix_acl_default"
+
+
+DEFAULT = pax({b"SCHILY.xattr." + ACL.encode(): acl(user=1234)})
+
+
+def test_a_default_acl_is_for_what_comes_later_only(place: Place) -> None:
+    place.unpack(
+        archive(
+            DEFAULT + directory(b"d", mtime=100),
+            member(b"d/f", mode=0o664),
+            directory(b"d/e"),
+            member(b"d/p", kind=b"6"),
+            whiteout(b"d/.wh.gone"),
+            member(b"d/in/side"),
+        )
+    )
+    top = place.root / "d"
+    assert (os.getxattr(top, ACL), top.stat().st_mtime) == (acl(user=1234), 100)
+    for each in ("f", "e", "p", "gone", "in", "in/side"):
+        assert os.listxattr(top / each) == []
+
+
+def test_a_default_acl_stays_where_its_directory_comes_again(place: Place) -> None:
+    again = directory(b"d", mtime=100)
+    place.unpack(archive(DEFAULT + directory(b"."), DEFAULT + directory(b"d"), again))
+    assert os.getxattr(place.root, ACL) == os.getxattr(place.root / "d", ACL) == acl(user=1234)
+
+
+def test_a_default_acl_goes_with_its_directory(place: Place) -> None:
+    place.unpack(archive(DEFAULT + directory(b"d"), member(b"d"), member(b"e"), directory(b"d")))
+    assert os.listxattr(place.root / "d") == []
+
+
+def test_a_default_acl_that_is_cut_is_refused(place: Place) -> None:
+    bad = pax({b"SCHILY.xattr." + ACL.encode(): acl(user=1)[:-1]})
+    with pytest.raises(BadLayer, match="entry 'd': Invalid argument"):
+        place.unpack(archive(bad + directory(b"d"), member(b"d/f")))
 
 
 # --- L17: names as bytes ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runtime.embedded.layers import seed
-from tests.runtime.embedded.layers.unpacking import tree
+from tests.runtime.embedded.layers.unpacking import acl, tree
 
 pytestmark = pytest.mark.root
 
@@ -96,3 +96,14 @@ def test_a_volume_with_content_is_not_touched(rootfs: Path, volume: Path) -> Non
         seed.copy(rootfs, "/data", volume)
     assert os.listdir(volume) == ["mine"]
     assert os.listdir(volume.parent) == ["data"]
+
+
+def test_a_default_acl_is_not_passed_on_by_the_copy(rootfs: Path, volume: Path) -> None:
+    name = "system.posix_acl_default"
+    for folder in (rootfs / "data", rootfs / "data/deep"):
+        os.setxattr(folder, name, acl(user=1234))
+    expected = tree(rootfs / "data")
+    del expected["/device"]
+    seed.copy(rootfs, "/data", volume)
+    assert tree(volume) == expected
+    assert os.getxattr(volume, name) == acl(user=1234)

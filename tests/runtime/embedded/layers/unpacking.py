@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,13 @@ def traces(folder: Path) -> dict[str, tuple[object, ...]]:
             (status.st_ino, status.st_mtime_ns, status.st_ctime_ns),
         )
     return found
+
+
+def acl(*, user: int) -> bytes:
+    """An access control list as the kernel keeps it (acl(5), linux/posix_acl_xattr.h): that user,
+    the owner and the mask may do all, the others read and enter."""
+    entries = ((1, 7, -1), (2, 7, user), (4, 5, -1), (0x10, 7, -1), (0x20, 5, -1))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *each) for each in entries)
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:
