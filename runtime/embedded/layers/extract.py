@@ -185,7 +185,7 @@ class _Extraction:
         self._clear(parent, name)
         os.mkfifo(name, 0o600, dir_fd=parent)
         _dress_name(parent, name, entry)
-        _set_mode(parent, name, entry.mode)
+        files.set_mode_at(parent, name, entry.mode)
 
     def _device(self, entry: Entry, parent: int, name: bytes) -> None:
         """A node belongs to the layer; what it opens is for containers' device cgroups to say.
@@ -198,7 +198,7 @@ class _Extraction:
         with suppress(PermissionError):
             os.mknod(name, kind | 0o600, entry.device, dir_fd=parent)
             _dress_name(parent, name, entry)
-            _set_mode(parent, name, entry.mode)
+            files.set_mode_at(parent, name, entry.mode)
 
     def _clear(self, parent: int, name: bytes) -> None:
         """Make room for an entry that comes again: the last one wins."""
@@ -308,17 +308,6 @@ def _set_attributes(
         if error.errno == errno.ENOSPC and room.f_bavail and room.f_favail:
             raise BadLayer("more attributes than the file system takes", entry=name) from None
         raise
-
-
-def _set_mode(parent: int, name: bytes, mode: int) -> None:
-    """chmod(2) of what stands there, never of what it leads to: fchmodat(2) cannot say so before
-    Linux 6.6, and a descriptor that only names a file takes no fchmod(2)."""
-    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        if not stat.S_ISLNK(os.fstat(fd).st_mode):
-            os.chmod(b"/proc/self/fd/%d" % fd, mode)
-    finally:
-        os.close(fd)
 
 
 def _owner(entry: Entry) -> tuple[int, int]:

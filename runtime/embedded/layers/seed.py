@@ -145,8 +145,9 @@ def _make(here: int, there: int, name: bytes, status: os.stat_result) -> None:
         os.symlink(os.readlink(name, dir_fd=here), name, dir_fd=there)
         _dress_name(there, name, status)
     elif stat.S_ISFIFO(status.st_mode):
-        os.mkfifo(name, stat.S_IMODE(status.st_mode), dir_fd=there)
+        os.mkfifo(name, 0o600, dir_fd=there)
         _dress_name(there, name, status)
+        files.set_mode_at(there, name, stat.S_IMODE(status.st_mode))
 
 
 def _file(here: int, there: int, name: bytes, status: os.stat_result) -> None:

@@ -85,6 +85,17 @@ def set_xattr_at(folder: int, name: bytes, key: bytes, value: bytes) -> None:
             raise
 
 
+def set_mode_at(folder: int, name: bytes, mode: int) -> None:
+    """chmod(2) of what stands there, never of what it leads to: fchmodat(2) cannot say so before
+    Linux 6.6, and a descriptor that only names a file takes no fchmod(2)."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(b"/proc/self/fd/%d" % fd, mode)
+    finally:
+        os.close(fd)
+
+
 def sync_file_system(fd: int) -> None:
     """syncfs(2): everything written to the file system of ``fd`` survives power loss."""
     check(libc.syncfs(fd), "syncfs")

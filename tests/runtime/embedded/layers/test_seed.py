@@ -107,3 +107,13 @@ def test_a_default_acl_is_not_passed_on_by_the_copy(rootfs: Path, volume: Path) 
     seed.copy(rootfs, "/data", volume)
     assert tree(volume) == expected
     assert os.getxattr(volume, name) == acl(user=1234)
+
+
+def test_a_mode_does_not_hang_on_the_umask(rootfs: Path, volume: Path) -> None:
+    (rootfs / "data/pipe").chmod(0o666)
+    before = os.umask(0o077)
+    try:
+        seed.copy(rootfs, "/data", volume)
+    finally:
+        os.umask(before)
+    assert (volume / "pipe").stat().st_mode & 0o7777 == 0o666
