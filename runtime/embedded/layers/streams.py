@@ -161,8 +161,9 @@ def compression(first: bytes) -> str:
     return next((name for magic, name in _MAGICS.items() if first.startswith(magic)), "")
 
 
-def plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The archive itself, undone of gzip, zstd, xz or bzip2 where its content says so.
+def plain(pieces: Iterator[bytes], padded: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    """The archive itself, undone of gzip, zstd, xz or bzip2 where its content says so; ``padded``
+    is called of zeros between and after members.
 
     Raises ``BadLayer`` for a damaged one. What is inside is not looked at again.
     """
@@ -173,12 +174,14 @@ def plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
             break
     kind = compression(first)
     whole = chained(first, pieces)
-    return inflated(whole, kind) if kind else whole
+    return inflated(whole, kind, padded) if kind else whole
 
 
-def inflated(pieces: Iterator[bytes], kind: str = "gzip") -> Iterator[bytes]:
+def inflated(
+    pieces: Iterator[bytes], kind: str = "gzip", padded: Callable[[], None] = lambda: None
+) -> Iterator[bytes]:
     """Undo a compression, any number of members, streams or frames one after the other; the
-    output comes in bounded pieces."""
+    output comes in bounded pieces. ``padded`` as for ``plain``."""
     make, errors = _inflating(kind)
     inflater, begun = make(), False
     with owned(pieces):
@@ -186,7 +189,9 @@ def inflated(pieces: Iterator[bytes], kind: str = "gzip") -> Iterator[bytes]:
             piece = given
             while True:
                 if inflater.eof:
-                    piece = piece.lstrip(b"\0")  # padding between and after members
+                    if piece[:1] == b"\0":
+                        padded()
+                        piece = piece.lstrip(b"\0")
                     if not piece:
                         break
                     inflater, begun = make(), False

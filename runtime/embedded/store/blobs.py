@@ -2,7 +2,8 @@
 again without a registry.
 
 A registry's blob is kept as it comes, and what has come of it survives the process: the next one
-hashes it again and asks for the rest. Archives that were never compressed are kept as gzip.
+hashes it again and asks for the rest. Archives that were never compressed are kept as gzip, and so
+are those of this machine that not everybody could read.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.durable import write_all
-from runtime.embedded.layers.streams import beside, chained, compression, owned
+from runtime.embedded.layers.streams import beside, chained, compression, owned, plain
 from runtime.embedded.registry.client import Begun
 from runtime.embedded.registry.documents import Descriptor
 from runtime.embedded.registry.manifest import OCI_GZIP, OCI_ZSTD
@@ -77,6 +78,11 @@ class Arrival(Protocol):
         """Passes on what was inflated from it."""
         ...
 
+    def padded(self) -> None:
+        """There are zeros between or after the archive's members: gzip(1) passes over them, for
+        others (Go's gzip, zstd) it is damaged."""
+        ...
+
     def archive(self) -> Archive:
         """What is to be kept, once all pieces have passed."""
         ...
@@ -116,6 +122,9 @@ class Fetched:
 
     def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         return pieces
+
+    def padded(self) -> None:
+        """It has its digest, and stays what it is."""
 
     def archive(self) -> Archive:
         blob = self.blob
@@ -176,7 +185,10 @@ class _Own:
 
 
 class Kept(_Own):
-    """Kept as it comes."""
+    """Kept as it comes; deflated anew if it has padding."""
+
+    _padded = False
+    _anew: "Deflated | None" = None
 
     def pieces(self) -> Iterator[bytes]:
         with owned(self.source):
@@ -187,6 +199,21 @@ class Kept(_Own):
     def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         return pieces
 
+    def padded(self) -> None:
+        self._padded = True
+
+    def archive(self) -> Archive:
+        if not self._padded:
+            return super().archive()
+        self._anew = Deflated(self.layout, iter(()))
+        self._anew.deflate(plain(file_pieces(self._file.fd)))
+        return self._anew.archive()
+
+    def close(self, *, resumable: bool) -> None:
+        super().close(resumable=resumable)
+        if self._anew is not None:
+            self._anew.close(resumable=resumable)
+
 
 class Deflated(_Own):
     """Kept as gzip."""
@@ -195,9 +222,12 @@ class Deflated(_Own):
         return self.source
 
     def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        return beside(pieces, self._deflate)
+        return beside(pieces, self.deflate)
 
-    def _deflate(self, pieces: Iterator[bytes]) -> None:
+    def padded(self) -> None:
+        """It is not kept as it comes."""
+
+    def deflate(self, pieces: Iterator[bytes]) -> None:
         deflater = _deflater()
         for piece in pieces:
             self._keep(deflater.compress(piece))
@@ -217,6 +247,9 @@ class Again:
 
     def plain(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         return pieces
+
+    def padded(self) -> None:
+        """It has its digest, and stays what it is."""
 
     def archive(self) -> Archive:
         blob = self.blob

@@ -126,7 +126,7 @@ class Unpacker:
         budget = self.budget
         limits = Limits(entries=budget.entries)
         try:
-            inflated = plain(ahead(iter(came)))
+            inflated = plain(ahead(iter(came)), arrival.padded)
             raw = Hashed(bounded(inflated, lambda: budget.free + budget.growth * came.size))
             with owned(ahead(arrival.plain(iter(raw)))) as pieces:
                 extracted = extract(pieces, stage.root, stage.aside, limits)

@@ -6,10 +6,12 @@ import os
 import sqlite3
 import subprocess
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
 from runtime.api import ArchiveSource, ImageDefaults, ImageSpec, RootfsSource
 from runtime.embedded.layers.faults import BadLayer
@@ -185,6 +187,42 @@ def test_a_file_system_is_kept_deflated_and_always_alike(store: ImageStore, tmp_
     other = ImageStore(tmp_path / "other")
     other.ensure(ImageSpec(name="base@x", source=source), (), silent)
     assert kept(other, digest(PLAIN)) == blob
+
+
+TWO = gzip.compress(PLAIN[:1000]), gzip.compress(PLAIN[1000:])
+
+
+@pytest.mark.parametrize(
+    ("raw", "as_it_comes"),
+    [
+        (b"".join(TWO), True),
+        (b"".join(TWO) + bytes(1024), False),
+        ((bytes(3)).join(TWO), False),
+        (zstd.compress(PLAIN), True),
+        (zstd.compress(PLAIN) + bytes(1024), False),
+    ],
+)
+def test_an_archive_with_padding_is_kept_without_it(
+    store: ImageStore, tmp_path: Path, raw: bytes, as_it_comes: bool
+) -> None:
+    """Tapes and dd(1) pad; what registries' clients inflate with takes that for damage."""
+    (tmp_path / "base.tar").write_bytes(raw)
+    store.import_rootfs(str(tmp_path / "base.tar"), ImageDefaults(), silent)
+    blob = kept(store, digest(PLAIN))
+    assert (blob.digest == digest(raw)) == as_it_comes
+    if not as_it_comes:
+        content = store.layout.blob(blob.digest).read_bytes()
+        inflater = zlib.decompressobj(wbits=31)
+        assert inflater.decompress(content) == PLAIN
+        assert (inflater.eof, inflater.unused_data) == (True, b"")
+    assert os.listdir(store.layout.tmp) == []
+
+
+def test_a_registrys_archive_with_padding_stays_as_it_is(store: ImageStore, server: Server) -> None:
+    padded = BLOB + bytes(512)
+    publish(server, (PLAIN, padded))
+    store.pull(f"{server.host}/app", (), silent)
+    assert kept(store, digest(PLAIN)).digest == digest(padded)
 
 
 def archive(tmp_path: Path, image: oci.Image, kind: str) -> ImageSpec:
