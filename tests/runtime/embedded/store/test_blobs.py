@@ -18,6 +18,7 @@ from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.registry.faults import RegistryFailed, WrongContent
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import SCHEMA, Blob
+from runtime.embedded.store.manifests import outgoing
 from runtime.embedded.store.removing import Remover
 from tests.conftest import Images
 from tests.images import layers, oci
@@ -223,6 +224,16 @@ def test_a_registrys_archive_with_padding_stays_as_it_is(store: ImageStore, serv
     publish(server, (PLAIN, padded))
     store.pull(f"{server.host}/app", (), silent)
     assert kept(store, digest(PLAIN)).digest == digest(padded)
+
+
+def test_a_layer_leaves_with_the_archive_that_came_first(store: ImageStore, server: Server) -> None:
+    publish(server, (PLAIN, BLOB))
+    store.pull(f"{server.host}/app", (), silent)
+    other = publish(server, (PLAIN, zstd.compress(PLAIN)), name="other", author="another")
+    image = store.pull(f"{server.host}/other", (), silent)
+    found = outgoing(store.index, store.layout, image.id)
+    assert [layer.digest for layer in found.layers] == [digest(BLOB)]
+    assert (found.config, found.digest != digest(other.manifest)) == (other.config, True)
 
 
 def archive(tmp_path: Path, image: oci.Image, kind: str) -> ImageSpec:
