@@ -148,10 +148,14 @@ class _Extraction:
     def _directory(self, entry: Entry, parent: int, name: bytes) -> None:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
+            made = True
         except FileExistsError:
-            if not stat.S_ISDIR(_status(parent, name)):
+            made = not stat.S_ISDIR(_status(parent, name))
+            if made:
                 self._clear(parent, name)
                 os.mkdir(name, 0o700, dir_fd=parent)
+        if made:
+            self._forget(self.path)
         fd = os.open(name, _FOLDER, dir_fd=parent)
         self.parents.keep(self.path, fd)
         self._dress_folder(self.path, fd, entry)
@@ -215,7 +219,12 @@ class _Extraction:
         self.implied += 1
         if self.implied > self.limits.entries:
             raise LayerTooLarge("its names need too many directories", self.limits.entries)
+        self._forget(path)
         self.whiteouts.made(path, fd)
+
+    def _forget(self, path: bytes) -> None:
+        """One that stood there before has gone, and its inode's number may be this one's now."""
+        self.folders.pop(path, None)
 
     def _dress_folder(self, path: bytes, fd: int, entry: Entry) -> None:
         """Its time moves with each entry made in it, and those would inherit a default ACL that

@@ -519,9 +519,23 @@ def test_a_default_acl_stays_where_its_directory_comes_again(place: Place) -> No
     assert os.getxattr(place.root, ACL) == os.getxattr(place.root / "d", ACL) == acl(user=1234)
 
 
-def test_a_default_acl_goes_with_its_directory(place: Place) -> None:
-    place.unpack(archive(DEFAULT + directory(b"d"), member(b"d"), member(b"e"), directory(b"d")))
-    assert os.listxattr(place.root / "d") == []
+@pytest.mark.parametrize("again", [directory, lambda _: b""])
+def test_a_default_acl_goes_with_its_directory(
+    place: Place, again: Callable[[bytes], bytes]
+) -> None:
+    """Fifty times: now and then the next directory gets the number of the inode that was freed."""
+    steps = (
+        DEFAULT
+        + directory(b"%d/x" % n)
+        + member(b"%d" % n)
+        + directory(b"%d" % n)
+        + again(b"%d/x" % n)
+        + member(b"%d/x/file" % n)
+        for n in range(50)
+    )
+    place.unpack(archive(*steps))
+    for n in range(50):
+        assert os.listxattr(place.root / f"{n}/x") == []
 
 
 def test_a_default_acl_that_is_cut_is_refused(place: Place) -> None:
