@@ -8,6 +8,12 @@ from runtime.errors import Absent, Fault
 _STATES = {True: "running", False: "stopped"}
 
 
+def _told(containers: Mapping[str, bool]) -> str:
+    """Names, and whether they run; of many the first ones."""
+    told = [f"{each} ({_STATES[runs]})" for each, runs in sorted(containers.items())]
+    return f"{', '.join(told[:10])}{', ...' if len(told) > 10 else ''}"
+
+
 class ImageAbsent(Absent):
     """An image that is not in the store."""
 
@@ -75,12 +81,25 @@ class ImageInUse(Fault):
 
     def __init__(self, name: str, containers: Mapping[str, bool], *, forced: bool) -> None:
         self.name, self.containers = name, dict(containers)
-        told = [f"{each} ({_STATES[runs]})" for each, runs in sorted(containers.items())]
         super().__init__(
             f"the image {name} is in use",
-            why=f"made from it: {', '.join(told[:10])}{', ...' if len(told) > 10 else ''}",
+            why=f"made from it: {_told(containers)}",
             hint="take those down first"
             + ("" if forced else "; `--force` only takes its names away"),
+        )
+
+
+class ImageForgotten(Fault):
+    """Containers were made from an image that is neither in the index nor has a configuration here:
+    which layers they stand on is not known, so none may go."""
+
+    def __init__(self, id: str, containers: Mapping[str, bool]) -> None:
+        self.id, self.containers = id, dict(containers)
+        super().__init__(
+            "nothing can be removed from the image store",
+            why=f"{_told(containers)} stand on layers of the image {id[:19]},"
+            " and what those are is not known here any more",
+            hint="pull or load that image once more, or take those down; nothing was removed",
         )
 
 
@@ -192,7 +211,7 @@ class DamagedStore(Fault):
         super().__init__(
             f"the image store's index {path} cannot be read",
             why=why,
-            hint="move it away and pull the images again; containers are not touched",
+            hint="move it away and pull the images again; what containers stand on stays",
         )
 
 

@@ -5,19 +5,24 @@ makes a container holds the shared one until its row is written.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from runtime.api import ImageSummary, Removal
+from runtime.embedded.registry import config
+from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.store.ballast import despite_full_disk
-from runtime.embedded.store.faults import ImageAbsent, ImageInUse, SeveralNames
+from runtime.embedded.store.faults import ImageAbsent, ImageForgotten, ImageInUse, SeveralNames
 from runtime.embedded.store.images import ImageStore, find, summaries
 from runtime.embedded.store.index import Image, Rows
+from runtime.embedded.store.layout import Layout
 from runtime.reference import BadReference, Reference, parse
 
 _PATIENCE = 20.0  # seconds to wait for those who pull
 
 # By image id: the containers made from it, and whether they run.
-Users = Callable[[], Mapping[str, Mapping[str, bool]]]
+Used = Mapping[str, Mapping[str, bool]]
+Users = Callable[[], Used]
 Kept = tuple[Collection[str], Collection[str]]  # the layers and the blobs that stay
 
 
@@ -37,7 +42,7 @@ class Remover:
         Raises ``ImageAbsent``, ``ImageInUse``, ``SeveralNames``.
         """
 
-        def forget(rows: Rows, users: Mapping[str, Mapping[str, bool]]) -> Removal:
+        def forget(rows: Rows, users: Used) -> Removal:
             image = find(rows, name)
             if image is None:
                 raise ImageAbsent(name)
@@ -69,7 +74,7 @@ class Remover:
         """Those without a name, or all, that no container was made from and ``chosen`` takes. With
         all go the fetches that broke off, too."""
 
-        def forget(rows: Rows, users: Mapping[str, Mapping[str, bool]]) -> Removal:
+        def forget(rows: Rows, users: Used) -> Removal:
             untagged: list[str] = []
             deleted: list[str] = []
             for each in summaries(rows):
@@ -85,18 +90,22 @@ class Remover:
             return Removal()
         return self._with_data(forget, begun=not everything)
 
-    def _with_data(
-        self, forget: Callable[[Rows, Mapping[str, Mapping[str, bool]]], Removal], *, begun: bool
-    ) -> Removal:
+    def _with_data(self, forget: Callable[[Rows, Used], Removal], *, begun: bool) -> Removal:
         """Forget, and free what nothing needs any more; at no free byte, too. With ``begun``,
-        fetches that broke off lately stay to be gone on with."""
+        fetches that broke off lately stay to be gone on with. Raises ``ImageForgotten``."""
         store = self.store
+        store.layout.prepare()
         with store.layout.removing(_PATIENCE):
             users = self.users()
 
             def change() -> tuple[Removal, int, Kept]:
                 with store.index.writing() as rows:
-                    return forget(rows, users), drop_unneeded(rows), _kept(rows)
+                    removal = forget(rows, users)
+                    lost = _lost(store.layout, rows, users)
+                    needed = rows.needed_layers().union(*lost.values())
+                    freed = drop_unneeded(rows, needed)
+                    blobs = {blob.digest for blob in rows.blobs()}
+                    return removal, freed, (needed, rows.documents() | blobs | lost.keys())
 
             removal, layers, kept = despite_full_disk(store.layout, change)
             blobs = despite_full_disk(
@@ -105,9 +114,10 @@ class Remover:
             return Removal(untagged=removal.untagged, deleted=removal.deleted, freed=layers + blobs)
 
 
-def drop_unneeded(rows: Rows) -> int:
-    """Forget the layers and archives that no image needs; the layers' content in bytes."""
-    needed, freed = rows.needed_layers(), 0
+def drop_unneeded(rows: Rows, needed: Collection[str]) -> int:
+    """Forget the layers (but these, by diff id) and their archives; the layers' content in
+    bytes."""
+    freed = 0
     for layer in rows.all_layers():
         if layer.diff_id not in needed:
             rows.remove_layer(layer.diff_id)
@@ -118,8 +128,25 @@ def drop_unneeded(rows: Rows) -> int:
     return freed
 
 
-def _kept(rows: Rows) -> Kept:
-    return rows.needed_layers(), rows.documents() | {blob.digest for blob in rows.blobs()}
+def _lost(layout: Layout, rows: Rows, users: Used) -> dict[str, tuple[str, ...]]:
+    """The layers of images that containers were made from and the index does not know, since
+    somebody moved it away: their configurations tell. Raises ``ImageForgotten``."""
+    known, found = set(rows.ids()), dict[str, tuple[str, ...]]()
+    for id in sorted(users.keys() - known):
+        layers = _told(layout, id)
+        if layers is None:
+            raise ImageForgotten(id, users[id])
+        found[id] = layers
+    return found
+
+
+def _told(layout: Layout, id: str) -> tuple[str, ...] | None:
+    """The layers of an image as its configuration has them; None when that is not what it was."""
+    with suppress(OSError, BadDocument):
+        raw = layout.blob(id).read_bytes()
+        if config.digest_of(raw) == id:
+            return config.parse(raw).diff_ids
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ from runtime.api import ImageSpec, Removal, RootfsSource
 from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import (
     ImageAbsent,
+    ImageForgotten,
     ImageInUse,
     SeveralNames,
     StoreBusy,
@@ -199,6 +201,60 @@ def test_what_is_not_whole_any_more_is_listed_and_can_go(
         store.tag(images.busybox, parse("elsewhere.example/box:1"))
     assert way(store, images.busybox).deleted == (image.id,)
     nothing_is_left(store)
+
+
+def lose_the_index(store: ImageStore) -> None:
+    os.rename(store.layout.index, f"{store.layout.index}.bad")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda store, other, users: prune(store, *users),
+        lambda store, other, users: prune(store, *users, everything=True),
+        lambda store, other, users: remove(store, other, users=users),
+    ],
+)
+def test_without_the_index_what_containers_stand_on_stays(
+    store: ImageStore, images: Images, way: Callable[[ImageStore, str, Any], Removal]
+) -> None:
+    image = store.pull(images.nginx, (), silent)
+    users = {image.id: {"shop/web": True}}
+    lose_the_index(store)
+    assert prune(store, image.id).deleted == ()
+    store.pull(images.python, (), silent)  # it shares a layer
+    for _ in range(2):
+        way(store, images.python, users)
+        assert {digest[7:] for digest in image.layers} <= set(layer_folders(store))
+        store.pull(images.python, (), silent)
+    assert store.pull(images.nginx, (), silent) == image
+    prune(store, everything=True)
+    nothing_is_left(store)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"{}")])
+def test_nothing_goes_while_nobody_knows_what_a_container_stands_on(
+    store: ImageStore, images: Images, harm: Callable[[Path], None]
+) -> None:
+    image = store.pull(images.nginx, (), silent)
+    lose_the_index(store)
+    harm(store.layout.blob(image.id))
+    other = store.pull(images.busybox, (), silent)
+    before = layer_folders(store)
+    users = {image.id: {"shop/web": True, "shop/db": False}}
+    for go in (partial(prune, store, image.id), partial(remove, store, other.id, users=users)):
+        with pytest.raises(ImageForgotten, match=r"shop/web .* layers of the image sha256:"):
+            go()
+    assert layer_folders(store) == before
+    assert store.find(images.busybox) == other
+    remove(store, other.id)
+    nothing_is_left(store)
+
+
+def test_of_a_store_that_was_only_begun_nothing_goes(store: ImageStore) -> None:
+    assert prune(store) == Removal()
+    store.layout.root.mkdir()
+    assert prune(store) == Removal()
 
 
 def test_whoever_removed_a_layer_may_have_been_killed_and_the_layer_come_again(
