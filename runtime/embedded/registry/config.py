@@ -172,7 +172,7 @@ def _healthcheck(said: object) -> Healthcheck | None:
     if test[:1] not in (("CMD",), ("CMD-SHELL",)) or len(test) == 1:
         return None
     numbers = {key: said.get(key) or 0 for key in (*_TIMES, "Retries")}
-    if not all(isinstance(n, int) and 0 <= n <= _MOST for n in numbers.values()):
+    if not all(type(n) is int and 0 <= n <= _MOST for n in numbers.values()):  # a bool is none
         raise _wrong("Healthcheck")
     times = {name: numbers[key] / _NANO for key, name in _TIMES.items() if numbers[key]}
     if numbers["Retries"]:

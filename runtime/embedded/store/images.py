@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-__all__ = ["Image", "ImageStore", "find", "summaries"]
+__all__ = ["Image", "ImageStore", "find", "find_id", "summaries"]
 
 _SHORTEST_PREFIX = 3  # an image that a spec calls "db" is no id
 _HEX = frozenset("0123456789abcdef")
@@ -379,25 +379,31 @@ class ImageStore:
 
 
 def summaries(rows: Rows) -> list[ImageSummary]:
-    """Every image as a row of a list, also one that somebody has damaged or removed in part."""
-    return [
-        ImageSummary(
-            id=image.id,
-            references=tuple(dict.fromkeys((*image.references, *rows.digests(image.id)))),
-            names=rows.names(image.id),
-            created=image.created,
-            size=image.size,
-            labels=image.defaults.labels,
-            platform=image.platform,
-        )
-        for image in map(rows.image, rows.ids())
-        if image is not None
-    ]
+    """Every image as a row of a list, also one that somebody has damaged or removed in part, or of
+    which nothing but its names can be read."""
+    return [_summary(rows, rows.image(id) or Image(id=id)) for id in rows.ids()]
+
+
+def _summary(rows: Rows, image: Image) -> ImageSummary:
+    return ImageSummary(
+        id=image.id,
+        references=tuple(dict.fromkeys((*rows.references(image.id), *rows.digests(image.id)))),
+        names=rows.names(image.id),
+        created=image.created,
+        size=image.size,
+        labels=image.defaults.labels,
+        platform=image.platform,
+    )
 
 
 def find(rows: Rows, name: str) -> Image | None:
+    """The image that a name means. Raises ``AmbiguousImage``."""
+    return rows.image(find_id(rows, name))
+
+
+def find_id(rows: Rows, name: str) -> str:
     """What a name means: first what a spec calls it, then as a reference, then as an id or the
-    beginning of one. Raises ``AmbiguousImage``."""
+    beginning of one; "" for nothing. Raises ``AmbiguousImage``."""
     id = rows.named(name)
     if id is None:
         with suppress(BadReference):
@@ -406,7 +412,7 @@ def find(rows: Rows, name: str) -> Image | None:
                 id = found[0]
             elif reference.digest:
                 id = rows.by_digest(reference.place, reference.digest)
-    return rows.image(id or _by_prefix(rows, name))
+    return id or _by_prefix(rows, name)
 
 
 def _by_prefix(rows: Rows, text: str) -> str:

@@ -7,7 +7,7 @@ call, so that threads and processes share nothing.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -169,11 +169,14 @@ class Rows:
         self._connection, self._schema = connection, schema
 
     def image(self, id: str) -> Image | None:
+        """None also for a row that cannot be read: one of them must not make all useless."""
         found = self._one("SELECT image FROM images WHERE id = ?", id)
         if found is None:
             return None
-        image = msgspec.json.decode(found[0], type=Image)
-        return msgspec.structs.replace(image, references=self.references(id))
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            image = msgspec.json.decode(found[0], type=Image)
+            return msgspec.structs.replace(image, references=self.references(id))
+        return None
 
     def references(self, id: str) -> tuple[str, ...]:
         rows = self._all("SELECT reference FROM refs WHERE image = ? ORDER BY reference", id)
@@ -273,10 +276,9 @@ class Rows:
 
     def put_image(self, image: Image, documents: Iterable[str]) -> None:
         """Enter an image with the digests of its documents; one that is here keeps its date."""
-        bare = msgspec.structs.replace(image, references=())
-        self._connection.execute(
-            "INSERT INTO images VALUES (?, ?) ON CONFLICT DO NOTHING", (image.id, encode(bare))
-        )
+        if self.image(image.id) is None:
+            bare = msgspec.structs.replace(image, references=())
+            self._connection.execute("REPLACE INTO images VALUES (?, ?)", (image.id, encode(bare)))
         for digest in documents:
             self._connection.execute(
                 "INSERT INTO documents VALUES (?, ?) ON CONFLICT DO NOTHING", (image.id, digest)

@@ -117,9 +117,7 @@ class _Sources:
 
     def __init__(self, rows: Rows, reference: Reference) -> None:
         self._of: dict[str, str] = {}
-        for id in rows.ids():
-            image = rows.image(id)
-            assert image is not None
+        for image in filter(None, map(rows.image, rows.ids())):
             names = (parse(name) for name in image.references if (rows.reference(name) or "  ")[1])
             theirs = [
                 name.repository

@@ -13,8 +13,8 @@ from runtime.embedded.registry import config
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.store.ballast import despite_full_disk
 from runtime.embedded.store.faults import ImageAbsent, ImageForgotten, ImageInUse, SeveralNames
-from runtime.embedded.store.images import ImageStore, find, summaries
-from runtime.embedded.store.index import Image, Rows
+from runtime.embedded.store.images import ImageStore, find_id, summaries
+from runtime.embedded.store.index import Rows
 from runtime.embedded.store.layout import Layout
 from runtime.reference import BadReference, Reference, parse
 
@@ -43,10 +43,10 @@ class Remover:
         """
 
         def forget(rows: Rows, users: Used) -> Removal:
-            image = find(rows, name)
-            if image is None:
+            id = find_id(rows, name)
+            if not id:
                 raise ImageAbsent(name)
-            known, used = _Names.of(rows, image), users.get(image.id, {})
+            known, used = _Names.of(rows, id), users.get(id, {})
             going = known.meant(name)
             if going:
                 left = set(known.all) - set(going)
@@ -60,11 +60,11 @@ class Remover:
                     raise SeveralNames(name, known.all)
                 going, left = known.all, set()
             for each in going:
-                rows.remove_name(each, image.id)
+                rows.remove_name(each, id)
             if left or used:
                 return Removal(untagged=going)
-            rows.remove_image(image.id)
-            return Removal(untagged=going, deleted=(image.id,))
+            rows.remove_image(id)
+            return Removal(untagged=going, deleted=(id,))
 
         if not self.store.layout.index.exists():
             raise ImageAbsent(name)
@@ -131,8 +131,8 @@ def drop_unneeded(rows: Rows, needed: Collection[str]) -> int:
 def _lost(layout: Layout, rows: Rows, users: Used) -> dict[str, tuple[str, ...]]:
     """The layers of images that containers were made from and the index does not know, since
     somebody moved it away: their configurations tell. Raises ``ImageForgotten``."""
-    known, found = set(rows.ids()), dict[str, tuple[str, ...]]()
-    for id in sorted(users.keys() - known):
+    found: dict[str, tuple[str, ...]] = {}
+    for id in sorted(id for id in users if rows.image(id) is None):
         layers = _told(layout, id)
         if layers is None:
             raise ImageForgotten(id, users[id])
@@ -157,9 +157,9 @@ class _Names:
     digests: tuple[str, ...]
 
     @classmethod
-    def of(cls, rows: Rows, image: Image) -> "_Names":
-        digests = rows.digests(image.id)
-        called = (*image.references, *rows.names(image.id))
+    def of(cls, rows: Rows, id: str) -> "_Names":
+        digests = rows.digests(id)
+        called = (*rows.references(id), *rows.names(id))
         return cls(tuple(each for each in called if each not in digests), digests)
 
     @property

@@ -6,7 +6,7 @@ What is found damaged counts as not here from then on; whoever pulls the image m
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from runtime.embedded.registry.config import digest_of
 from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.blobs import opened
 from runtime.embedded.store.faults import ImageAbsent
-from runtime.embedded.store.images import ImageStore, find
+from runtime.embedded.store.images import ImageStore, find_id
 from runtime.embedded.store.index import Blob, Image
 from runtime.embedded.store.unpack import CONTENT_FAULTS
 from runtime.embedded.store.workers import Workers
@@ -38,25 +38,26 @@ class Verifier:
         """All damage of these images, or of every one. Raises ``ImageAbsent``, ``DiskFull``."""
         with self.store.held():
             images = self._images(names)
-            return (*self._documents(images), *self._layers(images))
+            return (*_entries(images), *self._documents(images), *self._layers(images))
 
-    def _images(self, names: Sequence[str]) -> list[Image]:
+    def _images(self, names: Sequence[str]) -> dict[str, Image | None]:
+        """By id; None for one whose row cannot be read."""
         with self.store.index.reading() as rows:
             if rows is None:
                 if names:
                     raise ImageAbsent(names[0])
-                return []
-            found = {name: find(rows, name) for name in names or rows.ids()}
-        for name, image in found.items():
-            if image is None:
-                raise ImageAbsent(name)
-        return list({image.id: image for image in found.values() if image}.values())
+                return {}
+            found = {name: find_id(rows, name) for name in names or rows.ids()}
+            for name, id in found.items():
+                if not id:
+                    raise ImageAbsent(name)
+            return {id: rows.image(id) for id in found.values()}
 
-    def _documents(self, images: Sequence[Image]) -> Iterator[Damage]:
+    def _documents(self, images: Iterable[str]) -> Iterator[Damage]:
         """A damaged one goes, so that a pull writes it again."""
-        for image in images:
+        for id in images:
             with self.store.index.reading() as rows:
-                digests = sorted(rows.documents_of(image.id)) if rows else []
+                digests = sorted(rows.documents_of(id)) if rows else []
             for digest in digests:
                 path = self.store.layout.blob(digest)
                 try:
@@ -65,12 +66,12 @@ class Verifier:
                     how = _unreadable(error)
                 if how:
                     _discard(path)
-                    what = "configuration" if digest == image.id else "manifest"
-                    yield Damage(what=f"{what} {digest[:19]} {how}", images=(image.id,))
+                    what = "configuration" if digest == id else "manifest"
+                    yield Damage(what=f"{what} {digest[:19]} {how}", images=(id,))
 
-    def _layers(self, images: Sequence[Image]) -> Iterator[Damage]:
+    def _layers(self, images: Mapping[str, Image | None]) -> Iterator[Damage]:
         users: dict[str, list[str]] = {}
-        for image in images:
+        for image in filter(None, images.values()):
             for diff_id in dict.fromkeys(image.layers):
                 users.setdefault(diff_id, []).append(image.id)
         for diff_id, ids in users.items():
@@ -115,6 +116,12 @@ class Verifier:
         except OSError as error:
             return f"its archive {_unreadable(error)}"
         return "" if hashed.digest == blob.digest else "its archive is not what it was"
+
+
+def _entries(images: Mapping[str, Image | None]) -> Iterator[Damage]:
+    for id, image in images.items():
+        if image is None:
+            yield Damage(what=f"entry {id[:19]} of the index cannot be read", images=(id,))
 
 
 def _discard(path: Path) -> None:

@@ -376,6 +376,8 @@ def test_the_health_check_of_an_image(said: object, check: Healthcheck | None) -
         {"Test": ["CMD", "x"], "Interval": "5s"},
         {"Test": ["CMD", "x"], "Interval": 10**400},
         {"Test": ["CMD", "x"], "Retries": 1 << 63},
+        {"Test": ["CMD", "x"], "Retries": True},
+        {"Test": ["CMD", "x"], "Interval": True},
     ],
 )
 def test_a_broken_health_check_is_refused(said: object) -> None:

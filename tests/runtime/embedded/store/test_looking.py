@@ -1,10 +1,12 @@
 """Looking writes nothing; policies; what counts as here."""
 
 import shutil
+from collections.abc import Callable
 
 import pytest
 
 from runtime.api import (
+    Damage,
     PullPolicy,
     Removal,
 )
@@ -15,6 +17,7 @@ from runtime.embedded.store.faults import (
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.store.index import Index
 from runtime.embedded.store.removing import Remover
+from runtime.embedded.store.verify import Verifier
 from tests.conftest import Images
 from tests.images.registry import Registry
 from tests.runtime.embedded.registry.hostile import (
@@ -91,6 +94,40 @@ def test_a_store_whose_index_was_lost_keeps_its_layers(store: ImageStore, images
     assert store.list() == ()
     store.pull(images.busybox, (), silent)
     assert store.layers(image.id)[0].stat().st_ino == inode
+
+
+def spoil(store: ImageStore, id: str, row: bytes) -> None:
+    with store.index.writing() as rows:
+        rows._connection.execute("UPDATE images SET image = ? WHERE id = ?", (row, id))
+
+
+@pytest.mark.parametrize("row", [b"", b"\xff\xfe", b'{"id": "x", "size": true}', b'{"id": "\xff"}'])
+def test_an_image_whose_row_cannot_be_read_takes_no_other_along(
+    store: ImageStore, images: Images, row: bytes
+) -> None:
+    image, other = (store.pull(name, (), silent) for name in (images.busybox, images.nginx))
+    verifier, remover = Verifier(store, silent), Remover(store, dict)
+    told = Damage(what=f"entry {image.id[:19]} of the index cannot be read", images=(image.id,))
+    ways: list[Callable[[], Removal]] = [
+        lambda: remover.remove(images.busybox, force=True),
+        lambda: remover.remove(image.id, force=True),
+        lambda: remover.prune(everything=True, chosen=lambda each: each.id == image.id),
+    ]
+    for way in ways:
+        spoil(store, image.id, row)
+        listed = {each.id: each.references for each in store.list()}
+        assert listed.keys() == {image.id, other.id}
+        assert images.busybox in listed[image.id]
+        assert store.find(images.busybox) is None
+        assert store.find(images.nginx) == other
+        assert verifier.verify(()) == (told,)
+        assert way().deleted == (image.id,)
+        assert verifier.verify(()) == ()
+        assert store.find(images.nginx) == other
+        assert store.pull(images.busybox, (), silent) == image
+    spoil(store, image.id, row)
+    assert store.pull(images.busybox, (), silent) == image
+    assert verifier.verify(()) == ()
 
 
 def test_the_beginning_of_an_id(store: ImageStore) -> None:
