@@ -5,6 +5,7 @@ even a reader makes and removes files, and looking must leave no trace. Connecti
 call, so that threads and processes share nothing.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -14,11 +15,12 @@ import msgspec
 
 from runtime.api import ImageDefaults, encode
 from runtime.embedded.store.faults import DamagedStore, NewerStore, StoreBusy
-from runtime.errors import DiskFull, Fault
+from runtime.errors import DeviceFailed, DiskFull, Fault
 from runtime.reference import parse
 
 SCHEMA = 2
 _PATIENCE = 60.0  # seconds to wait for another writer
+_OF_THE_DEVICE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_PERM")
 _TABLES = """
 CREATE TABLE images (id TEXT PRIMARY KEY, image BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE refs (
@@ -134,13 +136,25 @@ class Index:
 
 
 def _fault(path: Path, error: sqlite3.DatabaseError) -> Fault:
-    """What SQLite's error means to a user."""
+    """What SQLite's error means to a user. Only what cannot be an index of ours is damage."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
         return DiskFull(str(path))
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StoreBusy(str(path.parent), _PATIENCE)
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and _is_full(path.parent):
+        return DiskFull(str(path))  # e.g. no inode for the journal
+    if name.startswith(_OF_THE_DEVICE):
+        return DeviceFailed(str(path), str(error))
     return DamagedStore(str(path), str(error))
+
+
+def _is_full(folder: Path) -> bool:
+    """Some file systems do not count inodes: they have none at all, and never lack any."""
+    with suppress(OSError):
+        seen = os.statvfs(folder)
+        return seen.f_bavail == 0 or (seen.f_files > 0 and seen.f_favail == 0)
+    return False
 
 
 def _schema(connection: sqlite3.Connection) -> int:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from runtime.embedded.store.faults import (
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import Index
 from runtime.embedded.store.unpack import Budget, Unpacker
-from runtime.errors import DiskFull
+from runtime.errors import DeviceFailed, DiskFull, Fault
 from tests.conftest import Images
 from tests.runtime.embedded.layers import tars
 from tests.runtime.embedded.layers.unpacking import pieces
@@ -205,6 +206,71 @@ def test_a_damaged_index_is_named_and_touched_by_nobody(store: ImageStore) -> No
     assert store.layout.index.read_bytes() == before
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    place = tmp_path / "small"
+    place.mkdir()
+    options = "size=1m,nr_inodes=30"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def entered(folder: Path) -> Index:
+    index = Index(folder / "index.db")
+    with index.writing() as rows:
+        rows.put_name("a", "b")
+    return index
+
+
+def test_without_a_free_inode_the_disk_is_full(small: Path) -> None:
+    index = entered(small)
+    with suppress(OSError):
+        for number in range(30):
+            (small / f"filler{number}").touch()
+    with pytest.raises(DiskFull), index.writing() as rows:
+        rows.put_name("a", "c")
+
+
+def test_a_file_system_that_became_read_only_is_named(small: Path) -> None:
+    index = entered(small)
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    told = r"index\.db cannot be read or written"
+    with pytest.raises(DeviceFailed, match=told), index.writing() as rows:
+        rows.put_name("a", "c")
+    with index.reading() as found:
+        assert found is not None
+        assert found.named("a") == "b"
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("SQLITE_IOERR_READ", DeviceFailed),
+        ("SQLITE_IOERR_FSYNC", DeviceFailed),
+        ("SQLITE_CANTOPEN", DeviceFailed),
+        ("SQLITE_READONLY_ROLLBACK", DeviceFailed),
+        ("SQLITE_FULL", DiskFull),
+        ("SQLITE_CORRUPT_INDEX", DamagedStore),
+        ("SQLITE_NOTADB", DamagedStore),
+    ],
+)
+def test_what_the_device_does_is_no_damage_of_the_index(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch, code: str, fault: type[Fault]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("what SQLite says")
+        error.sqlite_errorname = code
+        raise error
+
+    store.layout.prepare()
+    store.layout.index.touch()
+    monkeypatch.setattr(sqlite3, "connect", fails)
+    with pytest.raises(fault, match=r"index\.db"):
+        store.list()
+
+
 def test_an_index_of_a_newer_trueup_is_left_alone(store: ImageStore, server: Server) -> None:
     publish(server, (PLAIN, BLOB))
     store.pull(f"{server.host}/app", (), silent)
@@ -215,20 +281,12 @@ def test_an_index_of_a_newer_trueup_is_left_alone(store: ImageStore, server: Ser
         store.list()
 
 
-def test_a_disk_that_is_full_when_the_image_is_entered(tmp_path: Path) -> None:
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], check=True)
-    try:
-        index = Index(place / "index.db")
-        with index.writing() as rows:
-            rows.put_name("a", "b")
-        with suppress(OSError):
-            (place / "filler").write_bytes(bytes(1 << 20))
-        with pytest.raises(DiskFull), index.writing() as rows:
-            rows.put_name("long" * 100_000, "b")
-        with index.reading() as found:
-            assert found is not None
-            assert found.named("a") == "b"
-    finally:
-        subprocess.run(["umount", place], check=True)
+def test_a_disk_that_is_full_when_the_image_is_entered(small: Path) -> None:
+    index = entered(small)
+    with suppress(OSError):
+        (small / "filler").write_bytes(bytes(1 << 20))
+    with pytest.raises(DiskFull), index.writing() as rows:
+        rows.put_name("long" * 100_000, "b")
+    with index.reading() as found:
+        assert found is not None
+        assert found.named("a") == "b"

@@ -16,7 +16,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from runtime.api import ImageSpec, Removal, RootfsSource
+from runtime.api import ImageDefaults, ImageSpec, Removal, RootfsSource
 from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import (
     ImageAbsent,
@@ -377,6 +377,29 @@ def test_images_go_from_a_disk_without_a_free_byte(full: Path, tmp_path: Path) -
     assert len(prune(store, everything=True).deleted) == 4
     nothing_is_left(store)
     assert store.layout.ballast.stat().st_size == 1 << 20
+
+
+def test_images_go_from_a_disk_without_a_free_inode(tmp_path: Path) -> None:
+    place, archive = tmp_path / "small", tmp_path / "a.tar"
+    place.mkdir()
+    archive.write_bytes(PLAIN)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=60", "none", place], check=True)
+    try:
+        store = ImageStore(place / "images")
+        for name in ("a@x", "b@x"):
+            source = RootfsSource(path=str(archive), config=ImageDefaults(user=name))
+            store.ensure(ImageSpec(name=name, source=source), (), silent)
+        for kept, way in (("a@x", remove), ("", lambda *_: prune(store, everything=True))):
+            with suppress(OSError):
+                for number in range(60):
+                    (place / f"filler{number}").touch()
+            assert os.statvfs(place).f_favail == 0
+            assert way(store, "b@x").deleted
+            assert (store.find(kept) is not None) == bool(kept)
+        nothing_is_left(store)
+        assert store.layout.ballast.stat().st_size == 1 << 20
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def test_a_disk_found_full_when_the_names_have_gone(
