@@ -2,7 +2,8 @@
 
     blobs/sha256/<hex>   manifests, configurations and layers' archives, as they came
     layers/<hex>/        a layer's files, ready for overlayfs; named by its diff id
-    layers/<hex>.<name>/ a damaged one that was made anew: containers may still stand on it
+    layers/<hex>.<name>/ one that was made anew, since it was damaged or not in the index:
+                         containers may still stand on it
     partial/<hex>.<hex>  what has come of an archive that is being fetched, or was, by the layer's
                          diff id and its own digest: only who makes that layer writes it
     empty/               stands for the layers of an image that has none
@@ -177,8 +178,8 @@ class Layout:
         durable.sync_folder(self.blobs)
 
     def keep_layer(self, stage: Stage, diff_id: str) -> None:
-        """Make a durable staged layer visible. A damaged one in its place is put aside, for
-        containers that stand on it."""
+        """Make a durable staged layer visible. A damaged or unknown one in its place is put aside,
+        for containers that stand on it."""
         place = self.layer(diff_id)
         if place.exists():
             os.rename(place, place.with_name(f"{place.name}.{os.urandom(6).hex()}"))

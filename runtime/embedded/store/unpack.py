@@ -138,13 +138,10 @@ class Unpacker:
         return layer, raw.size
 
     def _commit(self, stage: Stage, layer: Layer, plain_size: int, archive: Archive) -> None:
+        """Enter what was just made, for there is no whole one. Of a folder that lies there without
+        a row (a lost index, a death between the two) nobody can say whether it is whole."""
         self.layout.keep_archive(stage, archive.path, archive.digest)
-        with self.index.reading() as known:
-            damaged = known is not None and layer.diff_id in known.damaged_layers()
-        # A folder without a row is whole all the same (a lost index, a death between the two),
-        # and containers may stand on it: keep it.
-        if damaged or not self.layout.layer(layer.diff_id).is_dir():
-            self.layout.keep_layer(stage, layer.diff_id)
+        self.layout.keep_layer(stage, layer.diff_id)
         blob = Blob(
             digest=archive.digest,
             diff_id=layer.diff_id,

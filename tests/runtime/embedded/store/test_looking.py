@@ -1,7 +1,9 @@
 """Looking writes nothing; policies; what counts as here."""
 
+import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ from runtime.embedded.store.removing import Remover
 from runtime.embedded.store.verify import Verifier
 from tests.conftest import Images
 from tests.images.registry import Registry
+from tests.runtime.embedded.layers.unpacking import tree
 from tests.runtime.embedded.registry.hostile import (
     Server,
     digest,
@@ -87,13 +90,21 @@ def test_an_image_counts_as_here_only_while_its_layers_are(
     assert store.layers(image.id)[0].is_dir()
 
 
-def test_a_store_whose_index_was_lost_keeps_its_layers(store: ImageStore, images: Images) -> None:
+def test_a_store_whose_index_was_lost_makes_its_layers_anew_and_leaves_the_old_ones_to_containers(
+    store: ImageStore, images: Images
+) -> None:
     image = store.pull(images.busybox, (), silent)
-    inode = store.layers(image.id)[0].stat().st_ino
+    folder = store.layers(image.id)[0]
+    right = tree(folder)
+    (folder / "bin/busybox").write_bytes(b"broken meanwhile")
+    held, left = os.open(folder, os.O_RDONLY), tree(folder)
     store.layout.index.unlink()
     assert store.list() == ()
     store.pull(images.busybox, (), silent)
-    assert store.layers(image.id)[0].stat().st_ino == inode
+    assert tree(store.layers(image.id)[0]) == right
+    assert Verifier(store, silent).verify(()) == ()
+    assert tree(Path(f"/proc/self/fd/{held}/.")) == left
+    os.close(held)
 
 
 def spoil(store: ImageStore, id: str, row: bytes) -> None:
