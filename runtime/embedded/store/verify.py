@@ -75,35 +75,47 @@ class Verifier:
             for diff_id in dict.fromkeys(image.layers):
                 users.setdefault(diff_id, []).append(image.id)
         for diff_id, ids in users.items():
-            why = self._damage(diff_id)
+            # What somebody makes anew meanwhile must not be marked for what was there before.
+            with self.store.layout.making(diff_id):
+                why = self._marked(diff_id)
             if why:
-                with self.store.index.writing() as rows:
-                    rows.mark_damaged(diff_id)
                 yield Damage(what=f"layer {diff_id[:19]}: {why}", images=tuple(ids))
 
-    def _damage(self, diff_id: str) -> str:
-        """What is wrong with a layer, in words; "" when nothing is."""
+    def _marked(self, diff_id: str) -> str:
+        """What is wrong with a layer, in words; "" when nothing is. It is marked then, and a
+        damaged archive goes."""
         with self.store.index.reading() as rows:
             blob = rows.blob_of(diff_id) if rows else None
             known = rows is not None and diff_id in rows.damaged_layers()
+        before = "it was found damaged before" if known else ""
         folder = self.store.layout.layer(diff_id)
         if not folder.is_dir():
-            return "its files are gone"
+            return self._mark(diff_id, "its files are gone")
         if blob is None:  # of a time when archives were not kept, or it was damaged and is gone
-            return "it was found damaged before" if known else ""
+            return before
         if why := self._archive_damage(blob):
+            self._mark(diff_id, why, blob)
             _discard(self.store.layout.blob(blob.digest))
-            with self.store.index.writing() as changed:
-                changed.remove_blob(blob.digest)
             return why
+        why = self._difference(folder, blob) or before
+        return self._mark(diff_id, why) if why else ""
+
+    def _mark(self, diff_id: str, why: str, archive: Blob | None = None) -> str:
+        with self.store.index.writing() as rows:
+            rows.mark_damaged(diff_id)
+            if archive is not None:
+                rows.remove_blob(archive.digest)
+        return why
+
+    def _difference(self, folder: Path, blob: Blob) -> str:
+        """How the layer in ``folder`` differs from its archive, in words."""
         with self.store.layout.staging() as stage:
             with suppress(*CONTENT_FAULTS):
                 self.store.unpacker.unpack_kept(blob, stage)
                 try:
-                    difference = first_difference(folder, stage.path)
+                    return first_difference(folder, stage.path)
                 except OSError as error:
                     return f"one of its files {_unreadable(error)}"
-                return difference or ("it was found damaged before" if known else "")
             return "its archive cannot be unpacked"
 
     def _archive_damage(self, blob: Blob) -> str:

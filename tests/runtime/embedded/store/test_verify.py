@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from runtime.api import ImageSpec, RegistrySource
 from runtime.embedded.store import manifests, verify
 from runtime.embedded.store.faults import ImageAbsent, NotEnoughRoom
 from runtime.embedded.store.images import Image, ImageStore
+from runtime.embedded.store.index import Blob
+from runtime.embedded.store.layout import Stage
 from runtime.embedded.store.removing import Remover
+from runtime.embedded.store.unpack import Unpacker
 from runtime.embedded.store.verify import Verifier
 from tests.images import layers, oci
 from tests.images.registry import Registry
@@ -99,6 +103,27 @@ def test_a_damaged_file_is_named_and_repaired_without_the_registry(
     os.close(held)
     Remover(store, dict).remove(image.id, force=False)
     nothing_is_left(store)
+
+
+def test_who_makes_a_layer_anew_while_it_is_verified_has_it_whole(
+    store: ImageStore, image: Image, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content(store.layers(image.id)[0] / "a")
+    assert whats(store) == [f"layer {digest(PLAIN)[:19]}: a: its content differs"]
+    unpack_kept = Unpacker.unpack_kept
+    pull = threading.Thread(target=lambda: store.pull(f"{server.host}/app", (), silent))
+
+    def beside_a_pull(unpacker: Unpacker, blob: Blob, stage: Stage) -> None:
+        unpack_kept(unpacker, blob, stage)
+        pull.start()
+        pull.join(0.5)  # it waits for us
+
+    monkeypatch.setattr(Unpacker, "unpack_kept", beside_a_pull)
+    whats(store)
+    pull.join()
+    monkeypatch.undo()
+    assert store.find(image.id) == image
+    assert whats(store) == []
 
 
 def test_a_damaged_archive_is_fetched_again(
