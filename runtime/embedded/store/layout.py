@@ -186,13 +186,22 @@ class Layout:
         os.rename(stage.path, place)
         durable.sync_folder(self.layers)
 
-    def keep_only(self, layers: Collection[str], blobs: Collection[str], *, begun: bool) -> int:
+    def keep_only(
+        self,
+        layers: Collection[str],
+        blobs: Collection[str],
+        stood: Collection[str],
+        *,
+        begun: bool,
+    ) -> int:
         """Remove every layer (diff id) and blob (digest) but these, and what killed processes
-        have left half made; with ``begun``, fetches that broke off lately stay. Tells how many
-        bytes of blobs, whole or begun, went. Call it while ``removing``."""
-        names = {check_digest(diff_id) for diff_id in layers}
+        have left half made; with ``begun``, fetches that broke off lately stay. What was put aside
+        stays for ``stood``, the layers that containers stand on. Tells how many bytes of blobs,
+        whole or begun, went. Call it while ``removing``."""
+        whole, aside = ({check_digest(each) for each in ids} for ids in (layers, stood))
         for name in sorted(os.listdir(self.layers)):
-            if name.partition(".")[0] not in names:
+            digits, dot, _ = name.partition(".")
+            if digits not in (aside if dot else whole):
                 # First its name, so that nobody ever sees half of it.
                 gone = f"gone-{name}-{os.urandom(6).hex()}"  # the rest of another may lie there
                 os.rename(self.layers / name, self.tmp / gone)

@@ -23,7 +23,8 @@ _PATIENCE = 20.0  # seconds to wait for those who pull
 # By image id: the containers made from it, and whether they run.
 Used = Mapping[str, Mapping[str, bool]]
 Users = Callable[[], Used]
-Kept = tuple[Collection[str], Collection[str]]  # the layers and the blobs that stay
+# The layers and the blobs that stay, and those layers that containers stand on.
+Kept = tuple[Collection[str], Collection[str], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,12 @@ class Remover:
             def change() -> tuple[Removal, int, Kept]:
                 with store.index.writing() as rows:
                     removal = forget(rows, users)
-                    lost = _lost(store.layout, rows, users)
-                    needed = rows.needed_layers().union(*lost.values())
+                    used = _used(store.layout, rows, users)
+                    stood = set[str]().union(*used.values())
+                    needed = rows.needed_layers() | stood
                     freed = drop_unneeded(rows, needed)
                     blobs = {blob.digest for blob in rows.blobs()}
-                    return removal, freed, (needed, rows.documents() | blobs | lost.keys())
+                    return removal, freed, (needed, rows.documents() | blobs | used.keys(), stood)
 
             removal, layers, kept = despite_full_disk(store.layout, change)
             blobs = despite_full_disk(
@@ -128,12 +130,13 @@ def drop_unneeded(rows: Rows, needed: Collection[str]) -> int:
     return freed
 
 
-def _lost(layout: Layout, rows: Rows, users: Used) -> dict[str, tuple[str, ...]]:
-    """The layers of images that containers were made from and the index does not know, since
-    somebody moved it away: their configurations tell. Raises ``ImageForgotten``."""
+def _used(layout: Layout, rows: Rows, users: Used) -> dict[str, tuple[str, ...]]:
+    """The layers of the images that containers were made from. Of one that the index does not know,
+    since somebody moved it away, the configuration tells. Raises ``ImageForgotten``."""
     found: dict[str, tuple[str, ...]] = {}
-    for id in sorted(id for id in users if rows.image(id) is None):
-        layers = _told(layout, id)
+    for id in sorted(users):
+        image = rows.image(id)
+        layers = image.layers if image else _told(layout, id)
         if layers is None:
             raise ImageForgotten(id, users[id])
         found[id] = layers

@@ -15,14 +15,14 @@ from runtime.embedded.store.faults import ImageAbsent, NotEnoughRoom
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.store.index import Blob
 from runtime.embedded.store.layout import Stage
-from runtime.embedded.store.removing import Remover
+from runtime.embedded.store.removing import Remover, Users
 from runtime.embedded.store.unpack import Unpacker
 from runtime.embedded.store.verify import Verifier
 from tests.images import layers, oci
 from tests.images.registry import Registry
 from tests.runtime.embedded.layers.unpacking import tree
 from tests.runtime.embedded.registry.hostile import Server, digest, publish
-from tests.runtime.embedded.store.stocks import BLOB, PLAIN, nothing_is_left, silent
+from tests.runtime.embedded.store.stocks import BLOB, PLAIN, layer_folders, nothing_is_left, silent
 
 pytestmark = pytest.mark.root
 
@@ -103,6 +103,23 @@ def test_a_damaged_file_is_named_and_repaired_without_the_registry(
     os.close(held)
     Remover(store, dict).remove(image.id, force=False)
     nothing_is_left(store)
+
+
+def test_what_was_put_aside_goes_when_no_container_stands_on_it(
+    store: ImageStore, image: Image, server: Server
+) -> None:
+    content(store.layers(image.id)[0] / "a")
+    whats(store)
+    store.pull(f"{server.host}/app", (), silent)
+    anew, aside = layer_folders(store)
+    assert aside.startswith(f"{anew}.")
+    stands = {image.id: {"shop/web": False}}
+    users: list[tuple[Users, list[str]]] = [(lambda: stands, [anew, aside]), (dict, [anew])]
+    for asked, left in users:
+        remover = Remover(store, asked)
+        remover.prune(everything=False, chosen=lambda _: True)
+        assert layer_folders(store) == left
+    assert whats(store) == []
 
 
 def test_who_makes_a_layer_anew_while_it_is_verified_has_it_whole(
