@@ -4,6 +4,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from errno import EPIPE
 from functools import partial
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
@@ -144,6 +145,13 @@ def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
 
         def _new_conn(self) -> socket:
             return _checked(guard, self.host, super()._new_conn())
+
+        def request(self, *words: Any, **more: Any) -> None:
+            try:
+                super().request(*words, **more)
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+                # As plain http calls it: urllib3 then reads the answer that may have come first.
+                raise BrokenPipeError(EPIPE, os.strerror(EPIPE)) from error
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

@@ -228,7 +228,7 @@ class Transport:
                 timeout=(self._pace.connect, self._pace.storing if body else self._pace.silence),
             )
         except exceptions.SSLError as error:
-            raise RegistryUnreachable(self.host, _cause(error), _CERTIFICATE_HINT) from error
+            raise self._untrusted(error) from error
         except (exceptions.RequestException, OSError) as error:
             raise Interrupted(_cause(error)) from error
         if response.status_code in (408, 429, 500, 502, 503, 504):
@@ -238,6 +238,19 @@ class Transport:
             why = busy if status == 429 else f"HTTP status {status}"
             raise Interrupted(why, status=status, wait=wait)
         return response
+
+    def _untrusted(self, error: BaseException) -> Exception:
+        """What an error of TLS means. Python raises one for a plain disconnect as well; to trust
+        less helps only where it is the certificate, or where there is no TLS at all."""
+        import ssl
+
+        cause = _innermost(error)
+        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return Interrupted("it closed the connection")
+        mistrust = isinstance(cause, ssl.SSLCertVerificationError)
+        plain = isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER"
+        hint = _CERTIFICATE_HINT if mistrust or plain else ""
+        return RegistryUnreachable(self.host, _cause(error), hint)
 
     def _session(self) -> "Session":
         if self._made is None:
@@ -261,13 +274,18 @@ def _finish(response: "Response") -> None:
     response.close()
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason of a wrapped network error, in its own words."""
+def _innermost(error: BaseException) -> BaseException:
+    """Why a wrapped network error came about."""
     while True:
         inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
         if not isinstance(inner, BaseException):
-            break
+            return error
         error = inner
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of a wrapped network error, in its own words."""
+    error = _innermost(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)[:300] or type(error).__name__
