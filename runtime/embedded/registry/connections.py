@@ -30,20 +30,21 @@ _OWN = "own:"  # no scheme of a URL
 _LEAST, _TIMEOUTS = 1024, 2  # bytes that must come within so many timeouts of the socket
 
 
-def session(access: RegistryAccess, guard: Guard) -> Session:
+def session(access: RegistryAccess, guard: Guard, patience: float) -> Session:
     """Without netrc, proxies from the environment, cookies or content codings. Who we are by
     certificate is told to the registry's own host alone, not to its token server or stores
-    elsewhere. Raises ``CertificateUnusable``."""
+    elsewhere. ``patience`` is for each piece that is sent, in seconds. Raises
+    ``CertificateUnusable``."""
     made = _Session(guard.own)
     made.trust_env = False
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     made.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
     if access.insecure:  # the user has said so: urllib3 need not warn at each request
         disable_warnings(InsecureRequestWarning)
-    made.mount("http://", _Adapter(guard, None))
-    made.mount("https://", _Adapter(guard, trust(access)))
+    made.mount("http://", _Adapter(guard, None, patience))
+    made.mount("https://", _Adapter(guard, trust(access), patience))
     if ours := _with_clients(access):
-        made.mount(_OWN, _Adapter(guard, ours))
+        made.mount(_OWN, _Adapter(guard, ours, patience))
     return made
 
 
@@ -113,15 +114,15 @@ class _Session(Session):
 class _Adapter(HTTPAdapter):
     """Pools of checked connections; ``context`` is for https."""
 
-    def __init__(self, guard: Guard, context: ssl.SSLContext | None) -> None:
-        self._guard, self._context = guard, context
+    def __init__(self, guard: Guard, context: ssl.SSLContext | None, patience: float) -> None:
+        self._guard, self._context, self._patience = guard, context, patience
         super().__init__(pool_maxsize=8)
 
     def init_poolmanager(self, *words: Any, **settings: Any) -> None:
         if self._context is not None:
             settings["ssl_context"] = self._context
         super().init_poolmanager(*words, **settings)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._guard)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._guard, self._patience)
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
         """The context says whom to trust; requests' own bundle has no say."""
@@ -131,14 +132,21 @@ class _Adapter(HTTPAdapter):
             conn.assert_hostname = False if insecure else None
 
 
-def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
-    """Connection pools whose connections ask ``guard`` before a byte is sent."""
+def _pools(guard: Guard, patience: float) -> dict[str, type[HTTPConnectionPool]]:
+    """Connection pools whose connections ask ``guard`` before a byte is sent. urllib3 would send
+    with the patience for connecting: a registry may store what it has before it reads on."""
 
     class Plain(HTTPConnection):
         response_class = _Answer
 
         def _new_conn(self) -> socket:
             return _checked(guard, self.host, super()._new_conn())
+
+        def request(self, *words: Any, **more: Any) -> None:
+            if self.sock is None:
+                self.connect()
+            self.timeout = patience
+            super().request(*words, **more)
 
     class Secure(HTTPSConnection):
         response_class = _Answer
@@ -147,6 +155,7 @@ def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
             return _checked(guard, self.host, super()._new_conn())
 
         def request(self, *words: Any, **more: Any) -> None:
+            self.timeout = patience
             try:
                 super().request(*words, **more)
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:

@@ -46,9 +46,10 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How patient we are: seconds to connect, between two pieces and until what was sent is
-    stored, and the least number of bytes in every window of so many seconds. The long window is
-    for lines that are too slow, the short one for registries that hold us up (a byte a second)."""
+    """How patient we are: seconds to connect, between two pieces and until what was sent, whole or
+    a piece of it, is stored, and the least number of bytes in every window of so many seconds. The
+    long window is for lines that are too slow, the short one for registries that hold us up (a byte
+    a second)."""
 
     connect: float = 10.0
     silence: float = 30.0
@@ -256,7 +257,7 @@ class Transport:
         if self._made is None:
             from runtime.embedded.registry.connections import session
 
-            self._made = session(self._access, self.guard)
+            self._made = session(self._access, self.guard, self._pace.storing)
         return self._made
 
 

@@ -1,7 +1,8 @@
-"""Connections that break while something is sent, in plain http and by TLS."""
+"""Connections that break and that stand still while something is sent, in plain http and by TLS."""
 
 import socket
 import threading
+import time
 from contextlib import closing
 from typing import Any, BinaryIO
 
@@ -108,3 +109,33 @@ def test_who_speaks_no_tls_at_all_can_be_called_insecure(authority: Authority) -
             with pytest.raises(RegistryUnreachable) as failed:
                 uploader.has(reference, DESCRIPTOR)
         assert "insecure: true" in failed.value.hint
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_registry_may_stand_still_for_longer_than_it_takes_to_connect(
+    authority: Authority, scheme: str, keeps: bool
+) -> None:
+    """It stores what it has before it reads on."""
+
+    def pauses(body: BinaryIO) -> bytes:
+        body.read(1 << 20)
+        time.sleep(2)
+        return b""
+
+    taker = sent(authority, scheme, pauses, pace=Pace(connect=0.5), keeps=keeps)
+    assert taker.asked["PUT"] == 1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_one_that_stands_still_for_good_is_given_up(authority: Authority, scheme: str) -> None:
+    done = threading.Event()
+
+    def stands(body: BinaryIO) -> bytes:
+        body.read(1 << 20)
+        done.wait(60)
+        raise Ending
+
+    taker = sent(authority, scheme, stands, pace=Pace(connect=600, storing=1))
+    done.set()
+    assert taker.asked["PUT"] >= 2
