@@ -52,6 +52,10 @@ def trust(access: RegistryAccess) -> ssl.SSLContext:
     """Whom the registry's certificate must be signed by: what the spec says, else what lies in
     Docker's layout. Authorities of one's own come beside the system's."""
     context = create_urllib3_context()
+    # As Docker does it: Python is stricter with authorities from 3.13 on, and trusts one that
+    # another has signed from 3.13 on only.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if access.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -22,6 +22,18 @@ class Authority:
         openssl("req", *words, f"-out={self.certificate}")
         return self
 
+    def below(self, folder: Path, *, may_sign: bool = True) -> "Authority":
+        """One that this one has signed; without ``may_sign`` it is none, and signs all the same."""
+        made = Authority(folder)
+        made.folder.mkdir()
+        key, request, extensions = folder / "ca.key", folder / "request", folder / "extensions"
+        extensions.write_text(f"basicConstraints=critical,CA:{str(may_sign).upper()}\n")
+        openssl("req", "-nodes", "-subj=/CN=below", *_NEW, f"-keyout={key}", f"-out={request}")
+        words = [f"-in={request}", f"-CA={self.certificate}", f"-CAkey={self.folder / 'ca.key'}"]
+        words += [f"-extfile={extensions}", "-set_serial=3", f"-out={made.certificate}"]
+        openssl("x509", "-req", "-days=2", *words)
+        return made
+
     def signed(self, name: str, *, days: int = 1) -> Path:
         """A file with a certificate for ``name`` and its key; over already for less than 0 days.
         Beside it lie the two alone, as NAME.cert and NAME.key."""
