@@ -222,7 +222,9 @@ class Session:
         try:
             with secure.open("GET", f"{secure.base}/v2/", {}):
                 return secure
-        except (Interrupted, RegistryUnreachable):
+        except (Interrupted, RegistryUnreachable) as broken:
+            if isinstance(broken, Interrupted) and broken.status:
+                return secure  # busy, but it has answered
             secure.close()
             return Transport(f"http://{host}", self._access, pace=self._pace)
 

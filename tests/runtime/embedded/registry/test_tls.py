@@ -93,6 +93,18 @@ def test_plain_http_is_spoken_only_where_it_was_allowed(server: Server) -> None:
     assert server.authorizations() == []
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_registry_that_speaks_tls_is_not_asked_in_plain_http(
+    server: Server, certificate: Path, status: int
+) -> None:
+    publish(server)
+    server.use_tls(certificate)
+    answers = iter([Answer(status=status)])
+    server.routes["/v2/"] = lambda _: next(answers, Answer())
+    assert digest(server, insecure=True).startswith("sha256:")
+    assert server.paths() == ["/v2/", *["/v2/app/manifests/latest"] * 2]
+
+
 # --- authorities and certificates of one's own ----------------------------------------------------
 
 
