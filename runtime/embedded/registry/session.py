@@ -211,10 +211,11 @@ class Session:
         return names, after
 
     def _connect(self) -> Transport:
-        """Plain http on loopback, unless certificates are set for it; else https. An insecure
+        """Plain http on loopback, unless something is set for it; else https. An insecure
         registry's certificate is not checked, and where it has none http will do."""
         host = "registry-1.docker.io" if self.host == DEFAULT_HOST else self.host
-        if _is_loopback(host) and not certificates.are_set(self._access):
+        known = self._access.insecure or certificates.are_set(self._access)
+        if _is_loopback(host) and not known:
             return Transport(f"http://{host}", self._access, pace=self._pace)
         secure = Transport(f"https://{host}", self._access, pace=self._pace)
         if not self._access.insecure:

@@ -105,6 +105,35 @@ def test_a_busy_registry_that_speaks_tls_is_not_asked_in_plain_http(
     assert server.paths() == ["/v2/", *["/v2/app/manifests/latest"] * 2]
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_loopback_that_is_called_insecure_may_speak_tls_or_not(
+    certificate: Path, name: str
+) -> None:
+    for secure in (True, False):
+        with serving() as server:
+            publish(server)
+            if secure:
+                server.use_tls(certificate)
+            host = f"{name}:{server.port}"
+            with closing(Client(RegistryAccess(host=host, insecure=True))) as client:
+                assert client.digest(Reference(host=host, repository="app", tag="latest"))
+
+
+def test_loopback_that_nobody_calls_insecure_is_asked_in_plain_http_alone(
+    certificate: Path,
+) -> None:
+    with serving() as server:
+        publish(server)
+        server.use_tls(certificate)
+        host = server.host
+        with (
+            closing(Client(RegistryAccess(host=host), tries=1)) as client,
+            pytest.raises(RegistryUnreachable),
+        ):
+            client.digest(Reference(host=host, repository="app", tag="latest"))
+        assert server.asked == []
+
+
 # --- authorities and certificates of one's own ----------------------------------------------------
 
 
