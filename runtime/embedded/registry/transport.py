@@ -121,7 +121,8 @@ class Transport:
     ) -> "Iterator[Response]":
         """The answer to one request, its body unread. What is ``secret`` in a request's own body
         follows no redirect to another place. Raises ``Interrupted`` for what may pass,
-        ``RegistryUnreachable`` for a certificate that cannot be trusted."""
+        ``RegistryUnreachable`` for a certificate that cannot be trusted, ``RegistryFailed`` for a
+        place that is none."""
         response = self._follow(method, url, headers, authorization, body, secret)
         try:
             yield response
@@ -217,6 +218,7 @@ class Transport:
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None
     ) -> "Response":
         from requests import exceptions
+        from urllib3.exceptions import LocationValueError
 
         try:
             response = self._session().request(
@@ -230,6 +232,9 @@ class Transport:
             )
         except exceptions.SSLError as error:
             raise self._untrusted(error) from error
+        except (exceptions.InvalidURL, LocationValueError) as error:  # a label of 64 letters
+            name = (urlsplit(url).hostname or "")[:100]
+            raise RegistryFailed(self.host, f"{name!r} is no name of a host") from error
         except (exceptions.RequestException, OSError) as error:
             raise Interrupted(_cause(error)) from error
         if response.status_code in (408, 429, 500, 502, 503, 504):
@@ -302,5 +307,5 @@ def _retry_after(value: str | None) -> float | None:
         return float(value[:6])
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # a zone, or a year, beyond all bounds
         return None
