@@ -18,13 +18,23 @@ class RegistryUnreachable(Fault):
 class RegistryFailed(Fault):
     """The registry answers, but not as it should; ``status`` is HTTP's, 0 when there is none."""
 
-    def __init__(self, host: str, why: str, *, status: int = 0) -> None:
+    def __init__(self, host: str, why: str, *, status: int = 0, hint: str = "") -> None:
         self.host, self.status = host, status
         super().__init__(
             f"the registry {host} did not do its work",
             why=why,
-            hint="run the same command again later, or ask who runs the registry",
+            hint=hint or "run the same command again later, or ask who runs the registry",
         )
+
+
+class TooManyRequests(RegistryFailed):
+    """The registry gives us no more for a while; often it gives more to who has logged in."""
+
+    def __init__(self, host: str, why: str, *, anonymous: bool) -> None:
+        self.anonymous = anonymous
+        login = f"log in with `trueup login {host}`, " if anonymous else ""
+        hint = f"{login}wait for a while, or name a mirror of it under `registries:` in the spec"
+        super().__init__(host, why, status=429, hint=hint)
 
 
 class AccessDenied(Fault):

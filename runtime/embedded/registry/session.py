@@ -4,7 +4,6 @@ Anonymous first; on 401 the name and password, or a token bought with them, aske
 it has run out. What a spec says of a registry goes before the logins that others have kept.
 """
 
-import json
 import random
 import re
 import time
@@ -23,6 +22,7 @@ from runtime.embedded.registry.faults import (
     PasswordMissing,
     RegistryFailed,
     RegistryUnreachable,
+    TooManyRequests,
 )
 from runtime.embedded.registry.transport import Body, Interrupted, Pace, Transport
 from runtime.reference import DEFAULT_HOST, Reference
@@ -38,7 +38,6 @@ TRIES = 5  # without progress between them
 PULL, PUSH = "pull", "pull,push"  # what tokens are asked for
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
 _LONGEST_TOKEN = 1 << 20
-_LONGEST_ERROR = 1 << 16
 _MOST_LISTED, _MOST_PAGES = 100_000, 1000
 _PAGE = 1000
 _NEXT = re.compile(r'<([^<>]{1,2000})>\s*;\s*rel="?next"?')
@@ -145,6 +144,9 @@ class Session:
     def wait(self, broken: Interrupted, tries: int) -> None:
         """Before another try: twice as long each time, with chance, or as the server says."""
         if tries >= self._tries:
+            if broken.status == 429:
+                known = bool(self._access.username or (self._kept and self._kept[0]))
+                raise TooManyRequests(self.host, broken.why, anonymous=not known) from broken
             if broken.status:
                 raise RegistryFailed(self.host, broken.why, status=broken.status) from broken
             raise RegistryUnreachable(self.host, broken.why) from broken
@@ -243,18 +245,9 @@ class Session:
             )
         if status == 404:
             return NotInRegistry(str(reference))
-        said = self._said(response)
+        said = self._transport.said(response)
         why = f"HTTP status {status}, {said}" if said else f"HTTP status {status}"
         return RegistryFailed(self.host, why, status=status)
-
-    def _said(self, response: "Response") -> str:
-        """The registry's own words of why not, printable and short; "" when it has none."""
-        try:
-            errors = json.loads(self.body(response, _LONGEST_ERROR))["errors"]
-            text = str(errors[0].get("message") or errors[0]["code"])
-        except (ValueError, LookupError, TypeError, AttributeError, Interrupted, RegistryFailed):
-            return ""
-        return "".join(letter for letter in text if letter.isprintable())[:200]
 
     def _authorize(self, header: str, repository: str, scope: str) -> None:
         """Prepare what the registry's challenge asks for."""

@@ -5,6 +5,7 @@ codings of any depth; none of that happens here. Headers with a password or toke
 registry's own origin only.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from runtime.api import RegistryAccess
 from runtime.embedded.registry.addresses import Guard
 from runtime.embedded.registry.faults import RegistryFailed, RegistryUnreachable
+from runtime.errors import Fault
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PIECE, _LITTLE = 1 << 18, 1 << 16
+_LONGEST_ERROR = 1 << 16
 
 
 # What is sent, made anew for each sending: a redirect or a second try begins at its first byte.
@@ -165,6 +168,17 @@ class Transport:
             raise Interrupted(f"{size:,} of {int(said):,} bytes came")
         return b"".join(parts)
 
+    def said(self, response: "Response") -> str:
+        """The registry's own words of why not, printable and short; "" when it has none."""
+        try:
+            errors = json.loads(self.body(response, _LONGEST_ERROR))["errors"]
+            text = str(errors[0].get("message") or errors[0]["code"])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return ""
+        except (Interrupted, Fault):
+            return ""
+        return "".join(letter for letter in text if letter.isprintable())[:200]
+
     def close(self) -> None:
         if self._made is not None:
             self._made.close()
@@ -239,9 +253,11 @@ class Transport:
             raise Interrupted(_cause(error)) from error
         if response.status_code in (408, 429, 500, 502, 503, 504):
             status, wait = response.status_code, _retry_after(response.headers.get("Retry-After"))
+            why = f"HTTP status {status}"
+            if status == 429:
+                said = self.said(response)
+                why = f"it gets too many requests, {why}{', ' if said else ''}{said}"
             _finish(response)
-            busy = "it gets too many requests, HTTP status 429"
-            why = busy if status == 429 else f"HTTP status {status}"
             raise Interrupted(why, status=status, wait=wait)
         return response
 

@@ -1,7 +1,9 @@
 """What a registry says of places, times and itself, however strange: a fault, never a traceback."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -60,3 +62,63 @@ def test_a_time_to_come_again_that_is_none_is_passed_over(
     with pytest.raises(RegistryFailed, match="503"):
         client.manifest(reference(server))
     assert len(server.asked) == 5
+
+
+# --- too many requests ----------------------------------------------------------------------------
+
+LIMIT = "You have reached your unauthenticated pull rate limit. https://www.docker.com/limit"
+
+
+def limited(server: Server, body: bytes | Iterable[bytes] = b"", **access: Any) -> RegistryFailed:
+    """What is told when the registry gives no more."""
+    server.routes[MANIFEST] = Answer(status=429, body=body)
+    known = RegistryAccess(host=server.host, **access)
+    with (
+        closing(Client(known, tries=2, sleep=lambda _: None)) as client,
+        pytest.raises(RegistryFailed, match="too many requests, HTTP status 429") as failed,
+    ):
+        client.manifest(reference(server))
+    assert len(server.asked) == 2
+    return failed.value
+
+
+def words(text: str) -> bytes:
+    return json.dumps({"errors": [{"code": "TOOMANYREQUESTS", "message": text}]}).encode()
+
+
+def test_a_registry_that_gives_no_more_says_why_in_its_own_words(server: Server) -> None:
+    failed = limited(server, words(LIMIT))
+    assert failed.why == f"it gets too many requests, HTTP status 429, {LIMIT}"
+    assert f"`trueup login {server.host}`" in failed.hint
+    assert len(server.callers) == 1  # what it said was read to the end
+
+
+def test_who_is_known_to_it_needs_a_mirror(server: Server) -> None:
+    failed = limited(server, words(LIMIT), username="ci", password="secret")
+    assert "login" not in failed.hint
+    assert "mirror" in failed.hint
+    assert server.authorizations() == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"<html>", b"[]", b'{"errors": [5]}', b"\xff", b"[" * 60_000]
+)
+def test_one_that_says_nothing_is_quoted_with_nothing(server: Server, body: bytes) -> None:
+    assert limited(server, body).why == "it gets too many requests, HTTP status 429"
+
+
+def test_words_are_printable_and_short(server: Server) -> None:
+    failed = limited(server, words("\x1b[2Jno\r\n" + "x" * 1000))
+    assert failed.why.endswith("429, [2Jno" + "x" * 195)
+
+
+def test_words_without_an_end_are_not_read(server: Server) -> None:
+    sent: list[int] = []
+
+    def endless() -> Iterator[bytes]:
+        for number in range(200):
+            sent.append(number)
+            yield bytes(1 << 20)
+
+    assert limited(server, endless()).why == "it gets too many requests, HTTP status 429"
+    assert len(sent) < 100
