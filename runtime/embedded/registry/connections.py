@@ -187,24 +187,25 @@ class _Answer(HTTPResponse):
 
 
 class _Steady(RawIOBase):
-    """What comes over ``wire``. Raises ``TimeoutError`` when that is fewer than so many bytes
-    within ``patience`` seconds (None: any time)."""
+    """What comes over ``wire``. Raises ``TimeoutError`` when we have waited for fewer than so many
+    bytes for more than ``patience`` seconds (None: any time)."""
 
     def __init__(self, wire: RawIOBase, patience: float | None) -> None:
         self._wire, self._patience = wire, patience
-        self._since, self._got = time.monotonic(), 0
+        self._waited, self._got = 0.0, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
+        began = time.monotonic()
         size = self._wire.readinto(buffer)
+        self._waited += time.monotonic() - began
         self._got += size or 0
-        now = time.monotonic()
         if self._got >= _LEAST:
-            self._since, self._got = now, 0
-        elif size and self._patience is not None and now - self._since > self._patience:
-            raise TimeoutError(f"only {self._got:,} bytes in {now - self._since:.0f} s")
+            self._waited, self._got = 0.0, 0
+        elif size and self._patience is not None and self._waited > self._patience:
+            raise TimeoutError(f"only {self._got:,} bytes in {self._waited:.0f} s")
         return size
 
     def close(self) -> None:

@@ -147,9 +147,11 @@ class Transport:
         ]
         try:
             while piece := response.raw.read1(_PIECE, decode_content=False):
+                came = self._clock()
                 yield piece
                 now = self._clock()
                 for window in windows:
+                    window.since += now - came  # what we do with a piece takes our time
                     if slow := window.add(len(piece), now):
                         raise RegistryUnreachable(self.host, slow)
         except (HTTPError, OSError) as error:

@@ -1,6 +1,7 @@
 """What a registry says of places, times and itself, however strange: a fault, never a traceback."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 
 from runtime.api import RegistryAccess
 from runtime.embedded.registry.client import Client
-from runtime.embedded.registry.faults import RegistryFailed
+from runtime.embedded.registry.documents import Descriptor
+from runtime.embedded.registry.faults import RegistryFailed, RegistryUnreachable
+from runtime.embedded.registry.transport import Pace
 from runtime.reference import Reference
-from tests.runtime.embedded.registry.hostile import Answer, Server
+from tests.runtime.embedded.registry.hostile import Answer, Server, digest
 
 MANIFEST = "/v2/app/manifests/latest"
 NO_NAMES = ["http://a..b/x", f"http://{'a' * 64}.example/x", "http://.example/x"]
@@ -122,3 +125,51 @@ def test_words_without_an_end_are_not_read(server: Server) -> None:
 
     assert limited(server, endless()).why == "it gets too many requests, HTTP status 429"
     assert len(sent) < 100
+
+
+# --- whose time it is -----------------------------------------------------------------------------
+
+BLOB = bytes(range(256)) * 4096  # 1 MiB: more than one piece
+BLOB_PATH = f"/v2/app/blobs/{digest(BLOB)}"
+LITTLE = bytes(400)
+PACE = Pace(window=1, least=8192 * 60, trickle_window=0.5)
+
+
+def fetch(server: Server, blob: bytes, pace: Pace, *stops: float) -> bytes:
+    """The blob, whose first pieces take us so many seconds each; the registry has one try."""
+    got, ours = b"", iter(stops)
+    with closing(Client(RegistryAccess(host=server.host), tries=1, pace=pace)) as client:
+        whole = Descriptor(media_type="x", digest=digest(blob), size=len(blob))
+        for piece in client.blob(reference(server), whole):
+            time.sleep(next(ours, 0))
+            got += piece
+    assert len(server.asked) == 1
+    return got
+
+
+def test_time_that_we_take_ourselves_is_not_the_registrys(server: Server) -> None:
+    """Unpacking may stand still for longer than a registry might."""
+    server.routes[BLOB_PATH] = Answer(body=BLOB)
+    assert fetch(server, BLOB, PACE, 1.5) == BLOB
+
+
+def test_nor_is_it_when_only_a_little_is_left(server: Server) -> None:
+    def halves() -> Iterator[bytes]:
+        yield LITTLE[:200]
+        time.sleep(0.1)
+        yield LITTLE[200:]
+
+    answer = Answer(body=halves(), length=len(LITTLE))
+    server.routes[f"/v2/app/blobs/{digest(LITTLE)}"] = answer
+    assert fetch(server, LITTLE, Pace(silence=0.5), 2) == LITTLE
+
+
+def test_a_registry_gains_nothing_by_time_that_we_take(server: Server) -> None:
+    def trickle() -> Iterator[bytes]:
+        for _ in range(1000):
+            yield b"x"
+            time.sleep(0.02)
+
+    server.routes[BLOB_PATH] = Answer(body=trickle(), length=len(BLOB))
+    with pytest.raises(RegistryUnreachable, match="bytes in"):
+        fetch(server, BLOB, Pace(trickle_window=0.2), *[0.01] * 1000)
