@@ -1,6 +1,7 @@
 """Sessions of requests whose connections are checked: whom they reach, and whom they trust."""
 
 import os
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -9,7 +10,6 @@ from functools import partial
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from io import BufferedReader, RawIOBase
-from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -143,8 +143,8 @@ def _pools(guard: Guard, patience: float) -> dict[str, type[HTTPConnectionPool]]
     class Plain(HTTPConnection):
         response_class = _Answer
 
-        def _new_conn(self) -> socket:
-            return _checked(guard, self.host, super()._new_conn())
+        def _new_conn(self) -> socket.socket:
+            return _checked(guard, "http", self, super()._new_conn())
 
         def request(self, *words: Any, **more: Any) -> None:
             if self.sock is None:
@@ -155,8 +155,8 @@ def _pools(guard: Guard, patience: float) -> dict[str, type[HTTPConnectionPool]]
     class Secure(HTTPSConnection):
         response_class = _Answer
 
-        def _new_conn(self) -> socket:
-            return _checked(guard, self.host, super()._new_conn())
+        def _new_conn(self) -> socket.socket:
+            return _checked(guard, "https", self, super()._new_conn())
 
         def request(self, *words: Any, **more: Any) -> None:
             self.timeout = patience
@@ -179,7 +179,7 @@ class _Answer(HTTPResponse):
     """An answer whose status, headers and chunks' sizes may not trickle either: a socket's own
     timeout begins anew with each byte."""
 
-    def __init__(self, sock: socket, *words: Any, **more: Any) -> None:
+    def __init__(self, sock: socket.socket, *words: Any, **more: Any) -> None:
         super().__init__(sock, *words, **more)
         silence = sock.gettimeout()
         patience = None if silence is None else _TIMEOUTS * silence
@@ -213,10 +213,22 @@ class _Steady(RawIOBase):
         super().close()
 
 
-def _checked(guard: Guard, host: str, connected: socket) -> socket:
+def _checked(
+    guard: Guard, scheme: str, called: HTTPConnection, connected: socket.socket
+) -> socket.socket:
+    also = partial(_addresses, called.host)
     try:
-        guard.check(host, connected.getpeername()[0])
+        address = connected.getpeername()[0]
+        guard.check(called.host, address, scheme=scheme, port=called.port or 0, also=also)
     except BaseException:
         connected.close()
         raise
     return connected
+
+
+def _addresses(host: str) -> list[str]:
+    """All that a name means now."""
+    try:
+        return [str(place[0]) for *_, place in socket.getaddrinfo(host, None)]
+    except (OSError, UnicodeError):
+        return []

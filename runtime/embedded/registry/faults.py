@@ -27,6 +27,18 @@ class RegistryFailed(Fault):
         )
 
 
+class LedInside(RegistryFailed):
+    """It leads to who is nearer to this machine than the registry itself."""
+
+    def __init__(self, host: str, place: str, address: str) -> None:
+        self.place, self.address = place, address
+        hint = (
+            f"if {place} is yours and acts for {host}, write `partners: [{place}]` for {host}"
+            " under `registries:` in the spec"
+        )
+        super().__init__(host, f"it leads to {place}, the private address {address}", hint=hint)
+
+
 class TooManyRequests(RegistryFailed):
     """The registry gives us no more for a while; often it gives more to who has logged in."""
 

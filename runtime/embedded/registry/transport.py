@@ -109,7 +109,12 @@ class Transport:
         self._origin, self._access = origin(base), access
         self._pace, self._clock = pace or Pace(), clock
         self._made: Session | None = None
-        self.guard: Guard = led_by.guard if led_by else Guard(own=self._origin[1])
+        scheme, host, port = self._origin
+        self.guard: Guard = (
+            led_by.guard
+            if led_by
+            else Guard(own=host, scheme=scheme, port=port, partners=access.partners)
+        )
 
     @contextmanager
     def open(
