@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
@@ -12,6 +13,9 @@ _SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)(?:\s+|$)", re.IGNORECASE)
 # From the beginning of a word only: else a word of 64 KB without a value takes minutes.
 _PARAMETER = re.compile(r'(?<![a-zA-Z_])([a-zA-Z_]+)\s*=\s*(?:"([^"]*)"|([^",\s]+))')
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+# A name or an address and nothing else: what ends a host for one library (a backslash) does not for
+# another, and what we show to a terminal must be printable.
+_PLAIN_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _SHARED_SECOND_LEVELS = frozenset(("ac", "co", "com", "edu", "gov", "net", "org"))
 
 
@@ -77,21 +81,34 @@ def may_ask(realm: str, registry: str) -> bool:
     itself is spoken to in plain http; no user information."""
     try:
         parts, own = urlsplit(realm), urlsplit(registry)
-        usable = bool(parts.hostname) and parts.port != 0
+        usable = bool(_PLAIN_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
     except ValueError:  # half an IPv6 address, a port that is none
         return False
     schemes = ("https", "http") if own.scheme == "http" else ("https",)
     return usable and parts.scheme in schemes and "@" not in parts.netloc
 
 
-def may_know_password(realm: str, registry: str) -> bool:
-    """Whether ``realm`` may see the password for ``registry``: the same host, or a host under the
-    same domain, as auth.docker.io is for registry-1.docker.io."""
+def may_know_password(realm: str, registry: str, partners: Sequence[str] = ()) -> bool:
+    """Whether ``realm`` may see the password for ``registry``: the same host, one of its
+    ``partners``, or a host under the same domain, as auth.docker.io is for registry-1.docker.io."""
     theirs, ours = urlsplit(realm).hostname or "", urlsplit(registry).hostname or ""
-    if theirs == ours:
+    if theirs == ours or not partners_of(realm).isdisjoint(map(str.lower, partners)):
         return True
     domain = "" if _is_number(theirs) or _is_number(ours) else _domain(ours)
     return bool(domain) and (theirs == domain or theirs.endswith(f".{domain}"))
+
+
+def server(realm: str) -> str:
+    """HOST[:PORT] of a realm, the port where it names one."""
+    return urlsplit(realm).netloc.lower()
+
+
+def partners_of(realm: str) -> frozenset[str]:
+    """As whom a partner may be written that ``realm`` belongs to: with its port, or for any."""
+    parts = urlsplit(realm)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return frozenset((host, f"{host}:{port}"))
 
 
 def _domain(host: str) -> str:

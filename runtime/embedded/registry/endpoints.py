@@ -17,6 +17,7 @@ from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.registry.faults import (
     AccessDenied,
     NotInRegistry,
+    PasswordWithheld,
     RegistryFailed,
     RegistryUnreachable,
     WrongContent,
@@ -32,6 +33,7 @@ _NOT_FROM_HERE = (
     AccessDenied,
     BadDocument,  # a page of a gateway, with status 200
     NotInRegistry,
+    PasswordWithheld,
     RegistryFailed,
     RegistryUnreachable,
     WrongContent,

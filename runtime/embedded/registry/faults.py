@@ -82,6 +82,20 @@ class PasswordMissing(Fault):
         )
 
 
+class PasswordWithheld(Fault):
+    """The registry wants a login of which a stranger would have to know the password."""
+
+    def __init__(self, host: str, server: str) -> None:
+        self.host, self.server = host, server
+        super().__init__(
+            f"the password for {host} was not sent",
+            why=f"its token server {server} is under another domain",
+            hint=f"if that acts for {host}, write `partners: [{server}]` for it under"
+            " `registries:`, in the spec or, for `trueup login` as well, in"
+            " /etc/trueup/registries.yaml",
+        )
+
+
 class NotInRegistry(Absent):
     """There is no such image, or none for us: ``hidden`` when the registry says the same of what
     is private."""

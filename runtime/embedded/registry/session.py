@@ -20,6 +20,7 @@ from runtime.embedded.registry.faults import (
     AccessDenied,
     NotInRegistry,
     PasswordMissing,
+    PasswordWithheld,
     RegistryFailed,
     RegistryUnreachable,
     TooManyRequests,
@@ -61,6 +62,7 @@ class Session:
         self._actions = actions
         self._authorizations: dict[str, str] = {}
         self._kept: tuple[Login | None] | None = None
+        self._withheld_from = ""
         self._transport = Transport(base, access, pace=pace) if base else self._connect()
 
     @property
@@ -184,10 +186,11 @@ class Session:
             if response.status_code != 401:
                 self._expect(response)
                 return
-        realm, base = auth.challenge(said).realm, self._transport.base
-        if auth.may_ask(realm, base) and not auth.may_know_password(realm, base):
-            why = f"its token server {realm[:200]} is somebody else's, who gets no password"
-            raise RegistryFailed(self.host, why)
+        asked, base = auth.challenge(said), self._transport.base
+        bearer = asked.scheme == "bearer" and auth.may_ask(asked.realm, base)
+        if bearer and not self._may_know_password(asked.realm):
+            # It would be asked without the password, and may sell a token to anybody.
+            raise PasswordWithheld(self.host, auth.server(asked.realm))
         self._authorize(said, "", "")
         with self._transport.open("GET", url, {}, self._authorizations.get("", "")) as response:
             if response.status_code in (401, 403):
@@ -234,7 +237,9 @@ class Session:
     def _refusal(self, response: "Response", reference: Reference) -> Exception:
         status = response.status_code
         if status in (401, 403):
-            known = bool(self._access.username or self._login(reference.repository))
+            known = self._has_login(reference.repository)
+            if known and self._withheld_from:
+                return PasswordWithheld(self.host, self._withheld_from)
             pushing = self._actions != PULL
             if status == 401 and self.host == DEFAULT_HOST and not (known or pushing):
                 # Docker Hub gives tokens for what does not exist, then refuses them; a name
@@ -265,6 +270,12 @@ class Session:
             self._kept = (login_for(self.host, repository),)
         return self._kept[0]
 
+    def _has_login(self, repository: str) -> bool:
+        return bool(self._access.username or self._login(repository))
+
+    def _may_know_password(self, realm: str) -> bool:
+        return auth.may_know_password(realm, self._transport.base, self._access.partners)
+
     def _basic(self, repository: str) -> str:
         """The header with name and password; "" when nobody has any. Raises ``PasswordMissing``."""
         access = self._access
@@ -279,10 +290,10 @@ class Session:
 
     def _token(self, asked: auth.Challenge, repository: str, scope: str) -> str:
         """Get a token, with the password only from a server that may know it."""
-        base = self._transport.base
-        if not auth.may_ask(asked.realm, base):
+        if not auth.may_ask(asked.realm, self._transport.base):
             raise RegistryFailed(self.host, f"it wants a token from {asked.realm[:200]!r}")
-        trusted = auth.may_know_password(asked.realm, base)
+        trusted = self._may_know_password(asked.realm)
+        self._withheld_from = "" if trusted else auth.server(asked.realm)
         login = None if self._access.username or not trusted else self._login(repository)
         basic, form = "", None
         if login is not None and login.identity_token:
@@ -297,6 +308,8 @@ class Session:
             body = (lambda: form) if form else None
             with server.open(method, url, headers, basic, body, secret=bool(form)) as got:
                 if got.status_code in (400, 401, 403):
+                    if not trusted and self._has_login(repository):
+                        raise PasswordWithheld(self.host, self._withheld_from)
                     known = bool(basic or form)
                     raise AccessDenied(self.host, repository, with_password=known)
                 if got.status_code != 200:
