@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from runtime.api import RegistryAccess
 from runtime.embedded.registry.documents import LARGEST, BadDocument, Descriptor
 from runtime.embedded.registry.faults import NotInRegistry, RegistryFailed, WrongContent
-from runtime.embedded.registry.manifest import ACCEPT, Manifest, Platform, choose, parse
+from runtime.embedded.registry.manifest import (
+    ACCEPT,
+    Manifest,
+    Platform,
+    choose,
+    parse,
+    refuse_schema_1,
+)
 from runtime.embedded.registry.session import TRIES, Session
 from runtime.embedded.registry.transport import Interrupted, Pace
 from runtime.reference import BadDigest, Reference, check_digest
@@ -68,6 +75,7 @@ class Client:
             with self.session.ask("GET", reference, f"manifests/{version}", _MANIFESTS) as response:
                 raw = self.session.body(response, LARGEST)
                 kind = response.headers.get("Content-Type", "")
+                refuse_schema_1(kind)  # its digest is that of what was signed: it would seem wrong
                 digest = self._verified(raw, version, response.headers.get(_DIGEST_HEADER, ""))
                 return Fetched(raw=raw, digest=digest, media_type=kind)
 

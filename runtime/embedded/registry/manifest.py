@@ -107,10 +107,17 @@ def parse(raw: bytes, content_type: str = "") -> Manifest | Index:
     Raises ``BadDocument``.
     """
     document = read(raw, "manifest")
-    kind = _kind(document, content_type.partition(";")[0].strip().lower())
+    kind = _kind(document, _plain(content_type))
     if kind in (OCI_INDEX, DOCKER_LIST):
         return _index(document)
     return _manifest(document)
+
+
+def refuse_schema_1(content_type: str) -> None:
+    """Raises ``BadDocument`` for what a registry calls a manifest of Docker's schema 1."""
+    if _plain(content_type) in _SCHEMA_1:
+        hint = "pull and push it once with a current tool: skopeo copy --format v2s2 ..."
+        raise BadDocument("manifest", "it is of Docker's schema 1, outdated since 2017", hint)
 
 
 def kind(raw: bytes) -> str:
@@ -133,15 +140,19 @@ def choose(index: Index, platform: Platform, name: str) -> Descriptor:
     raise NoPlatform(name, str(platform), offered)
 
 
+def _plain(content_type: str) -> str:
+    """Without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def _kind(document: Document, content_type: str) -> str:
     """The media type that header, document and content agree on."""
     named = document.get("mediaType", "")
     if not isinstance(named, str):
         raise BadDocument("manifest", "its media type is not text")
     said = content_type if content_type in ACCEPT or content_type in _SCHEMA_1 else ""
-    if document.get("schemaVersion") == 1 or named in _SCHEMA_1 or said in _SCHEMA_1:
-        hint = "pull and push it once with a current tool: skopeo copy --format v2s2 ..."
-        raise BadDocument("manifest", "it is of Docker's schema 1, outdated since 2017", hint)
+    refuse_schema_1(_SCHEMA_1[0] if document.get("schemaVersion") == 1 else named)
+    refuse_schema_1(said)
     if document.get("schemaVersion") != 2:
         raise BadDocument("manifest", "its schema version is not 2")
     if said and named and said != named:
