@@ -6,7 +6,7 @@ from contextlib import closing
 from runtime.api import RegistryAccess, Resolved, SearchHit
 from runtime.embedded.registry import config, hub, manifest
 from runtime.embedded.registry.client import Client
-from runtime.embedded.registry.endpoints import access_to, first_answer
+from runtime.embedded.registry.endpoints import access_to, first_answer, own_answer
 from runtime.embedded.registry.faults import AccessDenied, NotInRegistry
 from runtime.embedded.registry.manifest import Index, Platform, wanted_platform
 from runtime.embedded.registry.session import Session
@@ -36,7 +36,7 @@ class RegistryVerbs:
             )
 
     def tags(self, reference: str, registries: Sequence[RegistryAccess]) -> tuple[str, ...]:
-        return tuple(first_answer(parse(reference), registries, Client.tags))
+        return tuple(own_answer(parse(reference), registries, Client.tags))
 
     def resolve(
         self, reference: str, registries: Sequence[RegistryAccess], platform: str | None

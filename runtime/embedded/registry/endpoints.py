@@ -1,11 +1,12 @@
-"""Where an image is asked for: the mirrors of its registry in their order, then the registry.
+"""Where an image is asked for: the mirrors of its registry in their order, then the registry. For
+a list it is the other way round.
 
 What comes by digest is checked, so a mirror can give nothing false; by tag it may give something
 older. It gets no login but its own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,16 +23,18 @@ from runtime.embedded.registry.faults import (
     RegistryUnreachable,
     WrongContent,
 )
+from runtime.embedded.registry.manifest import NoPlatform
 from runtime.embedded.registry.session import TRIES
 from runtime.embedded.registry.transport import Pace
 from runtime.reference import Reference
 
 Result = TypeVar("Result")
 
-_TRIES_OF_MIRRORS = 2
+_TRIES_OF_MIRRORS = 2  # and of what has mirrors that may stand in for it
 _NOT_FROM_HERE = (
     AccessDenied,
     BadDocument,  # a page of a gateway, with status 200
+    NoPlatform,  # some keep what their own machines are made for
     NotInRegistry,
     PasswordWithheld,
     RegistryFailed,
@@ -75,12 +78,35 @@ def first_answer(
 ) -> Result:
     """What the first endpoint says that has it; what the registry itself says is final."""
     *mirrors, last = endpoints(reference, registries)
+    few = min(tries, _TRIES_OF_MIRRORS)
     for each in mirrors:
-        try:
-            few = min(tries, _TRIES_OF_MIRRORS)
-            with closing(Client(each.access, tries=few, pace=pace)) as client:
-                return ask(client, each.reference)
-        except _NOT_FROM_HERE:
-            continue
-    with closing(Client(last.access, tries=tries, pace=pace)) as client:
-        return ask(client, last.reference)
+        with suppress(*_NOT_FROM_HERE):
+            return _answer(each, ask, few, pace)
+    return _answer(last, ask, tries, pace)
+
+
+def own_answer(
+    reference: Reference,
+    registries: Sequence[RegistryAccess],
+    ask: Callable[[Client, Reference], Result],
+) -> Result:
+    """What the registry itself says; where it gives no answer, what the first mirror says that
+    does. For lists, of which a mirror has what passed through it."""
+    *mirrors, own = endpoints(reference, registries)
+    try:
+        return _answer(own, ask, _TRIES_OF_MIRRORS if mirrors else TRIES)
+    except _NOT_FROM_HERE:
+        for each in mirrors:
+            with suppress(*_NOT_FROM_HERE):
+                return _answer(each, ask, _TRIES_OF_MIRRORS)
+        raise
+
+
+def _answer(
+    endpoint: Endpoint,
+    ask: Callable[[Client, Reference], Result],
+    tries: int,
+    pace: Pace | None = None,
+) -> Result:
+    with closing(Client(endpoint.access, tries=tries, pace=pace)) as client:
+        return ask(client, endpoint.reference)

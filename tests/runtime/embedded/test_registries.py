@@ -16,9 +16,10 @@ from runtime.embedded.registry.faults import (
     RegistryUnreachable,
 )
 from runtime.embedded.registry.manifest import NoPlatform
+from runtime.errors import Fault
 from tests.conftest import Images
 from tests.images import layers, oci
-from tests.images.registry import Registry
+from tests.images.registry import Registry, free_port
 from tests.runtime.embedded.registry.hostile import (
     OCI_INDEX,
     OCI_MANIFEST,
@@ -123,9 +124,55 @@ def test_a_mirror_resolves_too() -> None:
         found = VERBS.resolve(f"{server.host}/app:latest", access, None)
         assert found.digest == digest(published.manifest)
         assert VERBS.digest(f"{server.host}/app:latest", access) == found.digest
-        mirror.routes["/v2/app/tags/list"] = Answer(body=b'{"tags": ["1"]}')
-        assert VERBS.tags(f"{server.host}/app:latest", access) == ("1",)
         assert server.asked == []
+
+
+def test_a_mirror_that_has_it_for_others_is_passed_over() -> None:
+    with serving() as server, serving("127.0.0.2") as mirror:
+        access = [RegistryAccess(host=server.host, mirrors=(mirror.host,))]
+        for there, kind in ((server, "arm64"), (mirror, "s390x")):
+            only = publish(there, architecture=kind).manifest
+            serve_index(there, [entry(only, {"os": "linux", "architecture": kind})])
+        found = VERBS.resolve(f"{server.host}/app:latest", access, "linux/arm64")
+        assert list(found.platforms) == ["linux/arm64"]
+        assert mirror.asked
+        with pytest.raises(NoPlatform, match="it offers linux/arm64"):
+            VERBS.resolve(f"{server.host}/app:latest", access, "linux/386")
+
+
+# --- lists ----------------------------------------------------------------------------------------
+
+LISTED = Answer(body=b'{"tags": ["1", "2"]}')
+
+
+def test_a_mirror_is_not_asked_for_tags_that_the_registry_tells() -> None:
+    with serving() as server, serving("127.0.0.2") as mirror:
+        server.routes["/v2/app/tags/list"] = LISTED
+        mirror.routes["/v2/app/tags/list"] = Answer(body=b'{"tags": ["1"]}')
+        access = [RegistryAccess(host=server.host, mirrors=(mirror.host,))]
+        assert VERBS.tags(f"{server.host}/app:latest", access) == ("1", "2")
+        assert mirror.asked == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
+def test_a_mirror_tells_tags_where_the_registry_does_not(status: int) -> None:
+    with serving() as server, serving("127.0.0.2") as mirror:
+        server.routes["/v2/app/tags/list"] = Answer(status=status, headers={"Retry-After": "0"})
+        mirror.routes["/v2/two/app/tags/list"] = LISTED
+        mirrors = (f"{mirror.host}/one", f"{mirror.host}/two")
+        access = [RegistryAccess(host=server.host, mirrors=mirrors)]
+        assert VERBS.tags(f"{server.host}/app:latest", access) == ("1", "2")
+        access = [RegistryAccess(host=server.host, mirrors=mirrors[:1])]
+        with pytest.raises(Fault, match=server.host):
+            VERBS.tags(f"{server.host}/app:latest", access)
+
+
+def test_a_mirror_tells_tags_for_a_registry_that_is_not_there() -> None:
+    gone = f"127.0.0.1:{free_port()}"
+    with serving("127.0.0.2") as mirror:
+        mirror.routes["/v2/app/tags/list"] = LISTED
+        access = [RegistryAccess(host=gone, mirrors=(mirror.host,))]
+        assert VERBS.tags(f"{gone}/app:latest", access) == ("1", "2")
 
 
 # --- in passing -----------------------------------------------------------------------------------
