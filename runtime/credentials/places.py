@@ -14,11 +14,11 @@ from runtime.credentials.files import LoginsFile
 
 def files(environ: Mapping[str, str]) -> tuple[LoginsFile, ...]:
     """All files that may hold logins, there or not. New logins go to the first."""
-    home = _home(environ)
-    docker = Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    folder = home(environ)
+    docker = Path(environ.get("DOCKER_CONFIG") or folder / ".docker") / "config.json"
     session = environ.get("XDG_RUNTIME_DIR")
     runtime = Path(session, "containers") if session else Path(f"/run/containers/{os.geteuid()}")
-    settings = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    settings = Path(environ.get("XDG_CONFIG_HOME") or folder / ".config")
     named = environ.get("REGISTRY_AUTH_FILE")
     return (
         *([LoginsFile(path=Path(named), podman=True)] if named else []),
@@ -28,8 +28,8 @@ def files(environ: Mapping[str, str]) -> tuple[LoginsFile, ...]:
     )
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    """A service of systemd's has no HOME."""
+def home(environ: Mapping[str, str]) -> Path:
+    """Of whoever we are: a service of systemd's has no HOME."""
     if home := environ.get("HOME"):
         return Path(home)
     import pwd

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from runtime import programs
 from runtime.credentials.faults import BadHelperName, HelperFailed, HelperMissing
 from runtime.credentials.files import Secret
+from runtime.credentials.places import home
 from runtime.errors import ProgramMissing
 
 SECONDS = 30.0
@@ -95,7 +96,11 @@ class Helper:
         try:
             process = programs.spawn(
                 [self.program, verb],
-                environment={**programs.ENVIRONMENT, **passed},
+                environment={
+                    **programs.ENVIRONMENT,
+                    **passed,
+                    "HOME": str(home(self._environ)),
+                },
                 stdin=stdin,
                 stdout=programs.PIPE,
             )

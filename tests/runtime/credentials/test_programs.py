@@ -1,6 +1,8 @@
 """Real programs that keep logins: well-behaved ones, and others."""
 
 import json
+import os
+import pwd
 import time
 from pathlib import Path
 
@@ -87,6 +89,14 @@ def test_the_program_gets_what_leads_to_its_vault_and_no_more(helpers: Helpers) 
     assert {"HOME", "XDG_RUNTIME_DIR", "DISPLAY", "AWS_PROFILE"} <= seen.keys()
     assert not seen.keys() & {"LD_PRELOAD", "DB_PASSWORD", "PYTHONPATH"}
     assert "/evil" not in seen["PATH"]
+
+
+def test_without_home_the_program_gets_that_of_the_user_database(helpers: Helpers) -> None:
+    """As a watch that systemd has started."""
+    for environ in ({}, {"HOME": ""}):
+        Helper(helpers.install("vault"), "r.lab", "", environ).get()
+        lines = (helpers.vault / "env").read_text().splitlines()
+        assert f"HOME={pwd.getpwuid(os.geteuid()).pw_dir}" in lines
 
 
 SAYS = "#!/bin/sh\ncat >/dev/null\nprintf %s '{answer}'\n"
