@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reconciler.credentials import Missing, secret
+from reconciler.credentials import Missing, secret, text
 from reconciler.short_names import Search
 from reconciler.spec import SpecBroken
 from runtime.api import RegistryAccess
@@ -120,7 +120,8 @@ def _login(sayings: _Sayings, host: str, environ: Mapping[str, str]) -> dict[str
         return {}
     username = str(auth.username)
     try:
-        return {"username": username, "password": secret(auth.password, environ)}
+        password = secret(auth.password, environ)
+        return {"username": text(username, "the username"), "password": password}
     except Missing as missing:
         place = sayings.place(host, "auth", "password")
         return {"username": username, "missing": f"{missing} ({place})" if place else str(missing)}

@@ -20,6 +20,8 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LONGEST_LABEL = 63  # RFC 1035: resolvers take no longer one
+_LAST_PORT = 65535
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -123,12 +125,33 @@ def _looks_like_host(text: str) -> bool:
 def _check_name(text: str, host: str, repository: str) -> None:
     if not _HOST.fullmatch(host):
         raise BadReference(text, f"{host!r} is not a host name")
+    if why := _host_flaw(host):
+        raise BadReference(text, f"{host[:100]!r} is not a host name: {why}")
     if _ID.fullmatch(text):
         raise BadReference(text, "64 hexadecimal digits are an image id")
     if not _REPOSITORY.fullmatch(repository):
         raise BadReference(text, *_repository_advice(repository))
     if len(host) + 1 + len(repository) > LONGEST_NAME:
         raise BadReference(text, f"the name is longer than {LONGEST_NAME} characters")
+
+
+def _host_flaw(host: str) -> str:
+    """What keeps a host with the right letters from being one; "" for nothing."""
+    name, port = host, ""
+    if ":" in host and not host.endswith("]"):
+        name, _, port = host.rpartition(":")
+    if port and not 0 < int(port) <= _LAST_PORT:
+        return f"its port is not one of 1 to {_LAST_PORT}"
+    if name.startswith("["):
+        from ipaddress import IPv6Address
+
+        try:
+            IPv6Address(name[1:-1])
+        except ValueError:
+            return "it is no IPv6 address"
+    elif max(map(len, name.split("."))) > _LONGEST_LABEL:
+        return f"a part of it is longer than {_LONGEST_LABEL} letters"
+    return ""
 
 
 def _repository_advice(repository: str) -> tuple[str, str]:

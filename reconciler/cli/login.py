@@ -113,6 +113,8 @@ def _name(text: str) -> str:
     if not text or ":" in text:
         why = "it has a colon, which ends a name on its way to the registry" if text else "none"
         raise Usage(f"this is no name to log in with: {why}", "give it by -u NAME")
+    if not text.isprintable():  # nor are bytes that are not UTF-8
+        raise Usage("this is no name to log in with: it is not text", "give it by -u NAME")
     return text
 
 

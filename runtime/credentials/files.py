@@ -181,11 +181,22 @@ def _secret(entry: object, bad: LoginsDamaged) -> Secret | None:
     )
     if not all(isinstance(text, str) for text in (username, password, token, both)):
         raise bad
+    if not is_text(f"{username}{password}{token}"):
+        raise bad
     if both:
         username, password = _parted(both, bad)
     if not token and not (username and password):
         return None
     return Secret(username=username, password="" if token else password, identity_token=token)
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be told anybody: JSON has escapes for half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parted(both: str, bad: LoginsDamaged) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 from runtime import programs
 from runtime.credentials.faults import BadHelperName, HelperFailed, HelperMissing
-from runtime.credentials.files import Secret
+from runtime.credentials.files import Secret, is_text
 from runtime.credentials.places import home
 from runtime.errors import ProgramMissing
 
@@ -60,7 +60,9 @@ class Helper:
             username, secret = answer["Username"], answer["Secret"]
         except (ValueError, RecursionError, LookupError, TypeError) as error:
             raise self._failed("its answer is not a login in JSON") from error
-        if not isinstance(username, str) or not isinstance(secret, str):
+        if not (
+            isinstance(username, str) and isinstance(secret, str) and is_text(username + secret)
+        ):
             raise self._failed("its answer is not a login in JSON")
         if username == TOKEN_USER:
             return Secret(username=username, identity_token=secret)

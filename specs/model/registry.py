@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from typing import Annotated, Any, ClassVar, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import ValidationInfo, model_validator
 
 from specs.fields import Effect, Spec, about, context_of
 from specs.model.paths import resolved_node
 from specs.nodes import Map, Text
-from specs.notations import Filled, Flag, Line, list_of, matching
+from specs.notations import Filled, Flag, Line, list_of
 from specs.scalars import Unreadable
 
 IN_PLACE = Effect.IN_PLACE
@@ -58,9 +60,36 @@ class RegistryAuth(Spec):
 
 HOST: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
 HOST_RULE: Final = "a host with its port if need be, such as registry.example:5000"
-_MIRROR: Final = rf"{HOST}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+_PREFIX: Final = r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
 _MIRROR_RULE: Final = "HOST, HOST:PORT or HOST:PORT/PREFIX, such as mirror.example:5000/hub"
 _FILES: Final = ("ca", "cert", "key")
+
+
+def host(text: str) -> str:
+    """A host that can be connected to. Raises ``Unreadable``."""
+    if not re.fullmatch(HOST, text, re.ASCII):
+        raise Unreadable(HOST_RULE)
+    try:
+        parts = urlsplit(f"//{text}")
+        usable = parts.port is None or parts.port > 0
+        if ":" in (name := parts.hostname or ""):
+            IPv6Address(name)
+    except ValueError:
+        raise Unreadable(HOST_RULE) from None
+    if not usable or not all(0 < len(label) <= 63 for label in name.split(".")):
+        raise Unreadable(HOST_RULE)
+    return text
+
+
+def _mirror(text: str) -> str:
+    there = text.partition("/")[0]
+    if not re.fullmatch(_PREFIX, text[len(there) :]):
+        raise Unreadable(_MIRROR_RULE)
+    try:
+        host(there)
+    except Unreadable:
+        raise Unreadable(_MIRROR_RULE) from None
+    return text
 
 
 class Registry(Spec):
@@ -87,10 +116,10 @@ class Registry(Spec):
     )
     key: Filled | None = about("PEM file of the key of `cert`.", IN_PLACE, default=None)
     auth: RegistryAuth | None = about("How to log in.", IN_PLACE, default=None)
-    mirrors: Annotated[tuple[str, ...], *list_of(matching(_MIRROR, _MIRROR_RULE), _MIRROR_RULE)] = (
-        about("Registries to ask first, in this order: HOST[:PORT][/PREFIX].", IN_PLACE, default=())
+    mirrors: Annotated[tuple[str, ...], *list_of(_mirror, _MIRROR_RULE)] = about(
+        "Registries to ask first, in this order: HOST[:PORT][/PREFIX].", IN_PLACE, default=()
     )
-    partners: Annotated[tuple[str, ...], *list_of(matching(HOST, HOST_RULE), HOST_RULE)] = about(
+    partners: Annotated[tuple[str, ...], *list_of(host, HOST_RULE)] = about(
         "Hosts that act for it: a token server under another domain, a blob store in the own"
         " network.",
         IN_PLACE,
@@ -119,9 +148,12 @@ _SEARCHED: Final = "a host with a dot or a port, such as docker.io or registry.e
 
 def _searched(text: str) -> str:
     """A host that can stand before a name: else nobody could tell it from a name."""
-    if not re.fullmatch(HOST, text) or not (set(".:") & set(text) or text == "localhost"):
+    if not (set(".:") & set(text) or text == "localhost"):
         raise Unreadable(_SEARCHED)
-    return text
+    try:
+        return host(text)
+    except Unreadable:
+        raise Unreadable(_SEARCHED) from None
 
 
 SearchList = Annotated[tuple[str, ...], *list_of(_searched, _SEARCHED)]

@@ -1,5 +1,6 @@
 """What is known of registries, from the spec and from the file of the machine."""
 
+import os
 from pathlib import Path
 from textwrap import dedent
 
@@ -93,6 +94,21 @@ def test_a_missing_password_names_the_file_that_wants_it(tmp_path: Path) -> None
     lab = _known(tmp_path, MACHINE).access[0]
     place = f"{tmp_path}/etc/registries.yaml:7"
     assert lab.missing == f"the variable PW is not set ({place})"
+
+
+@pytest.mark.parametrize(
+    ("auth", "why"),
+    [
+        ("{username: u, password: {env: PW}}", "the variable PW is not UTF-8"),
+        ("{username: u, password: '${PW}'}", "its text is not UTF-8"),
+        ("{username: '${PW}', password: p}", "the username is not UTF-8"),
+    ],
+)
+def test_bytes_that_are_no_text_are_no_login(auth: str, why: str, tmp_path: Path) -> None:
+    machine = f"registries: {{r.lab: {{auth: {auth}}}}}"
+    (lab,) = _known(tmp_path, machine, None, PW=os.fsdecode(b"p\xe4ss")).access
+    assert lab.missing.startswith(f"{why} ({tmp_path}/etc/registries.yaml:1")
+    assert lab.password == ""
 
 
 def test_a_broken_file_of_the_machine_is_told_as_a_spec_would_be(tmp_path: Path) -> None:

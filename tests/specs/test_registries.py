@@ -131,6 +131,21 @@ def test_a_file_that_cannot_be_read_as_one_is_told_with_its_place(
     assert _refused(tmp_path, text).startswith(told)
 
 
+@pytest.mark.parametrize(
+    "host", ["r.lab:99999", "r.lab:0", "a..b", f"{'a' * 64}.lab", "'[:::::]:5000'", "'[1:2]'"]
+)
+def test_a_host_that_nobody_could_connect_to_is_refused(host: str, tmp_path: Path) -> None:
+    for text in (
+        f"search: [{host}]",
+        f"registries: {{r.lab: {{mirrors: [{host}]}}}}",
+        f"registries: {{r.lab: {{partners: [{host}]}}}}",
+    ):
+        told = _refused(tmp_path, text)
+        assert "does not fit here" in told, text
+    mirror = f"{host[:-1]}/hub'" if host.endswith("'") else f"{host}/hub"
+    assert "does not fit here" in _refused(tmp_path, f"registries: {{r: {{mirrors: [{mirror}]}}}}")
+
+
 def test_two_files_of_a_spec_do_not_both_order_the_registries(tmp_path: Path) -> None:
     (tmp_path / "trueup.d").mkdir()
     (tmp_path / "trueup.d/more.yaml").write_text("search_registries: [r.lab]\n")

@@ -162,6 +162,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a repository": (("r.lab/team", *ANN[1:]), "`r.lab/team` is more than a registry"),
     "no host": (("lab", *ANN[1:]), "`lab` is no registry"),
     "no host at all": (("http://", *ANN[1:]), "`http://` is no registry"),
+    "a name in bytes": (("r.lab", "-u", "\udce4", "--password-stdin"), "it is not text"),
     "a bad host": (("r_lab.x", *ANN[1:]), "`r_lab.x` is no registry"),
 }
 

@@ -163,6 +163,14 @@ DAMAGES: dict[str, tuple[object, str]] = {
     "no base64": ({"auths": {"r.lab": {"auth": "ann:pw"}}}, "'r.lab' is no login"),
     "no colon": ({"auths": {"r.lab": {"auth": "YW5u"}}}, "'r.lab' is no login"),
     "a number": ({"auths": {"r.lab": {"username": 1}}}, "'r.lab' is no login"),
+    "half a character": (
+        {"auths": {"r.lab": {"username": "ann", "password": "\ud800"}}},
+        "'r.lab' is no login",
+    ),
+    "half a character of a token": (
+        {"auths": {"r.lab": {"identitytoken": "\udce4"}}},
+        "'r.lab' is no login",
+    ),
     "helpers are a list": ({"credHelpers": ["pass"]}, "`credHelpers` is not a map"),
     "the store is a map": ({"credsStore": {"a": 1}}, "`credsStore` is not the name"),
     "not UTF-8": (b"{\xff}", "it is not JSON"),

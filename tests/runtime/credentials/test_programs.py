@@ -110,6 +110,10 @@ FAILURES: dict[str, tuple[str, str]] = {
         SAYS.format(answer='{"Username": "a", "Secret": 1}'),
         "its answer is not a login in JSON",
     ),
+    "half a character": (
+        SAYS.format(answer='{"Username": "a", "Secret": "\\ud800"}'),
+        "its answer is not a login in JSON",
+    ),
     "it talks without end": ("#!/bin/sh\nexec cat /dev/zero\n", "more than 65,536 bytes"),
     "it is no program": ("not a script", "it cannot be started: Exec format error"),
 }
