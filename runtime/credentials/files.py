@@ -83,10 +83,11 @@ class Logins:
         return next((secret for _, secret in secrets if secret is not None), None)
 
     def helper(self, host: str) -> tuple[str, str] | None:
-        """The program that keeps the login, and the name by which it knows the registry."""
+        """The program that keeps the login, and the name by which it knows the registry. None: it
+        stands in the file, as Docker has it also where ``credHelpers`` says "" of the registry."""
         for key, name in self._texts("credHelpers").items():
             if hosts.namespace(key, host) == "":
-                return name, key
+                return (name, key) if name else None
         store = self.document.get("credsStore") or ""
         if not isinstance(store, str):
             raise LoginsDamaged(str(self.path), "`credsStore` is not the name of a program")

@@ -10,7 +10,8 @@ import pytest
 
 from runtime.credentials import programs
 from runtime.credentials.faults import BadHelperName, HelperFailed, HelperMissing
-from runtime.credentials.files import Secret
+from runtime.credentials.files import LoginsFile, Secret
+from runtime.credentials.keeping import forget, keep
 from runtime.credentials.lookup import Login, login_for
 from runtime.credentials.programs import Helper
 from tests.runtime.credentials.vault import Helpers, home
@@ -76,6 +77,24 @@ def test_what_the_program_does_not_have_may_stand_in_the_file(
     _config(tmp_path, credsStore=helpers.install("vault"), auths=auths)
     assert (found := login_for("r.lab", "", home(tmp_path)))
     assert found.password == "pw"
+
+
+def test_a_registry_without_a_program_has_its_login_in_the_file(
+    helpers: Helpers, tmp_path: Path
+) -> None:
+    """Docker's way to except one from the program that keeps all others."""
+    auths = {"r.lab": {"username": "ann", "password": "pw"}}
+    helpers.install("vault", "#!/bin/sh\nexit 9\n")
+    path = _config(tmp_path, credsStore="vault", credHelpers={"r.lab": ""}, auths=auths)
+    environ = home(tmp_path)
+    assert (found := login_for("r.lab", "", environ))
+    assert (found.password, found.place) == ("pw", str(path))
+    keep(LoginsFile(path=path), "r.lab", ANN, environ)
+    assert (found := login_for("r.lab", "", environ))
+    assert found.password == ANN.password
+    assert forget([LoginsFile(path=path)], "r.lab", environ)
+    with pytest.raises(HelperFailed):
+        login_for("x.lab", "", environ)
 
 
 def test_the_program_gets_what_leads_to_its_vault_and_no_more(helpers: Helpers) -> None:
