@@ -50,19 +50,30 @@ class TooManyRequests(RegistryFailed):
 
 
 class AccessDenied(Fault):
-    """The registry wants another name and password, or refuses us."""
+    """The registry wants another name and password, or refuses us; ``there`` is the one it led us
+    to, to which no login goes."""
 
     def __init__(
-        self, host: str, repository: str, *, with_password: bool, pushing: bool = False
+        self,
+        host: str,
+        repository: str,
+        *,
+        with_password: bool,
+        pushing: bool = False,
+        there: str = "",
     ) -> None:
         self.host, self.repository = host, repository
         why = "it refuses the username and password" if with_password else "it asks for a login"
         if pushing and with_password:
             why = "it refuses the username and password, or they may only pull"
+        if there:
+            why = f"it leads to {there}, which asks for a login"
         super().__init__(
             f"{'no right to push' if pushing else 'no access'} to {host}/{repository}".rstrip("/"),
             why=f"{why}, or there is no such repository" if repository else why,
-            hint=f"check the name, and log in with `trueup login {host}`, or by `auth` of {host}"
+            hint=f"name the image as {there} does, and log in there: no login follows a redirect"
+            if there
+            else f"check the name, and log in with `trueup login {host}`, or by `auth` of {host}"
             " under `registries:` in the spec (`trueup pull` knows only the spec in this folder,"
             " or that of --spec PATH)"
             if repository or not with_password

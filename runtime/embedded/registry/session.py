@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from runtime.api import RegistryAccess
-from runtime.embedded.registry import auth, certificates
+from runtime.embedded.registry import auth, certificates, tokens
 from runtime.embedded.registry.documents import LARGEST, read
 from runtime.embedded.registry.faults import (
     AccessDenied,
@@ -25,6 +26,7 @@ from runtime.embedded.registry.faults import (
     RegistryUnreachable,
     TooManyRequests,
 )
+from runtime.embedded.registry.guests import Guests
 from runtime.embedded.registry.transport import Body, Interrupted, Pace, Transport
 from runtime.reference import DEFAULT_HOST, Reference
 
@@ -38,7 +40,6 @@ Result = TypeVar("Result")
 TRIES = 5  # without progress between them
 PULL, PUSH = "pull", "pull,push"  # what tokens are asked for
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
-_LONGEST_TOKEN = 1 << 20
 _MOST_LISTED, _MOST_PAGES = 100_000, 1000
 _PAGE = 1000
 _NEXT = re.compile(r'<([^<>]{1,2000})>\s*;\s*rel="?next"?')
@@ -64,6 +65,7 @@ class Session:
         self._kept: tuple[Login | None] | None = None
         self._withheld_from = ""
         self._transport = Transport(base, access, pace=pace) if base else self._connect()
+        self._guests = Guests(access, pace, self._transport)
 
     @property
     def host(self) -> str:
@@ -81,6 +83,7 @@ class Session:
         return place
 
     def close(self) -> None:
+        self._guests.close()
         self._transport.close()
 
     def pieces(self, response: "Response") -> Iterator[bytes]:
@@ -114,14 +117,33 @@ class Session:
         for first in (True, False):
             authorization = self._authorizations.get(scope, "")
             with self._transport.open(method, url, headers, authorization, body) as response:
-                if response.status_code == 401 and first and self._transport.is_own(response.url):
+                own = self._transport.is_own(response.url)
+                if response.status_code == 401 and first and own:
                     said = response.headers.get("WWW-Authenticate", "")
                     self._authorize(said, reference.repository, scope)
                     continue
-                if response.status_code not in accept:
-                    raise self._refusal(response, reference)
-                yield response
+                if response.status_code == 401 and not own and self._actions == PULL:
+                    with self._as_guest(method, headers, response) as led:
+                        yield self._accepted(led, reference, accept)
+                    return
+                yield self._accepted(response, reference, accept)
                 return
+
+    @contextmanager
+    def _as_guest(
+        self, method: str, headers: dict[str, str], refused: "Response"
+    ) -> "Iterator[Response]":
+        """The answer for anybody where we were led to, ``refused`` again if there is none."""
+        said = refused.headers.get("WWW-Authenticate", "")
+        with self._guests.open(method, refused.url, headers, said) as led:
+            yield refused if led is None else led
+
+    def _accepted(
+        self, response: "Response", reference: Reference, accept: Sequence[int]
+    ) -> "Response":
+        if response.status_code not in accept:
+            raise self._refusal(response, reference)
+        return response
 
     def get(self, url: str, limit: int) -> bytes:
         """The body of one anonymous request."""
@@ -236,6 +258,9 @@ class Session:
 
     def _refusal(self, response: "Response", reference: Reference) -> Exception:
         status = response.status_code
+        if status == 401 and not self._transport.is_own(response.url):
+            there = urlsplit(response.url).netloc
+            return AccessDenied(self.host, reference.repository, with_password=False, there=there)
         if status in (401, 403):
             known = self._has_login(reference.repository)
             if known and self._withheld_from:
@@ -301,22 +326,12 @@ class Session:
         elif trusted:
             basic = self._basic(repository)
         url = asked.realm if form else auth.token_url(asked, scope)
-        server = Transport(url, self._access, pace=self._pace, led_by=self._transport)
-        method = "POST" if form else "GET"
-        headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-        try:
-            body = (lambda: form) if form else None
-            with server.open(method, url, headers, basic, body, secret=bool(form)) as got:
-                if got.status_code in (400, 401, 403):
-                    if not trusted and self._has_login(repository):
-                        raise PasswordWithheld(self.host, self._withheld_from)
-                    known = bool(basic or form)
-                    raise AccessDenied(self.host, repository, with_password=known)
-                if got.status_code != 200:
-                    raise RegistryFailed(self.host, f"its token server: {got.status_code}")
-                return auth.bearer(server.body(got, _LONGEST_TOKEN))
-        finally:
-            server.close()
+        token = tokens.buy(url, self._access, self._pace, self._transport, basic=basic, form=form)
+        if token:
+            return token
+        if not trusted and self._has_login(repository):
+            raise PasswordWithheld(self.host, self._withheld_from)
+        raise AccessDenied(self.host, repository, with_password=bool(basic or form))
 
 
 def _scope(repository: str, actions: str, also: str) -> str:
