@@ -13,15 +13,16 @@ from io import BufferedReader, RawIOBase
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests import Response, Session
+from requests import PreparedRequest, Response, Session
 from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.exceptions import ProxyError
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, disable_warnings
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InsecureRequestWarning
 from urllib3.util.ssl_ import create_urllib3_context
 
 from runtime.api import RegistryAccess
-from runtime.embedded.registry import certificates
+from runtime.embedded.registry import certificates, proxies
 from runtime.embedded.registry.addresses import Guard
 from runtime.embedded.registry.faults import CertificateUnusable
 
@@ -31,8 +32,8 @@ _LEAST, _TIMEOUTS = 1024, 2  # bytes that must come within so many timeouts of t
 
 
 def session(access: RegistryAccess, guard: Guard, patience: float) -> Session:
-    """Without netrc, proxies from the environment, cookies or content codings. Who we are by
-    certificate is told to the registry's own host alone, not to its token server or stores
+    """Without netrc, cookies or content codings, of the environment the proxies alone. Who we are
+    by certificate is told to the registry's own host alone, not to its token server or stores
     elsewhere. ``patience`` is for each piece that is sent, in seconds. Raises
     ``CertificateUnusable``."""
     made = _Session(guard.own)
@@ -122,6 +123,33 @@ class _Adapter(HTTPAdapter):
         self._guard, self._context, self._patience = guard, context, patience
         super().__init__(pool_maxsize=8)
 
+    def send(self, request: PreparedRequest, *words: Any, **settings: Any) -> Response:
+        """Raises ``ProxyUnusable``, also ``RegistryFailed`` for an address that even a proxy shall
+        not fetch from: where names lead to only the proxy knows."""
+        proxy = proxies.proxy_for(request.url or "", os.environ)
+        if proxy is None:
+            return super().send(request, *words, **settings)
+        parts = urlsplit(request.url or "")
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        if found := proxies.address(host):
+            self._guard.check(host, str(found), scheme=parts.scheme, port=port)
+        chosen = {"http": proxy.url, "https": proxy.url}
+        try:
+            return super().send(request, *words, **{**settings, "proxies": chosen})
+        except ProxyError as error:
+            why = _innermost(error)
+        raise ProxyError(f"through the proxy {proxy.place}: {why}")
+
+    def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
+        """Its connections lead to the proxy, whose address is the user's choice."""
+        if self._context is not None:
+            settings["ssl_context"] = self._context
+        manager = super().proxy_manager_for(proxy, **settings)
+        host = urlsplit(proxy).hostname or ""
+        guard = Guard(own=host, partners=(host,))  # at whichever address its name has next
+        manager.pool_classes_by_scheme = _pools(guard, self._patience)
+        return manager
+
     def init_poolmanager(self, *words: Any, **settings: Any) -> None:
         if self._context is not None:
             settings["ssl_context"] = self._context
@@ -134,6 +162,16 @@ class _Adapter(HTTPAdapter):
             insecure = self._context.verify_mode is ssl.CERT_NONE
             conn.cert_reqs = "CERT_NONE" if insecure else "CERT_REQUIRED"
             conn.assert_hostname = False if insecure else None
+
+
+def _innermost(error: BaseException) -> str:
+    """Why a proxy does not connect us, in words that do not hold its URL."""
+    for key in ("args", "reason", "original_error"):
+        inner = getattr(error, key, None)
+        inner = inner[0] if isinstance(inner, tuple) and inner else inner
+        error = inner if isinstance(inner, BaseException) else error
+    error = error.__cause__ or error
+    return (isinstance(error, OSError) and error.strerror) or str(error)[:200]
 
 
 def _pools(guard: Guard, patience: float) -> dict[str, type[HTTPConnectionPool]]:

@@ -135,6 +135,18 @@ class WrongContent(Fault):
         )
 
 
+class ProxyUnusable(Fault):
+    """A variable of the environment; what it holds is not told, since it may be a password."""
+
+    def __init__(self, variable: str) -> None:
+        self.variable = variable
+        super().__init__(
+            f"the proxy that {variable} names cannot be used",
+            why="it is no http://[USER:PASSWORD@]HOST[:PORT]",
+            hint=f"correct {variable}, or unset it; NO_PROXY says which hosts need none",
+        )
+
+
 class CertificateUnusable(Fault):
     """A file of certificates that somebody set for a registry."""
 

@@ -208,7 +208,7 @@ def test_no_token_is_fetched_for_what_is_no_registry(server: Server, other: Serv
 def test_a_realm_where_we_may_not_be_led_is_not_asked(
     server: Server, other: Server, store: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(guard: Guard, host: str, address: str) -> None:
+    def check(guard: Guard, host: str, address: str, **_: object) -> None:
         if address == "127.0.0.3":
             raise RegistryFailed(guard.own, "a cloud's secrets")
 
