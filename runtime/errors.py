@@ -23,6 +23,11 @@ class Fault(Exception):
         return f"{text}\n  {self.hint}" if self.hint else text
 
 
+class Stopped(Exception):
+    """What was being done was left off, since it is not wanted any more: no failure, and no
+    ``Fault``. What has come of it so far may be gone on with."""
+
+
 class Absent(Fault):
     """What was named is not where it was looked for."""
 

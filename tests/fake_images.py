@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -82,6 +83,7 @@ class FakeImages:
         self.damage: list[Damage] = []
         self.archive: tuple[Loaded, ...] = ()
         self.told: list[Progress] = []
+        self.left_off = threading.Event()
         self.heard: tuple[object, ...] = ()
 
     def state(self, image: ImageSpec) -> ObservedImage:
@@ -163,6 +165,9 @@ class FakeImages:
             self.world.effect(f"push {reference}")
             self.pushed[reference] = id
             return id
+
+    def leave_off(self) -> None:
+        self.left_off.set()
 
     def remove(self, name: str, *, force: bool) -> Removal:
         with self.world.verb("remove image", name):

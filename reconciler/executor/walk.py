@@ -30,9 +30,11 @@ from reconciler.plan import (
     StopContainer,
 )
 from runtime.api import Progress, RegistryAccess, Runtime
-from runtime.errors import Fault
+from runtime.errors import Fault, Stopped
 
 _WAITING = AwaitReady | AwaitHealthy | AwaitCompleted | PullImage | PushImage | StopContainer
+_TRANSFERS = PullImage | PushImage
+_LAST_WORK = 1.3  # seconds that these have to end in after an interrupt
 WAITERS = 64  # steps that mostly wait (for a network, a port, a grace period) at a time
 
 
@@ -112,8 +114,8 @@ def execute(
     """Carry out the plan; ``progress`` is called in the caller's thread.
 
     After ``timeout`` seconds or a KeyboardInterrupt nothing new is begun; what runs is waited
-    for, unless it only waits itself: an interrupt leaves that undone. A plan without steps touches
-    nothing.
+    for, unless it only waits itself or talks to a registry: an interrupt leaves that undone. A
+    plan without steps touches nothing.
     """
     if not plan.steps:
         return Outcome()
@@ -168,6 +170,7 @@ class _Walk:
         self.mail: SimpleQueue[_Return | StepEvent | None] = SimpleQueue()
         self.ended = Ended.COMPLETE
         self.heard: signal.Signals | None = None
+        self.transfers_end: float | None = None  # by the clock: later nobody waits for them
         self.killed: BaseException | None = None
 
     @contextmanager
@@ -209,7 +212,7 @@ class _Walk:
         try:
             while True:
                 self._hand_out(graph, tell, deadline)
-                if not graph.running or (self.heard and graph.only_waits()):
+                if not graph.running or (self.heard and self._leave(graph)):
                     break
                 self._hear(graph, tell, self._next(deadline))
         except KeyboardInterrupt:
@@ -222,12 +225,18 @@ class _Walk:
             raise self.killed
         return graph.outcome(self.ended, tell)
 
+    def _leave(self, graph: "_Graph") -> bool:
+        """End the transfers; whether nothing that runs is worth waiting for."""
+        if self.transfers_end is None:
+            self.transfers_end = self.clock() + _LAST_WORK
+            self.runtime.images.leave_off()
+        return graph.only_waits(late=self.clock() >= self.transfers_end)
+
     def _next(self, deadline: float | None) -> "_Return | StepEvent | None":
-        left = None if deadline is None else deadline - self.clock()
-        if left is None or left <= 0:
-            return self.mail.get()
+        now = self.clock()
+        left = [at - now for at in (deadline, self.transfers_end) if at is not None and at > now]
         try:
-            return self.mail.get(timeout=left)
+            return self.mail.get(timeout=min(left, default=None))
         except Empty:
             return None
 
@@ -269,6 +278,8 @@ class _Walk:
         if error is None:
             graph.done(step)
             tell(StepEvent(step=step, state=State.DONE, seconds=message.seconds))
+        elif isinstance(error, Stopped):
+            graph.ended(step)
         elif isinstance(error, Exception):
             fault = error if isinstance(error, Fault) else StepDefect(step, error)
             hindered = graph.fail(step, fault)
@@ -330,17 +341,22 @@ class _Graph:
         self.at_work.add(step.number)
         return step
 
-    def only_waits(self) -> bool:
-        """Whether all that runs could end at any moment and leave nothing half done."""
-        return all(_only_waits(self.steps[number]) for number in self.at_work)
+    def only_waits(self, *, late: bool) -> bool:
+        """Whether all that runs could end at any moment and leave nothing half done; where it is
+        ``late``, transfers do, too: the store clears what a killed one leaves."""
+        at_work = [self.steps[number] for number in self.at_work]
+        return all(
+            _only_waits(step) or (late and isinstance(step.action, _TRANSFERS)) for step in at_work
+        )
 
-    def _ended(self, step: Step) -> None:
+    def ended(self, step: Step) -> None:
+        """It runs no more; by itself this says that it was left undone."""
         self._lane(step).running -= 1
         self.running -= 1
         self.at_work.discard(step.number)
 
     def done(self, step: Step) -> None:
-        self._ended(step)
+        self.ended(step)
         self.succeeded.append(step)
         self._over(step.number, (*self.followers[step.number], *self.tolerant[step.number]))
 
@@ -353,7 +369,7 @@ class _Graph:
 
     def fail(self, step: Step, fault: Fault) -> list[Step]:
         """Note the failure; the steps that can no longer be reached, newly so."""
-        self._ended(step)
+        self.ended(step)
         self.failed.append((step, fault))
         hindered: list[Step] = []
         todo = [*self.followers[step.number]]

@@ -127,6 +127,11 @@ class Images(Protocol):
         there; returns the digest that it has there."""
         ...
 
+    def leave_off(self) -> None:
+        """For good, without waiting: what is being pulled or pushed ends soon with ``Stopped``,
+        and nothing new of it begins. What has come is kept for the next pull."""
+        ...
+
     def remove(self, name: str, *, force: bool) -> Removal:
         """Take a name away, and the image with its last name; by id all names, and several only
         with ``force``. Refused while a container was made from the image and no other name would

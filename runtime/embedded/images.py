@@ -48,7 +48,8 @@ class ImageVerbs:
 
     def pull(self, image: ImageSpec, registries: Sequence[RegistryAccess], report: Report) -> str:
         boot.prepare(self.paths)
-        return self.store.ensure(image, registries, report).id
+        with self.store.stop.heeded():
+            return self.store.ensure(image, registries, report).id
 
     def tag(self, name: str, reference: str) -> None:
         wanted = parse(reference)
@@ -61,7 +62,11 @@ class ImageVerbs:
         from runtime.embedded.store.pushing import push
 
         wanted = parse(reference)
-        return push(self.store, wanted, access_to(wanted.host, registries), report)
+        with self.store.stop.heeded():
+            return push(self.store, wanted, access_to(wanted.host, registries), report)
+
+    def leave_off(self) -> None:
+        self.store.stop.end()
 
     def remove(self, name: str, *, force: bool) -> Removal:
         return self._remover.remove(name, force=force)

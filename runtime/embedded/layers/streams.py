@@ -11,14 +11,17 @@ import threading
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from runtime.embedded.layers.faults import BadLayer, LayerTooLarge
+
+Item = TypeVar("Item")
 
 FREE_GROWTH = 1 << 30  # bytes that any archive may be inflated to
 MOST_GROWTH = 200  # and so many times its compressed size beyond: deflate's best is 1032
 
 _AHEAD = 8  # pieces that may wait between two stages
+_LOOK_EVERY = 0.2  # seconds, whether anybody wants more
 _PIECE = 1 << 18
 _LARGEST_WINDOW = 128 << 20  # bytes that an archive may make its inflater remember
 _MAGICS = {
@@ -72,16 +75,17 @@ def owned(pieces: Iterator[bytes]) -> AbstractContextManager[Iterator[bytes]]:
     return closing(pieces) if isinstance(pieces, Generator) else nullcontext(pieces)
 
 
-def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def ahead(pieces: Iterator[bytes], still: Callable[[], None] | None = None) -> Iterator[bytes]:
     """Run ``pieces`` in a thread of its own, some pieces ahead of us. What it raises is raised
-    here; when we stop early it is closed there."""
+    here; when we stop early it is closed there. ``still`` is called while nothing comes, and may
+    raise."""
     waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
     stopped = threading.Event()
 
     def put(item: bytes | BaseException | None) -> bool:
         while not stopped.is_set():
             with suppress(queue.Full):
-                waiting.put(item, timeout=0.2)
+                waiting.put(item, timeout=_LOOK_EVERY)
                 return True
         return False
 
@@ -99,13 +103,21 @@ def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
     thread = threading.Thread(target=produce, name="pieces", daemon=True)
     thread.start()
     try:
-        while (item := waiting.get()) is not None:
+        while (item := _next(waiting, still)) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
         stopped.set()
         thread.join(1.0)  # one that waits for the network ends by its own time-out
+
+
+def _next(waiting: "queue.Queue[Item]", still: Callable[[], None] | None) -> Item:
+    while still is not None:
+        with suppress(queue.Empty):
+            return waiting.get(timeout=_LOOK_EVERY)
+        still()
+    return waiting.get()
 
 
 def beside(pieces: Iterator[bytes], use: Callable[[Iterator[bytes]], None]) -> Iterator[bytes]:

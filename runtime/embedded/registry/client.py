@@ -5,7 +5,6 @@ Whatever comes is verified against its digest; a broken transfer goes on where i
 
 import hashlib
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from runtime.embedded.registry.manifest import (
     refuse_schema_1,
 )
 from runtime.embedded.registry.session import TRIES, Session
+from runtime.embedded.registry.stop import Stop
 from runtime.embedded.registry.transport import Interrupted, Pace
 from runtime.reference import BadDigest, Reference, check_digest
 
@@ -62,9 +62,10 @@ class Client:
         *,
         tries: int = TRIES,
         pace: Pace | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
+        stop: Stop | None = None,
     ) -> None:
-        self.session = Session(access, tries=tries, pace=pace, sleep=sleep)
+        self.session = Session(access, tries=tries, pace=pace, sleep=sleep, stop=stop)
 
     def manifest(self, reference: Reference, version: str = "") -> Fetched:
         """The manifest or index that ``version`` (a tag or digest; else the reference's own)

@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EPIPE
 from functools import partial
 from http.client import HTTPResponse
@@ -25,27 +26,29 @@ from runtime.api import RegistryAccess
 from runtime.embedded.registry import certificates, proxies
 from runtime.embedded.registry.addresses import Guard
 from runtime.embedded.registry.faults import CertificateUnusable
+from runtime.embedded.registry.stop import Stop
 
 _SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 _OWN = "own:"  # no scheme of a URL
 _LEAST, _TIMEOUTS = 1024, 2  # bytes that must come within so many timeouts of the socket
 
 
-def session(access: RegistryAccess, guard: Guard, patience: float) -> Session:
+def session(access: RegistryAccess, guard: Guard, patience: float, stop: Stop) -> Session:
     """Without netrc, cookies or content codings, of the environment the proxies alone. Who we are
     by certificate is told to the registry's own host alone, not to its token server or stores
-    elsewhere. ``patience`` is for each piece that is sent, in seconds. Raises
-    ``CertificateUnusable``."""
+    elsewhere. ``patience`` is for each piece that is sent, in seconds; ``stop`` ends what waits for
+    an answer. Raises ``CertificateUnusable``."""
     made = _Session(guard.own)
     made.trust_env = False
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     made.headers.update({"User-Agent": "trueup", "Accept-Encoding": "identity"})
     if access.insecure:  # the user has said so: urllib3 need not warn at each request
         disable_warnings(InsecureRequestWarning)
-    made.mount("http://", _Adapter(guard, None, patience))
-    made.mount("https://", _Adapter(guard, trust(access), patience))
+    adapter = partial(_Adapter, guard, patience, stop)
+    made.mount("http://", adapter(None))
+    made.mount("https://", adapter(trust(access)))
     if ours := _with_clients(access):
-        made.mount(_OWN, _Adapter(guard, ours, patience))
+        made.mount(_OWN, adapter(ours))
     return made
 
 
@@ -119,8 +122,10 @@ class _Session(Session):
 class _Adapter(HTTPAdapter):
     """Pools of checked connections; ``context`` is for https."""
 
-    def __init__(self, guard: Guard, context: ssl.SSLContext | None, patience: float) -> None:
-        self._guard, self._context, self._patience = guard, context, patience
+    def __init__(
+        self, guard: Guard, patience: float, stop: Stop, context: ssl.SSLContext | None
+    ) -> None:
+        self._guard, self._context, self._patience, self._stop = guard, context, patience, stop
         super().__init__(pool_maxsize=8)
 
     def send(self, request: PreparedRequest, *words: Any, **settings: Any) -> Response:
@@ -147,14 +152,14 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **settings)
         host = urlsplit(proxy).hostname or ""
         guard = Guard(own=host, partners=(host,))  # at whichever address its name has next
-        manager.pool_classes_by_scheme = _pools(guard, self._patience)
+        manager.pool_classes_by_scheme = _pools(guard, self._patience, self._stop)
         return manager
 
     def init_poolmanager(self, *words: Any, **settings: Any) -> None:
         if self._context is not None:
             settings["ssl_context"] = self._context
         super().init_poolmanager(*words, **settings)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._guard, self._patience)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._guard, self._patience, self._stop)
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
         """The context says whom to trust; requests' own bundle has no say."""
@@ -174,15 +179,17 @@ def _innermost(error: BaseException) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)[:200]
 
 
-def _pools(guard: Guard, patience: float) -> dict[str, type[HTTPConnectionPool]]:
-    """Connection pools whose connections ask ``guard`` before a byte is sent. urllib3 would send
-    with the patience for connecting: a registry may store what it has before it reads on."""
+def _pools(guard: Guard, patience: float, stop: Stop) -> dict[str, type[HTTPConnectionPool]]:
+    """Connection pools whose connections ask ``guard`` before a byte is sent, and which ``stop``
+    ends. urllib3 would send with the patience for connecting: a registry may store what it has
+    before it reads on."""
 
     class Plain(HTTPConnection):
         response_class = _Answer
 
         def _new_conn(self) -> socket.socket:
-            return _checked(guard, "http", self, super()._new_conn())
+            stop.add(self)
+            return _checked(guard, stop, "http", self, super()._new_conn())
 
         def request(self, *words: Any, **more: Any) -> None:
             if self.sock is None:
@@ -190,11 +197,15 @@ def _pools(guard: Guard, patience: float) -> dict[str, type[HTTPConnectionPool]]
             self.timeout = patience
             super().request(*words, **more)
 
+        def end(self) -> None:
+            _shut(self.sock)
+
     class Secure(HTTPSConnection):
         response_class = _Answer
 
         def _new_conn(self) -> socket.socket:
-            return _checked(guard, "https", self, super()._new_conn())
+            stop.add(self)
+            return _checked(guard, stop, "https", self, super()._new_conn())
 
         def request(self, *words: Any, **more: Any) -> None:
             self.timeout = patience
@@ -203,6 +214,9 @@ def _pools(guard: Guard, patience: float) -> dict[str, type[HTTPConnectionPool]]
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
                 # As plain http calls it: urllib3 then reads the answer that may have come first.
                 raise BrokenPipeError(EPIPE, os.strerror(EPIPE)) from error
+
+        def end(self) -> None:
+            _shut(self.sock)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -251,13 +265,22 @@ class _Steady(RawIOBase):
         super().close()
 
 
+def _shut(connected: socket.socket | None) -> None:
+    """End what another thread waits for there. As a plain socket: TLS would be taken off first,
+    and what is just being sent would go in clear."""
+    if connected is not None:
+        with suppress(OSError):  # closed meanwhile
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
 def _checked(
-    guard: Guard, scheme: str, called: HTTPConnection, connected: socket.socket
+    guard: Guard, stop: Stop, scheme: str, called: HTTPConnection, connected: socket.socket
 ) -> socket.socket:
     also = partial(_addresses, called.host)
     try:
         address = connected.getpeername()[0]
         guard.check(called.host, address, scheme=scheme, port=called.port or 0, also=also)
+        stop.still()  # it had nothing to shut while we connected
     except BaseException:
         connected.close()
         raise

@@ -25,6 +25,7 @@ from runtime.embedded.registry.faults import (
 )
 from runtime.embedded.registry.manifest import NoPlatform
 from runtime.embedded.registry.session import TRIES
+from runtime.embedded.registry.stop import Stop
 from runtime.embedded.registry.transport import Pace
 from runtime.reference import Reference
 
@@ -75,14 +76,15 @@ def first_answer(
     *,
     tries: int = TRIES,
     pace: Pace | None = None,
+    stop: Stop | None = None,
 ) -> Result:
     """What the first endpoint says that has it; what the registry itself says is final."""
     *mirrors, last = endpoints(reference, registries)
     few = min(tries, _TRIES_OF_MIRRORS)
     for each in mirrors:
         with suppress(*_NOT_FROM_HERE):
-            return _answer(each, ask, few, pace)
-    return _answer(last, ask, tries, pace)
+            return _answer(each, ask, few, pace, stop)
+    return _answer(last, ask, tries, pace, stop)
 
 
 def own_answer(
@@ -107,6 +109,7 @@ def _answer(
     ask: Callable[[Client, Reference], Result],
     tries: int,
     pace: Pace | None = None,
+    stop: Stop | None = None,
 ) -> Result:
-    with closing(Client(endpoint.access, tries=tries, pace=pace)) as client:
+    with closing(Client(endpoint.access, tries=tries, pace=pace, stop=stop)) as client:
         return ask(client, endpoint.reference)

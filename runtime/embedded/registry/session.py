@@ -6,7 +6,6 @@ it has run out. What a spec says of a registry goes before the logins that other
 
 import random
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +26,7 @@ from runtime.embedded.registry.faults import (
     TooManyRequests,
 )
 from runtime.embedded.registry.guests import Guests
+from runtime.embedded.registry.stop import Stop
 from runtime.embedded.registry.transport import Body, Interrupted, Pace, Transport
 from runtime.reference import DEFAULT_HOST, Reference
 
@@ -47,7 +47,8 @@ _NEXT = re.compile(r'<([^<>]{1,2000})>\s*;\s*rel="?next"?')
 
 class Session:
     """One registry, spoken to by several threads; ``actions`` is what tokens shall allow,
-    ``base`` its URL where that does not follow from its name."""
+    ``base`` its URL where that does not follow from its name. Its own ``stop`` ends all that is
+    asked; the one that is given does so, too."""
 
     def __init__(
         self,
@@ -57,14 +58,17 @@ class Session:
         base: str = "",
         tries: int = TRIES,
         pace: Pace | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
+        stop: Stop | None = None,
     ) -> None:
-        self._access, self._tries, self._pace, self._sleep = access, tries, pace, sleep
+        self.stop = Stop(stop)
+        self._access, self._tries, self._pace = access, tries, pace
+        self._sleep = sleep or self.stop.sleep
         self._actions = actions
         self._authorizations: dict[str, str] = {}
         self._kept: tuple[Login | None] | None = None
         self._withheld_from = ""
-        self._transport = Transport(base, access, pace=pace) if base else self._connect()
+        self._transport = self._to(base) if base else self._connect()
         self._guests = Guests(access, pace, self._transport)
 
     @property
@@ -167,6 +171,7 @@ class Session:
 
     def wait(self, broken: Interrupted, tries: int) -> None:
         """Before another try: twice as long each time, with chance, or as the server says."""
+        self.stop.still()
         if tries >= self._tries:
             if broken.status == 429:
                 known = bool(self._access.username or (self._kept and self._kept[0]))
@@ -243,8 +248,8 @@ class Session:
         host = "registry-1.docker.io" if self.host == DEFAULT_HOST else self.host
         known = self._access.insecure or certificates.are_set(self._access)
         if _is_loopback(host) and not known:
-            return Transport(f"http://{host}", self._access, pace=self._pace)
-        secure = Transport(f"https://{host}", self._access, pace=self._pace)
+            return self._to(f"http://{host}")
+        secure = self._to(f"https://{host}")
         if not self._access.insecure:
             return secure
         try:
@@ -254,7 +259,10 @@ class Session:
             if isinstance(broken, Interrupted) and broken.status:
                 return secure  # busy, but it has answered
             secure.close()
-            return Transport(f"http://{host}", self._access, pace=self._pace)
+            return self._to(f"http://{host}")
+
+    def _to(self, base: str) -> Transport:
+        return Transport(base, self._access, pace=self._pace, stop=self.stop)
 
     def _refusal(self, response: "Response", reference: Reference) -> Exception:
         status = response.status_code

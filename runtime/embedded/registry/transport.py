@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from runtime.api import RegistryAccess
 from runtime.embedded.registry.addresses import Guard
 from runtime.embedded.registry.faults import RegistryFailed, RegistryUnreachable
+from runtime.embedded.registry.stop import Stop
 from runtime.errors import Fault
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class _Window:
 
 class Transport:
     """Requests to the registry at ``base``, trusted as ``access`` says; several threads may use
-    one. ``led_by`` is the registry that led us here: a token server is not our own choice."""
+    one. ``led_by`` is the registry that led us here: a token server is not our own choice.
+    ``stop`` ends what waits for it."""
 
     def __init__(
         self,
@@ -104,6 +106,7 @@ class Transport:
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         led_by: "Transport | None" = None,
+        stop: Stop | None = None,
     ) -> None:
         self.base, self.host = base, urlsplit(base).netloc
         self._origin, self._access = origin(base), access
@@ -115,6 +118,7 @@ class Transport:
             if led_by
             else Guard(own=host, scheme=scheme, port=port, partners=access.partners)
         )
+        self.stop: Stop = led_by.stop if led_by else stop or Stop()
 
     @contextmanager
     def open(
@@ -241,6 +245,7 @@ class Transport:
         from requests import exceptions
         from urllib3.exceptions import LocationValueError
 
+        self.stop.still()
         try:
             response = self._session().request(
                 method,
@@ -285,7 +290,7 @@ class Transport:
         if self._made is None:
             from runtime.embedded.registry.connections import session
 
-            self._made = session(self._access, self.guard, self._pace.storing)
+            self._made = session(self._access, self.guard, self._pace.storing, self.stop)
         return self._made
 
 

@@ -1,7 +1,6 @@
 """A registry's verbs for pushing: blobs, mounted or sent, and manifests; distribution-spec 1.1,
 "Push"."""
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlencode, urlsplit
@@ -10,6 +9,7 @@ from runtime.api import RegistryAccess
 from runtime.embedded.registry.documents import Descriptor
 from runtime.embedded.registry.faults import AccessDenied, NotInRegistry, RegistryFailed
 from runtime.embedded.registry.session import PUSH, TRIES, Result, Session
+from runtime.embedded.registry.stop import Stop
 from runtime.embedded.registry.transport import Body, Pace
 from runtime.reference import Reference
 
@@ -25,9 +25,16 @@ class Uploader:
         *,
         tries: int = TRIES,
         pace: Pace | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
+        stop: Stop | None = None,
     ) -> None:
-        self._session = Session(access, actions=PUSH, tries=tries, pace=pace, sleep=sleep)
+        self._session = Session(
+            access, actions=PUSH, tries=tries, pace=pace, sleep=sleep, stop=stop
+        )
+
+    @property
+    def stop(self) -> Stop:
+        return self._session.stop
 
     def close(self) -> None:
         self._session.close()

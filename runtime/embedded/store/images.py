@@ -27,6 +27,7 @@ from runtime.api import (
     RootfsSource,
 )
 from runtime.embedded.registry.faults import NotInRegistry, RegistryUnreachable
+from runtime.embedded.registry.stop import Stop
 from runtime.embedded.store import ballast, manifests
 from runtime.embedded.store.faults import AmbiguousImage, ArchiveMissing, ImageAbsent
 from runtime.embedded.store.index import FileStamp, Image, Index, Rows
@@ -63,6 +64,7 @@ class ImageStore:
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
         self.index = Index(self.layout.index)
+        self.stop = Stop()  # of what is pulled and pushed
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -149,7 +151,7 @@ class ImageStore:
             return pull(client, there, self.unpacker, report, wanted_platform(platform))
 
         with self.adding():
-            pulled = first_answer(wanted, access, ask)
+            pulled = first_answer(wanted, access, ask, stop=self.stop)
             self.keep(pulled.documents)
             with self.index.writing() as rows:
                 self.enter(rows, pulled.config, pulled.documents)

@@ -96,7 +96,7 @@ def add_layers(
             told = workers.told(layer.pieces(), name, "unpacking", layer.size)
             return arrival(unpacker.layout, told)
 
-        unpacker.add(layer.diff_id, read, workers.still)
+        unpacker.add(layer.diff_id, read, workers.stop.still)
 
     layers = {layer.diff_id: layer for image in images for layer in image.layers}
     with layers_of(source):

@@ -78,7 +78,7 @@ def _fetch_layers(
     unpacker: Unpacker,
     report: Report,
 ) -> None:
-    workers = Workers(report)
+    workers = Workers(report, client.session.stop)
 
     def fetch(plan: Plan) -> None:
         """What a killed pull left is used; if the whole then is not what it should be, that may
@@ -91,12 +91,12 @@ def _fetch_layers(
 
         fetched = Fetched(unpacker.layout, blob, plan.diff_id, rest)
         try:
-            unpacker.add(plan.diff_id, lambda: fetched, workers.still)
+            unpacker.add(plan.diff_id, lambda: fetched, workers.stop.still)
         except CONTENT_FAULTS:
             if not fetched.resumed:
                 raise
             again = Fetched(unpacker.layout, blob, plan.diff_id, rest)
-            unpacker.add(plan.diff_id, lambda: again, workers.still)
+            unpacker.add(plan.diff_id, lambda: again, workers.stop.still)
 
     missing = [plan for plan in plans if not unpacker.whole(plan.diff_id)]
     for plan in plans:

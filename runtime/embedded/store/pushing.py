@@ -32,7 +32,7 @@ class Parcel:
 def push(store: ImageStore, reference: Reference, access: RegistryAccess, report: Report) -> str:
     """Send the image that ``reference`` means to its registry, and return its digest. Raises
     ``ImageAbsent``, ``ArchiveMissing`` and the registry's faults."""
-    with store.held(), closing(Uploader(access)) as uploader:
+    with store.held(), closing(Uploader(access, stop=store.stop)) as uploader:
         with store.index.reading() as rows:
             row = rows.reference(str(reference)) if rows else None
             if rows is None or row is None:
@@ -61,7 +61,7 @@ def _send(
     parcels: list[Parcel],
     report: Report,
 ) -> None:
-    workers = Workers(report)
+    workers = Workers(report, uploader.stop)
 
     def send(parcel: Parcel) -> None:
         blob = parcel.blob
@@ -72,7 +72,7 @@ def _send(
             return _Body(workers.told(pieces, name, "pushing", blob.size), blob.size)
 
         done = 0
-        with store.layout.sending(reference.host, blob.digest, workers.still):
+        with store.layout.sending(reference.host, blob.digest, workers.stop.still):
             if uploader.has(reference, blob):
                 words = "already there"
             elif uploader.send(reference, blob, body, parcel.source):

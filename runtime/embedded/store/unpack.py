@@ -71,11 +71,11 @@ class Unpacker:
     ) -> Layer:
         """Unpack the archive that arrives, in any compression, as the layer ``diff_id``; nothing
         is fetched of one that is here already. ``still`` may raise while another process makes
-        it. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull`` ..."""
+        it, and while nothing comes. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull`` ..."""
         with self.layout.making(diff_id, still):
             try:
                 here = self.whole(diff_id) or self._restored(diff_id)
-                return here or self._add(diff_id, arrival())
+                return here or self._add(diff_id, arrival(), still)
             except (BadLayer, LayerTooLarge) as error:
                 raise error.named(f"layer {diff_id[:19]}") from error
 
@@ -99,12 +99,12 @@ class Unpacker:
             return self._add(diff_id, Again(self.layout, blob))
         return None
 
-    def _add(self, wanted: str, arrival: Arrival) -> Layer:
+    def _add(self, wanted: str, arrival: Arrival, still: Callable[[], None] | None = None) -> Layer:
         """What came before the network broke off is kept, what was wrong is not."""
         resumable = True
         try:
             with self.layout.staging() as stage:
-                layer, plain_size = self._extract(stage, arrival)
+                layer, plain_size = self._extract(stage, arrival, still)
                 if wanted:
                     if layer.diff_id != wanted:
                         raise WrongLayer(wanted, layer.diff_id)
@@ -120,13 +120,15 @@ class Unpacker:
         finally:
             arrival.close(resumable=resumable)
 
-    def _extract(self, stage: Stage, arrival: Arrival) -> tuple[Layer, int]:
+    def _extract(
+        self, stage: Stage, arrival: Arrival, still: Callable[[], None] | None = None
+    ) -> tuple[Layer, int]:
         """The unpacked layer, and the size of its archive when not compressed."""
         came = Counted(arrival.pieces())
         budget = self.budget
         limits = Limits(entries=budget.entries)
         try:
-            inflated = plain(ahead(iter(came)), arrival.padded)
+            inflated = plain(ahead(iter(came), still), arrival.padded)
             raw = Hashed(bounded(inflated, lambda: budget.free + budget.growth * came.size))
             with owned(ahead(arrival.plain(iter(raw)))) as pieces:
                 extracted = extract(pieces, stage.root, stage.aside, limits)

@@ -3,61 +3,88 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from runtime.api import Progress, Report
 from runtime.embedded.layers.streams import owned
+from runtime.embedded.registry.stop import Stop
 
 _SIDE_BY_SIDE = 3
 _REPORT_EVERY = 0.1  # seconds
+_LAST_WORK = 1.5  # seconds to tidy up after the end
 
 Job = TypeVar("Job")
 
 
-class Stopped(Exception):
-    """Another layer has failed, and its failure is the one that is reported."""
-
-
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Threads that each bring one layer here."""
+    """Threads that each bring one layer here; ``stop`` ends them and what they wait for."""
 
     report: Report
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Stop = field(default_factory=Stop)
 
     def run(self, work: Callable[[Job], object], jobs: Iterable[Job]) -> None:
-        """Do ``work`` for every job; raises the first failure, after the others have ended."""
-        with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="layer") as pool:
-            running = [pool.submit(work, job) for job in jobs]
-            try:
-                for each in wait(running, return_when=FIRST_EXCEPTION).done:
-                    failure = each.exception()
-                    if failure is not None:
-                        raise failure
-            finally:
-                self.stop.set()
-                for each in running:
-                    each.cancel()
+        """Do ``work`` for every job; raises the first failure, or what interrupts us, after the
+        others have tidied up. One that waits even then (for a name server, for a connection) is
+        left to itself: its own time-out ends it, or the process."""
+        todo, mail = SimpleQueue[Job](), SimpleQueue[BaseException | None]()
+        for job in jobs:
+            todo.put(job)
+        words = (work, todo, mail)
+        threads = [
+            threading.Thread(target=self._work, args=words, name="layer", daemon=True)
+            for _ in range(min(_SIDE_BY_SIDE, todo.qsize()))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in threads:
+                if failure := mail.get():
+                    raise failure
+        except BaseException:
+            self.stop.end()
+            end = time.monotonic() + _LAST_WORK
+            for thread in threads:
+                thread.join(max(0.0, end - time.monotonic()))
+            raise
 
-    def still(self) -> None:
-        """Ends with ``Stopped`` when another layer has failed."""
-        if self.stop.is_set():
-            raise Stopped
+    def _work(
+        self,
+        work: Callable[[Job], object],
+        todo: "SimpleQueue[Job]",
+        mail: "SimpleQueue[BaseException | None]",
+    ) -> None:
+        failure: BaseException | None = None
+        try:
+            for job in _taken(todo):
+                self.stop.still()
+                work(job)
+        except BaseException as error:  # noqa: BLE001 - raised again by who runs us
+            failure = error
+        mail.put(failure)
 
     def told(
         self, pieces: Iterator[bytes], what: str, doing: str, total: int | None, *, done: int = 0
     ) -> Iterator[bytes]:
         """Pass pieces through and tell how far it is, at most ten times a second, ``done`` bytes
-        having been done before; ends with ``Stopped`` when another layer has failed."""
+        having been done before; ends with ``Stopped`` at the stop."""
         last = 0.0
         with owned(pieces):
             for piece in pieces:
-                self.still()
+                self.stop.still()
                 yield piece
                 done += len(piece)
                 now = time.monotonic()
                 if now - last >= _REPORT_EVERY or done == total:
                     last = now
                     self.report(Progress(what=what, doing=doing, done=done, total=total))
+
+
+def _taken(todo: "SimpleQueue[Job]") -> Iterator[Job]:
+    """Until nothing is left."""
+    with suppress(Empty):
+        while True:
+            yield todo.get_nowait()

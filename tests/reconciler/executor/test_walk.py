@@ -14,13 +14,15 @@ from reconciler.plan import (
     AwaitHealthy,
     Mend,
     Plan,
+    PullImage,
     RemoveContainer,
     Step,
     StopContainer,
 )
 from runtime.api import Condition, Dependency, Healthcheck, VolumeMount
+from runtime.errors import Stopped
 from tests.fake_runtime import FakeFault, FakeRuntime, Killed
-from tests.reconciler.world import NoJournal, applied, carry_out, plan_for, shop, spec, the
+from tests.reconciler.world import NGINX, NoJournal, applied, carry_out, plan_for, shop, spec, the
 
 CHECK = Healthcheck(test=("CMD", "true"))
 PAIR = shop({"db": spec(), "web": spec(needs=("db",)), "other": spec()})
@@ -250,6 +252,33 @@ def test_after_ctrl_c_nobody_waits_for_what_only_waits(verb: str, condition: Con
     }
     released.set()
     assert carry_out(plan_for(pair, runtime), runtime).succeeded
+
+
+def pulling(runtime: FakeRuntime, *, stuck: bool) -> Outcome:
+    """Of a pair, one image does not come, and Ctrl-C is pressed."""
+    runtime.pause["pull", NGINX] = released = threading.Event()
+    if not stuck:
+        runtime.images.left_off = released
+        runtime.faults["pull", NGINX] = Stopped()  # type: ignore[assignment]
+
+    def progress(event: StepEvent) -> None:
+        if isinstance(event.step.action, PullImage) and event.state is State.STARTED:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    outcome = run(plan_for(PAIR, runtime), runtime, progress=progress)
+    assert runtime.images.left_off.is_set()
+    released.set()
+    return outcome
+
+
+@pytest.mark.parametrize("stuck", [False, True], ids=["ends", "stuck"])
+def test_ctrl_c_ends_pulls_and_leaves_them_undone(stuck: bool) -> None:
+    runtime = FakeRuntime()
+    outcome = pulling(runtime, stuck=stuck)
+    assert (outcome.ended, outcome.failed) == (Ended.INTERRUPTED, ())
+    assert "PullImage image nginx:1.27" in words(outcome.skipped)
+    runtime.faults.clear()
+    assert carry_out(plan_for(PAIR, runtime), runtime).succeeded
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:

@@ -178,6 +178,25 @@ def test_who_stops_early_stops_the_source() -> None:
     assert closed.wait(5)
 
 
+def test_who_waits_for_pieces_that_do_not_come_may_stop() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        yield b"first"
+        begun.set()
+        over.wait()
+
+    def still() -> None:
+        if begun.is_set():
+            raise ValueError("not wanted any more")
+
+    stream = ahead(silent(), still)
+    assert next(stream) == b"first"
+    with pytest.raises(ValueError, match="not wanted any more"):
+        next(stream)
+    over.set()
+
+
 def test_stages_end_with_the_last_of_them_however_long_the_chain_is_known() -> None:
     """A fault's frames keep the objects of a chain; its stages shall not wait for those to go, as
     the garbage collector may end one in the thread that it waits for."""

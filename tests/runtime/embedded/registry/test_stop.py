@@ -1,0 +1,118 @@
+"""The end of what waits for a registry that says nothing."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.api import RegistryAccess
+from runtime.embedded.registry.client import Client
+from runtime.embedded.registry.endpoints import first_answer
+from runtime.embedded.registry.session import Session
+from runtime.embedded.registry.stop import Stop
+from runtime.errors import Stopped
+from runtime.reference import Reference
+from tests.runtime.embedded.registry.authority import Authority
+from tests.runtime.embedded.registry.hostile import Answer, Asked, Server
+
+
+@pytest.fixture
+def asked(server: Server) -> Iterator[threading.Event]:
+    """Set once the server was asked for its manifest, which it does not give before the test is
+    over."""
+    reached, over = threading.Event(), threading.Event()
+
+    def silent(_asked: Asked) -> Answer:
+        reached.set()
+        over.wait()
+        return Answer(status=500)
+
+    server.routes["/v2/app/manifests/1"] = silent
+    yield reached
+    over.set()
+
+
+def reference(server: Server) -> Reference:
+    return Reference(host=server.host, repository="app", tag="1")
+
+
+def end_later(stop: Stop, asked: threading.Event) -> None:
+    def end() -> None:
+        asked.wait()
+        stop.end()
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def ended(server: Server, asked: threading.Event, access: RegistryAccess) -> None:
+    """Somebody else ends it while it waits for the answer: it waits no longer."""
+    stop = Stop()
+    end_later(stop, asked)
+    with pytest.raises(Stopped):
+        first_answer(reference(server), [access], Client.digest, stop=stop)
+
+
+def test_who_waits_for_an_answer_is_let_go_and_asks_no_more(
+    server: Server, asked: threading.Event
+) -> None:
+    ended(server, asked, RegistryAccess(host=server.host))
+    assert len(server.asked) == 1
+
+
+def test_no_other_endpoint_is_asked_after_the_end(server: Server, asked: threading.Event) -> None:
+    access = RegistryAccess(host=server.host, mirrors=(server.host,))
+    ended(server, asked, access)
+    assert len(server.asked) == 1
+
+
+def test_over_tls_as_well(server: Server, asked: threading.Event, tmp_path: Path) -> None:
+    server.use_tls(Authority(tmp_path / "authority").found().signed("somebody"))
+    base, stop = f"https://{server.host}", Stop()
+    session = Session(RegistryAccess(host=server.host, insecure=True), base=base, stop=stop)
+    end_later(stop, asked)
+    with pytest.raises(Stopped), stop.heeded():
+        session.get(f"{base}/v2/app/manifests/1", 1000)
+    assert len(server.asked) == 1
+
+
+def test_nothing_begins_after_the_end(server: Server) -> None:
+    stop = Stop()
+    client = Client(RegistryAccess(host=server.host), stop=stop)
+    stop.end()
+    with pytest.raises(Stopped):
+        client.digest(reference(server))
+    with pytest.raises(Stopped):
+        Client(RegistryAccess(host=server.host), stop=stop)
+    assert server.asked == []
+
+
+def test_a_wait_before_another_try_ends(server: Server) -> None:
+    busy = threading.Event()
+
+    def later(_asked: Asked) -> Answer:
+        busy.set()
+        return Answer(status=503, headers={"Retry-After": "30"})
+
+    server.routes["/v2/app/manifests/1"] = later
+    ended(server, busy, RegistryAccess(host=server.host))
+    assert len(server.asked) == 1
+
+
+def test_the_end_of_one_is_not_that_of_all() -> None:
+    above = Stop()
+    one, other = Stop(above), Stop(above)
+    one.end()
+    with pytest.raises(Stopped):
+        one.still()
+    other.still()
+    above.still()
+
+
+def test_what_fails_after_the_end_fails_because_of_it() -> None:
+    stop = Stop()
+    with pytest.raises(ValueError, match="before"), stop.heeded():
+        raise ValueError("before")
+    stop.end()
+    with pytest.raises(Stopped), stop.heeded():
+        raise ValueError("after")
