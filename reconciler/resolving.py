@@ -49,7 +49,8 @@ class Asker:
 
     def newest(self, wanted: Wanted, current: str) -> tuple[str, Resolved] | None:
         """The newest tag that may be taken in place of the tag ``current``, and what it means;
-        None when none may be, not even that one. Raises what registries raise.
+        None when none may be, not even that one, which is asked for however many are newer.
+        Raises what registries raise.
 
         An image that does not say when it was made is as young as can be."""
         if wanted.choice is None:
@@ -57,7 +58,9 @@ class Asker:
         found, tags = first_there(
             wanted.candidates, lambda each: self.registries.tags(str(each), self.access)
         )
-        for tag in wanted.choice.newest_first(tags, current)[:_MOST_ASKED]:
+        allowed = wanted.choice.newest_first(tags, current)
+        last = [current] if current in allowed[_MOST_ASKED:] else []
+        for tag in (*allowed[:_MOST_ASKED], *last):
             try:
                 resolved = self._resolve(msgspec.structs.replace(found, tag=tag), wanted)
             except Absent:  # not for this platform
@@ -74,13 +77,18 @@ class Asker:
         return self.registries.resolve(str(reference), self.access, wanted.platform)
 
 
-def pin(asker: Asker, wanted: Wanted, *, newer: bool) -> "Pin":
+def pin(asker: Asker, wanted: Wanted, *, newer: bool, present: "Pin | None" = None) -> "Pin":
     """What a lock file shall say of the reference: its tag as it is written, or with ``newer`` the
-    newest that may be taken. Raises what registries raise."""
+    newest that may be taken. Where none may be, what is tracked stays ``present``, which the spec
+    lets be taken: the written tag is older, or as young as any. Raises what registries raise."""
     from specs.lock import Pin
 
     written = wanted.candidates[0].tag
-    found = asker.newest(wanted, written) if newer else None
+    held = present if newer and wanted.choice else None
+    current = held.tag if held and held.tag else written
+    found = asker.newest(wanted, current) if newer else None
+    if found is None and held is not None:
+        return held
     tag, resolved = found or (written, asker.meaning(wanted))
     return Pin(
         digest=resolved.digest,

@@ -136,7 +136,12 @@ def _pins(
         return kept
     with opened(options) as runtime:
         asker = Asker(registries=runtime.registries, access=desired.registries, now=time.time())
-        answers = ask_each(asked, lambda each: pin(asker, each, newer=each.entry in renewed))
+        answers = ask_each(
+            asked,
+            lambda each: pin(
+                asker, each, newer=each.entry in renewed, present=locking.pins.get(each.entry)
+            ),
+        )
     faults = {each.entry: it for each, it in answers.items() if isinstance(it, Fault)}
     if faults:
         raise NotResolved(file, faults)
