@@ -139,7 +139,7 @@ def _filled(password: str) -> str:
 
 def _check(options: Options, host: str, username: str, password: str) -> None:
     """Raises ``AccessDenied`` and whatever else keeps the registry from answering."""
-    special = {each.host: each for each in registries(None)}
+    special = {each.host: each for each in registries()}
     access = special.get(host, RegistryAccess(host=host))
     asked = msgspec.structs.replace(access, username=username, password=password, missing="")
     with opened(options) as runtime:

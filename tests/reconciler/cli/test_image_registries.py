@@ -1,14 +1,16 @@
 """``pull``, ``push`` and ``search``, on a runtime in memory: what is asked of whom, and told."""
 
+import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from runtime.api import Progress, RegistrySource, SearchHit
+from runtime.api import Progress, RegistryAccess, RegistrySource, SearchHit
 from runtime.errors import Fault
 from tests.fake_images import NoSuchImage, image_id
-from tests.reconciler.cli.conftest import World
+from tests.reconciler.cli.conftest import SPEC, World
 
 ID = image_id("web", 1)
 DIGEST = f"sha256:{'cd' * 32}"
@@ -182,3 +184,71 @@ def test_search_of_a_private_registry_names_what_can_be_pulled(two: World) -> No
         ["r.lab:5000/a/web", "1"],
         ["r.lab:5000/a/web", "2"],
     ]
+
+
+# --- a spec that merely lies here -----------------------------------------------------------------
+
+SEARCHING = f"{SPEC}search_registries: [r.lying]\n"
+UNUSED = "warning: the spec in this folder is not used: "
+
+
+def _hosts(world: World, *words: str) -> tuple[list[str], str]:
+    """Which registries a search asks, and what it says on stderr."""
+    world.runtime.registries.asked.clear()
+    ran = world.run("search", *words, "web")
+    assert ran.code == 0
+    return [host for host, _, _ in world.runtime.registries.asked], ran.err
+
+
+def test_the_spec_in_this_folder_is_used(world: World) -> None:
+    world.spec.write_text(SEARCHING)
+    assert _hosts(world) == (["r.lying"], "")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
+def test_a_spec_in_a_folder_where_others_may_put_one_is_not_used(world: World, mode: int) -> None:
+    world.spec.write_text(SEARCHING)
+    world.folder.chmod(mode)
+    told = f"{UNUSED}others may write the folder; `--spec .` uses it all the same\n"
+    assert _hosts(world) == (["docker.io"], told)
+    assert _hosts(world, "--spec", ".") == (["r.lying"], "")
+
+
+@pytest.mark.parametrize("part", ["trueup.yaml", "trueup.d", "trueup.d/a.yaml", ".env"])
+def test_nor_is_one_of_which_others_may_write_a_part(world: World, part: str) -> None:
+    world.spec.write_text(SEARCHING)
+    (world.folder / "trueup.d").mkdir()
+    (world.folder / "trueup.d" / "a.yaml").write_text("volumes: {more: {}}\n")
+    (world.folder / ".env").write_text("A=b\n")
+    assert _hosts(world) == (["r.lying"], "")
+    (world.folder / part).chmod(0o777)
+    hosts, told = _hosts(world)
+    assert hosts == ["docker.io"]
+    assert told.startswith(f"{UNUSED}others may write {part};")
+
+
+@pytest.mark.root
+def test_nor_is_a_strangers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.spec.write_text(SEARCHING)
+    os.chown(world.spec, 4711, 4711)
+    told = f"{UNUSED}trueup.yaml belongs to the user 4711; `--spec .` uses it all the same\n"
+    assert _hosts(world) == (["docker.io"], told)
+    monkeypatch.setenv("SUDO_UID", "4711")  # who may do this by sudo is no stranger
+    assert _hosts(world) == (["r.lying"], "")
+    monkeypatch.setenv("SUDO_UID", "")
+    assert _hosts(world) == (["docker.io"], told)
+
+
+def test_a_login_is_not_checked_as_a_strangers_spec_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[RegistryAccess] = []
+    monkeypatch.setattr(world.runtime.registries, "check_login", heard.append)
+    monkeypatch.setenv("DOCKER_CONFIG", str(world.root))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"secret")))
+    world.spec.write_text(f"{SPEC}registries: {{r.lab: {{insecure: true}}}}\n")
+    world.folder.chmod(0o777)
+    ran = world.run("login", "-u", "me", "--password-stdin", "r.lab")
+    assert ran.code == 0
+    assert [each.insecure for each in heard] == [False]
+    assert ran.err.startswith(f"{UNUSED}others may write the folder; what a registry needs may")
