@@ -13,6 +13,7 @@ from reconciler.cli.filters import add_filter, flag, read
 from reconciler.cli.pull import add_spec
 from reconciler.cli.references import candidates
 from reconciler.short_names import NoRegistryNamed, first_there
+from runtime.errors import Fault
 from runtime.reference import has_host
 
 if TYPE_CHECKING:
@@ -86,17 +87,29 @@ def _hits(
     runtime: "Runtime",
 ) -> list[dict[str, object]]:
     from reconciler.views.search import rows
+    from reconciler.views.terminal import escape
 
     first, _, rest = options.term.partition("/")
     hosts, term = ((first,), rest) if has_host(options.term) else (known.search.hosts, options.term)
     if not hosts:
         raise NoRegistryNamed(options.term, known.search.place)
     if not term:
-        raise Usage("there is nothing to look for", f"write it like {first}/web")
+        example = f"{first}/web" if first else "web"
+        raise Usage("there is nothing to look for", f"write it like {example}")
     listed: list[dict[str, object]] = []
+    faults: list[Fault] = []
     for host in hosts:
-        found = runtime.registries.search(host, term, options.limit, known.access)
-        listed += rows(host, [each for each in found if fits(each)], full=options.no_trunc)
+        try:
+            found = runtime.registries.search(host, term, options.limit, known.access)
+        except Fault as fault:
+            faults.append(fault)
+        else:
+            listed += rows(host, [each for each in found if fits(each)], full=options.no_trunc)
+    if len(faults) == len(hosts):
+        raise faults[0]
+    for each in faults:
+        told = f"{each.what}: {each.why}" if each.why else each.what
+        sys.stderr.write(f"warning: {escape(told)}\n")
     return listed[: options.limit]
 
 

@@ -3,13 +3,14 @@
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from runtime.api import Progress, RegistryAccess, RegistrySource, SearchHit
 from runtime.errors import Fault
-from tests.fake_images import NoSuchImage, image_id
+from tests.fake_images import FakeRegistries, NoSuchImage, image_id
 from tests.reconciler.cli.conftest import SPEC, World
 
 ID = image_id("web", 1)
@@ -125,7 +126,8 @@ def test_push_ends_with_the_digest(world: World) -> None:
         (["search", "--limit", "0", "x"], 64, "argument --limit: `0` is not between 1 and 100"),
         (["search", "-f", "is-automated=true", "x"], 64, "`is-automated=true` is no filter"),
         (["search", "-f", "stars=many", "x"], 64, "`many` is no number of stars"),
-        (["search", "r.lab/"], 64, "there is nothing to look for"),
+        (["search", "r.lab/"], 64, "there is nothing to look for\n  write it like r.lab/web"),
+        (["search", ""], 64, "there is nothing to look for\n  write it like web"),
         (["search", "--list-tags", "r.lab/no"], 1, "the image r.lab/no:latest is not here"),
         (["pull", "--platform", "arm", "x"], 64, "argument --platform: `arm` is no platform"),
     ],
@@ -134,7 +136,7 @@ def test_push_ends_with_the_digest(world: World) -> None:
 def test_what_cannot_be_is_refused(world: World, words: list[str], code: int, told: str) -> None:
     ran = world.run(*words)
     assert ran.code == code
-    assert ran.err.splitlines()[0].startswith(told)
+    assert ran.err.startswith(told)
 
 
 HITS = (
@@ -184,6 +186,37 @@ def test_search_of_a_private_registry_names_what_can_be_pulled(two: World) -> No
         ["r.lab:5000/a/web", "1"],
         ["r.lab:5000/a/web", "2"],
     ]
+
+
+class Failing(FakeRegistries):
+    """Some cannot be searched."""
+
+    def __init__(self, *hosts: str) -> None:
+        super().__init__()
+        self.hits["r.lab:5000"] = (SearchHit(name="a/web"),)
+        self.failing = hosts
+
+    def search(
+        self, host: str, term: str, limit: int, registries: Sequence[RegistryAccess]
+    ) -> tuple[SearchHit, ...]:
+        if host in self.failing:
+            raise Fault(f"{host} cannot be searched", why="it has no list", hint="ask another one")
+        return super().search(host, term, limit, registries)
+
+
+def test_of_several_registries_one_that_cannot_be_searched_is_only_told(two: World) -> None:
+    two.runtime.registries = Failing("docker.io")
+    ran = two.run("search", "--format", "{{.Name}}", "web")
+    assert (ran.code, ran.out) == (0, "r.lab:5000/a/web\n")
+    assert ran.err == "warning: docker.io cannot be searched: it has no list\n"
+
+
+def test_where_none_can_be_searched_that_is_the_failure(two: World) -> None:
+    two.runtime.registries = Failing("docker.io", "r.lab:5000")
+    for words, host in (("web", "docker.io"), ("r.lab:5000/web", "r.lab:5000")):
+        ran = two.run("search", words)
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err == f"{host} cannot be searched: it has no list\n  ask another one\n"
 
 
 # --- a spec that merely lies here -----------------------------------------------------------------
