@@ -45,6 +45,13 @@ def of_objects(drafts: Iterable[Draft], *, taken_over: bool) -> Iterator[Change]
             )
 
 
+def of_adoption(drafts: Iterable[Draft]) -> Iterator[Change]:
+    """That the project is new here: worth a word only where it is all that there is to do."""
+    for draft in drafts:
+        if draft.name[0] == "adopt":
+            yield Change(kind=ChangeKind.CREATE, object=draft.object, reasons=draft.reasons)
+
+
 def _of_others(draft: Draft) -> bool:
     """Whether nothing is made, but only a name given to what another project has."""
     match draft.action:

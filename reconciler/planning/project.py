@@ -207,10 +207,9 @@ def _changes(
 ) -> tuple[Change, ...]:
     desired, observed = outlook.desired, outlook.observed
     flat = [fate for each in found.values() for fate in each]
-    return changes.ordered(
-        (
-            *changes.of_objects(drafts, taken_over=bool(observed.spec_path)),
-            *changes.of_containers(flat, changed, observed, drafts),
-            *changes.of_leaving({label(each): _why(desired, observed, each) for each in leaving}),
-        )
+    told = (
+        *changes.of_objects(drafts, taken_over=bool(observed.spec_path)),
+        *changes.of_containers(flat, changed, observed, drafts),
+        *changes.of_leaving({label(each): _why(desired, observed, each) for each in leaving}),
     )
+    return changes.ordered(told or changes.of_adoption(drafts))

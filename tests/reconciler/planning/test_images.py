@@ -8,6 +8,7 @@ from reconciler.desired import Desired
 from reconciler.views.plan import render
 from runtime.api import ArchiveSource, ImageSpec, PullPolicy, RegistrySource
 from runtime.errors import Fault
+from tests.fake_images import image_id
 from tests.fake_runtime import FakeRuntime
 from tests.reconciler.world import NGINX, applied, carry_out, events, plan_for, shop, show, spec
 
@@ -40,6 +41,20 @@ def test_an_image_that_only_has_tags_is_fetched_and_tagged_and_pushed() -> None:
     )
     assert carry_out(plan_for(desired, runtime), runtime).succeeded
     assert plan_for(desired, runtime).converged
+
+
+def test_the_plan_tells_of_a_new_project_whose_images_are_all_in_order() -> None:
+    runtime = FakeRuntime()
+    desired = replace(_declared(SITE, APP), networks={})
+    runtime.images.local = dict.fromkeys((SITE.name, APP), image_id(SITE.name, 1))
+    assert (
+        render(plan_for(desired, runtime))
+        == """\
+  + project shop  new here
+
+1 to create, 0 to change, 0 to replace, 0 to remove
+"""
+    )
 
 
 def test_the_plan_tells_of_an_image_once() -> None:
