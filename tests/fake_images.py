@@ -93,7 +93,7 @@ class FakeImages:
             id=id,
             stale=self.stale.get(name, ""),
             tags=tuple(tag for tag in image.tags if id and self.local.get(tag) == id),
-            pushed=tuple(tag for tag in image.tags if id and self.pushed.get(tag) == id),
+            pushed=tuple(tag for tag in image.push if id and self.pushed.get(tag) == id),
         )
 
     def list(self) -> tuple[ImageSummary, ...]:

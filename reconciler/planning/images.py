@@ -66,7 +66,7 @@ def tags(desired: Desired, observed: Observed, names: Collection[str]) -> dict[s
         image, there = desired.images[name], observed.images.get(name)
         held = there if there and not why(observed, name) else ObservedImage(name=name)
         here = tuple(tag for tag in image.tags if tag not in held.tags)
-        pushed = tuple(tag for tag in image.tags if image.push and tag not in held.pushed)
+        pushed = tuple(tag for tag in image.push if tag not in held.pushed)
         if here or pushed:
             found[name] = Tags(here=here, pushed=pushed)
     return found

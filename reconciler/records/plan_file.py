@@ -13,7 +13,7 @@ from runtime import durable
 from runtime.api import Query, encode
 from runtime.errors import Fault
 
-FORMAT = 1
+FORMAT = 2
 _AGAIN = "make a new one with `trueup plan -o FILE`"
 
 

@@ -117,13 +117,13 @@ def images(
             platform=platforms.get(name),
         )
     tags = _tags(project, names)
-    pushed = _pushed(project, names)
+    pushed = _tags(project, names, pushed=True)
     return {
         name: ImageSpec(
             name=name,
             source=sources[name],
-            tags=tuple(tags.get(name, ())),
-            push=name in pushed,
+            tags=tags.get(name, ()),
+            push=pushed.get(name, ()),
         )
         for name in sorted(sources)
     }
@@ -135,18 +135,17 @@ def _pinned(reference: Reference, pin: "Pin | None") -> Reference:
     return msgspec.structs.replace(reference, tag=pin.tag or reference.tag, digest=pin.digest)
 
 
-def _tags(project: "Project", names: Mapping[str, str]) -> dict[str, list[str]]:
-    """Complete references that shall mean an image, by its name."""
+def _tags(
+    project: "Project", names: Mapping[str, str], *, pushed: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """Complete references that shall mean an image, by its name; those to be ``pushed`` are of the
+    entries that say so, also where another entry speaks of the same image."""
     found: dict[str, dict[str, None]] = {}
     for key, image in project.images.items():
-        said = found.setdefault(names[str(key)], {})
-        said |= dict.fromkeys(str(parse(text)) for text in image.tags)
-    return {name: [*said] for name, said in found.items()}
-
-
-def _pushed(project: "Project", names: Mapping[str, str]) -> set[str]:
-    """The names of images whose tags are pushed."""
-    return {names[str(key)] for key, image in project.images.items() if image.push}
+        if image.push or not pushed:
+            said = found.setdefault(names[str(key)], {})
+            said |= dict.fromkeys(str(parse(text)) for text in image.tags)
+    return {name: tuple(said) for name, said in found.items()}
 
 
 def _check_tags(project: "Project", names: Mapping[str, str]) -> None:
@@ -156,7 +155,6 @@ def _check_tags(project: "Project", names: Mapping[str, str]) -> None:
     from specs.problems import Problem, quoted, render
 
     problems: list[Problem] = []
-    pushed = _pushed(project, names)
     taken = {names[text]: (names[text], path) for path, text in references(project)}
     for key, image in project.images.items():
         name = names[str(key)]
@@ -167,7 +165,7 @@ def _check_tags(project: "Project", names: Mapping[str, str]) -> None:
             if owner != name:
                 told, there = "would mean two images", project.span(*first)
                 hint = f"the other one is at {there.brief}" if there else ""
-            elif str(parse(text)) == name and name in pushed:
+            elif str(parse(text)) == name and image.push:
                 told, hint = "is where the image comes from", "push it under another name"
             if told:
                 text = f"the tag {quoted(text)} {told}"

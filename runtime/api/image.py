@@ -61,13 +61,13 @@ ImageSource = RegistrySource | ArchiveSource | RootfsSource
 
 class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``name`` is what containers call it: a key of ``images:`` or the reference as written.
-    ``tags`` are complete references that shall mean it, too; ``push``: in their registries, as
-    well."""
+    ``tags`` are complete references that shall mean it, too; those of them in ``push`` in their
+    registries, as well."""
 
     name: str
     source: ImageSource
     tags: tuple[str, ...] = ()
-    push: bool = False
+    push: tuple[str, ...] = ()
 
 
 class RegistryAccess(msgspec.Struct, frozen=True, kw_only=True):

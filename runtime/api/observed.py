@@ -59,8 +59,8 @@ class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """An image that the project names. ``id`` is None while it is not here; ``stale`` says why
     what is here is not what the spec means any more ("site.tar changed", "registry has …").
     ``named``: the spec's name leads to it; else that takes an `ensure`, which asks no registry.
-    ``tags`` are those of the spec that mean it here, ``pushed`` those that mean it in their
-    registries, too; these are asked only when the spec says ``push``."""
+    ``tags`` are those of the spec that mean it here, ``pushed`` those of its ``push`` that mean it
+    in their registries, too."""
 
     name: str
     id: str | None = None

@@ -170,7 +170,7 @@ def _tagged(image: ImageSpec, draw: st.DrawFn) -> ImageSpec:
     tags = (f"r.lab/{image.name.rpartition('/')[2]}", f"{image.name}-mine")[
         : draw(st.integers(0, 2))
     ]
-    return msgspec.structs.replace(image, tags=tags, push=bool(tags) and draw(st.booleans()))
+    return msgspec.structs.replace(image, tags=tags, push=tags[: draw(st.integers(0, 2))])
 
 
 # --- drift --------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ def _mistagged(desired: Desired, name: str, runtime: FakeRuntime) -> Iterator[st
     for tag in image.tags:
         if images.local.get(tag) != images.local[name]:
             yield f"{tag} is not {name}"
-        if image.push and images.pushed.get(tag) != images.local[name]:
+        if tag in image.push and images.pushed.get(tag) != images.local[name]:
             yield f"{tag} was not pushed"
 
 

@@ -257,10 +257,11 @@ class ImageStore:
         meant = {tag: self._read(partial(Rows.reference, reference=tag)) for tag in spec.tags}
         tags = tuple(tag for tag, row in meant.items() if row and row[0] == found.id)
         pushed: list[str] = []
-        if spec.push and tags:
+        given = [tag for tag in spec.push if tag in tags]
+        if given:
             with suppress(ArchiveMissing, ImageAbsent):
                 own = manifests.outgoing(self.index, self.layout, found.id).digest
-                for tag in map(parse, tags):
+                for tag in map(parse, given):
                     with suppress(Fault):
                         if _digest(tag, access) == own:
                             pushed.append(str(tag))

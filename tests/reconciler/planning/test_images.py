@@ -18,7 +18,7 @@ SITE = ImageSpec(name="site@shop", source=ArchiveSource(path="/srv/shop/site.tar
 
 def _declared(image: ImageSpec, *tags: str, push: bool = False, used: bool = False) -> Desired:
     """A project of this image alone, or with a container that runs it."""
-    tagged = msgspec.structs.replace(image, tags=tags, push=push)
+    tagged = msgspec.structs.replace(image, tags=tags, push=tags if push else ())
     made = shop({"web": spec(image.name)} if used else {})
     lines = {("image", image.name, "tags"): "shop.yaml:5"}
     return replace(made, images={image.name: tagged}, places=lines)

@@ -83,8 +83,8 @@ BAD: dict[str, tuple[bytes, type[Fault], str]] = {
     "nothing": (b"", PlanFileBroken, "holds no plan that can be read"),
     "no JSON": (b"\xff\x00garbage", PlanFileBroken, "holds no plan that can be read"),
     "another JSON": (b'{"a": 1}', PlanFileBroken, "missing required field `format`"),
-    "half a plan": (b'{"format": 1, "spec": "/x"}', PlanFileBroken, "missing required field"),
-    "another version": (b'{"format": 7}', PlanFileForeign, "its format is 7, this trueup knows 1"),
+    "half a plan": (b'{"format": 2, "spec": "/x"}', PlanFileBroken, "missing required field"),
+    "another version": (b'{"format": 1}', PlanFileForeign, "its format is 1, this trueup knows 2"),
 }
 
 

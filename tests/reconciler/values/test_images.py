@@ -50,9 +50,31 @@ def test_tags_are_complete_references_and_none_twice(tmp_path: Path) -> None:
     images = read(tmp_path, text).images
     assert (images["site@shop"].tags, images["site@shop"].push) == (
         ("r.lab/site:latest", "docker.io/me/site:1"),
-        True,
+        ("r.lab/site:latest", "docker.io/me/site:1"),
     )
-    assert (images[NGINX].tags, images[NGINX].push) == (("docker.io/library/mine:latest",), False)
+    assert (images[NGINX].tags, images[NGINX].push) == (("docker.io/library/mine:latest",), ())
+
+
+def test_of_one_image_only_the_tags_of_the_entries_that_say_so_are_pushed(tmp_path: Path) -> None:
+    text = """
+    images:
+      a: {from: nginx:1.27, tags: [r.lab/a:1, r.lab/both:1], push: true}
+      b: {from: nginx:1.27, tags: [r.other/b:1, r.lab/both:1]}
+    containers: {w: {image: a}}
+    """
+    image = read(tmp_path, text).images[NGINX]
+    assert image.tags == ("r.lab/a:1", "r.lab/both:1", "r.other/b:1")
+    assert image.push == ("r.lab/a:1", "r.lab/both:1")
+
+
+def test_another_entry_of_the_same_image_may_name_where_it_comes_from(tmp_path: Path) -> None:
+    text = """
+    images:
+      a: {from: nginx:1.27, tags: [r.lab/a:1], push: true}
+      b: {from: nginx:1.27, tags: [nginx:1.27]}
+    containers: {w: {image: a}}
+    """
+    assert read(tmp_path, text).images[NGINX].push == ("r.lab/a:1",)
 
 
 CLASHES = {

@@ -176,7 +176,7 @@ def test_an_image_whose_manifest_is_damaged_does_not_leave_under_another_digest(
     with pytest.raises(ImageAbsent):
         manifests.outgoing(store.index, store.layout, image.id)
     source = RegistrySource(reference=f"{server.host}/app")
-    spec = ImageSpec(name="app", source=source, tags=image.references, push=True)
+    spec = ImageSpec(name="app", source=source, tags=image.references, push=image.references)
     assert store.state(spec, ()).pushed == ()
     store.pull(f"{server.host}/app", (), silent)
     assert manifests.outgoing(store.index, store.layout, image.id) == own
