@@ -72,8 +72,9 @@ class Desired:
                 return found
         return ""
 
-    def query(self) -> Query:
-        """What a runtime must look at beside the project's own objects."""
+    def query(self, *, offline: bool = False) -> Query:
+        """What a runtime must look at beside the project's own objects; ``offline`` asks no
+        registry."""
         services = (self.services[name] for name in sorted(self.services))
         return Query(
             project=self.project,
@@ -82,6 +83,7 @@ class Desired:
             networks=tuple(n for _, n in sorted(self.networks.items()) if n.external),
             volumes=tuple(v for _, v in sorted(self.volumes.items()) if v.external),
             registries=self.registries,
+            offline=offline,
         )
 
 

@@ -1,38 +1,21 @@
-"""What references mean in their registries now, asked of many at a time.
+"""What references mean in their registries now."""
 
-For the lock file everything is waited for; a look in passing takes what has come in time.
-"""
-
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from reconciler.locking import Wanted
 from reconciler.short_names import first_there
 from runtime.api import Registries, RegistryAccess, Resolved
-from runtime.errors import Absent, Fault
+from runtime.errors import Absent
 from runtime.reference import Reference
 
 if TYPE_CHECKING:
     from specs.lock import Pin
 
-Key = TypeVar("Key")
-Answer = TypeVar("Answer")
-
-_AT_A_TIME = 8
 _MOST_ASKED = 20  # tags of one repository, to find one that is old enough
-
-
-class NoAnswer(Fault):
-    """A registry took longer than there was time for."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"no answer within {seconds:g} s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,50 +78,3 @@ def pin(asker: Asker, wanted: Wanted, *, newer: bool, present: "Pin | None" = No
         tag="" if tag == written else tag,
         platforms=resolved.platforms,
     )
-
-
-def ask_each(
-    keys: Iterable[Key],
-    ask: Callable[[Key], Answer],
-    *,
-    within: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Mapping[Key, Answer | Fault]:
-    """What ``ask`` says of each, or the fault that it raises; several are asked at a time.
-
-    After ``within`` seconds what has no answer gets ``NoAnswer``, and its thread is left to
-    itself. Raises what else ``ask`` raises.
-    """
-    todo, mail = SimpleQueue[Key](), SimpleQueue[tuple[Key, Answer | BaseException]]()
-    left = list(dict.fromkeys(keys))
-    for key in left:
-        todo.put(key)
-    for _ in left[:_AT_A_TIME]:
-        threading.Thread(target=_work, args=(todo, ask, mail), daemon=True).start()
-    end = None if within is None else clock() + within
-    answers: dict[Key, Answer | Fault] = {}
-    while len(answers) < len(left):
-        try:
-            key, answer = mail.get(timeout=None if end is None else max(0.0, end - clock()))
-        except Empty:
-            break
-        if isinstance(answer, BaseException) and not isinstance(answer, Fault):
-            raise answer
-        answers[key] = answer
-    return {key: answers[key] if key in answers else NoAnswer(within or 0.0) for key in left}
-
-
-def _work(
-    todo: "SimpleQueue[Key]",
-    ask: Callable[[Key], Answer],
-    mail: "SimpleQueue[tuple[Key, Answer | BaseException]]",
-) -> None:
-    while True:
-        try:
-            key = todo.get_nowait()
-        except Empty:
-            return
-        try:
-            mail.put((key, ask(key)))
-        except BaseException as error:  # noqa: BLE001  # the caller decides what it means
-            mail.put((key, error))

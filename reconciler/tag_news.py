@@ -10,8 +10,9 @@ import msgspec
 
 from reconciler.desired import Desired
 from reconciler.locking import Locking, Wanted
-from reconciler.resolving import Asker, ask_each
+from reconciler.resolving import Asker
 from runtime.api import ImageSummary, Observed, PullPolicy, RegistrySource, Runtime
+from runtime.asking import ask_each
 from runtime.errors import Absent, Fault
 from runtime.reference import Reference
 

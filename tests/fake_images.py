@@ -20,6 +20,7 @@ from runtime.api import (
     Loaded,
     ObservedImage,
     Progress,
+    Query,
     RegistryAccess,
     Removal,
     Report,
@@ -86,14 +87,19 @@ class FakeImages:
         self.left_off = threading.Event()
         self.heard: tuple[object, ...] = ()
 
-    def state(self, image: ImageSpec) -> ObservedImage:
+    def states(self, query: Query) -> dict[str, ObservedImage]:
+        return {image.name: self._state(image, query.offline) for image in query.images}
+
+    def _state(self, image: ImageSpec, offline: bool) -> ObservedImage:
         name, id = image.name, self.local.get(image.name)
         return ObservedImage(
             name=name,
             id=id,
             stale=self.stale.get(name, ""),
             tags=tuple(tag for tag in image.tags if id and self.local.get(tag) == id),
-            pushed=tuple(tag for tag in image.push if id and self.pushed.get(tag) == id),
+            pushed=tuple(
+                tag for tag in image.push if id and (offline or self.pushed.get(tag) == id)
+            ),
         )
 
     def list(self) -> tuple[ImageSummary, ...]:

@@ -160,7 +160,7 @@ class FakeRuntime:
             return Observed(
                 project=project,
                 spec_path=self.specs.get(project, ""),
-                images={image.name: self.images.state(image) for image in query.images},
+                images=self.images.states(query),
                 volumes={
                     **_of(project, self.volumes_made),
                     **_externals(query.volumes, self.volumes_made.values()),

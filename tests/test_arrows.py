@@ -51,7 +51,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["errors", "part"],
         ["reference"],
         ["api"],
-        ["programs", "durable"],
+        ["asking", "programs", "durable"],
         ["credentials"],
         ["embedded"],
         ["backends"],

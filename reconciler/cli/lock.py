@@ -123,7 +123,8 @@ def _pins(
     options: Options, desired: "Desired", renewed: "Collection[str]", file: str
 ) -> "dict[str, Pin]":
     """What the file shall have. Raises ``NotResolved``."""
-    from reconciler.resolving import Asker, ask_each, pin
+    from reconciler.resolving import Asker, pin
+    from runtime.asking import ask_each
 
     locking = desired.locking
     kept = {

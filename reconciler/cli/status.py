@@ -25,9 +25,7 @@ class Options(GlobalOptions):
 def arguments(parser: Parser) -> None:
     add_path(parser)
     add_recursive(parser)
-    parser.add_argument(
-        "--offline", action="store_true", help="ask no registry whether a tag means something else"
-    )
+    parser.add_argument("--offline", action="store_true", help="ask no registry anything")
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
     )
@@ -55,7 +53,7 @@ def _show(desired: "Desired", runtime: "Runtime", options: Options) -> int:
     from reconciler.views.status import render, state
     from runtime.api import encode
 
-    observed = runtime.observe(desired.query())
+    observed = runtime.observe(desired.query(offline=options.offline))
     left = strays.notes(desired.project, desired.spec_path, runtime.projects())
     pending = plan(desired, observed, explicit=True)
     # Only the loop's plan has words for what it leaves alone.

@@ -15,7 +15,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What the project wants to know beside its own objects: the images it names, the ports
     that it will publish, the networks and volumes of others that it uses (``external``): those
     that are there stand among the observed ones by the name that they have here. Registries are
-    asked only for images whose policy demands it."""
+    asked only for images whose policy demands it and for tags that are pushed, for a few seconds
+    at most, and none when ``offline``: then each is taken to have what it shall have."""
 
     project: str
     images: tuple[ImageSpec, ...] = ()
@@ -23,6 +24,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[NetworkSpec, ...] = ()
     volumes: tuple[VolumeSpec, ...] = ()
     registries: tuple[RegistryAccess, ...] = ()
+    offline: bool = False
 
 
 class VolumeUse(msgspec.Struct, frozen=True, kw_only=True):

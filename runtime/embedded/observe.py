@@ -10,15 +10,12 @@ import msgspec
 from runtime.api import (
     Defect,
     DefectKind,
-    ImageSpec,
     Observed,
-    ObservedImage,
     ObservedNetwork,
     ObservedVolume,
     PortHolder,
     PortSpec,
     Query,
-    RegistryAccess,
 )
 from runtime.embedded import boot, notices, promises, publishing
 from runtime.embedded.containers import Broken, ContainerObserver, network, service
@@ -26,6 +23,7 @@ from runtime.embedded.ledger import State
 from runtime.embedded.network import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.states import states
 from runtime.embedded.volumes import Volumes
 
 
@@ -45,7 +43,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
         return Observed(
             project=project,
             spec_path=state.projects.get(project, ""),
-            images=self._images(query.images, query.registries),
+            images=states(self.store, query.images, query.registries, offline=query.offline),
             volumes=self._volumes(query),
             networks=_others_networks(state, query) | _networks(state, project),
             services={
@@ -100,11 +98,6 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             for link in promises.links(state, row, self.paths)
         )
         return self.network.defects(wiring, links)
-
-    def _images(
-        self, images: tuple[ImageSpec, ...], registries: tuple[RegistryAccess, ...]
-    ) -> dict[str, ObservedImage]:
-        return {image.name: self.store.state(image, registries) for image in images}
 
     def _port_holders(self, state: State, query: Query) -> tuple[PortHolder, ...]:
         """Who has the ports that the project wants: another service of ours, or a stranger."""

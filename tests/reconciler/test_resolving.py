@@ -1,14 +1,10 @@
-"""Many questions at a time, each with its answer, and none that is waited for too long."""
-
-import threading
-import time
+"""What a lock file shall say of a reference whose registry has newer tags."""
 
 import pytest
 
 from reconciler.locking import Wanted
-from reconciler.resolving import Asker, NoAnswer, ask_each, pin
+from reconciler.resolving import Asker, pin
 from runtime.api import Resolved
-from runtime.errors import Fault
 from runtime.reference import parse
 from specs.lock import Pin
 from specs.tags import Choice
@@ -16,47 +12,6 @@ from tests.fake_images import FakeRegistries
 
 NOW, DAY = 1_800_000_000.0, 86_400.0
 WEB = "r.lab/web:1.27.0"
-
-
-def test_each_gets_its_answer_or_its_fault() -> None:
-    refused = Fault("no")
-
-    def ask(key: int) -> int:
-        if key == 2:
-            raise refused
-        return key * 10
-
-    assert ask_each([1, 2, 3, 1], ask) == {1: 10, 2: refused, 3: 30}
-    assert ask_each([], ask) == {}
-
-
-def test_they_are_asked_at_the_same_time() -> None:
-    meeting = threading.Barrier(5, timeout=10)
-    assert set(ask_each(range(5), lambda _: meeting.wait())) == set(range(5))
-
-
-def test_more_than_there_are_threads_for_are_asked_too() -> None:
-    assert ask_each(range(100), lambda key: -key) == {key: -key for key in range(100)}
-
-
-def test_who_takes_too_long_is_left_to_himself() -> None:
-    never = threading.Event()
-    began = time.monotonic()
-    answers = ask_each(["here", "there"], lambda key: key == "here" or never.wait(30), within=0.3)
-    never.set()
-    assert time.monotonic() - began < 10
-    assert answers["here"] is True
-    late = answers["there"]
-    assert isinstance(late, NoAnswer)
-    assert late.what == "no answer within 0.3 s"
-
-
-def test_a_defect_is_no_answer() -> None:
-    with pytest.raises(ZeroDivisionError):
-        ask_each([0], lambda key: 1 // key)
-
-
-# --- newer tags -----------------------------------------------------------------------------------
 
 
 def pinned(days: dict[str, float], present: Pin | None) -> str:

@@ -1,18 +1,17 @@
 """The images of an instance: found, pulled, loaded, removed.
 
 Facts come from the index, and an image counts as here only while every one of its layers is.
-Looking never writes and never asks a network, unless the image's policy says that it must.
+Looking never writes and asks no network: what only registries know is told to the caller.
 """
 
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
-import msgspec
 
 from runtime.api import (
     ArchiveSource,
@@ -28,11 +27,10 @@ from runtime.api import (
 )
 from runtime.embedded.registry.faults import NotInRegistry, RegistryUnreachable
 from runtime.embedded.registry.stop import Stop
-from runtime.embedded.store import ballast, manifests
-from runtime.embedded.store.faults import AmbiguousImage, ArchiveMissing, ImageAbsent
+from runtime.embedded.store import ballast
+from runtime.embedded.store.faults import AmbiguousImage, ImageAbsent
 from runtime.embedded.store.index import FileStamp, Image, Index, Rows
 from runtime.embedded.store.layout import Layout
-from runtime.errors import Fault
 from runtime.reference import BadReference, Reference, parse
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-__all__ = ["Image", "ImageStore", "find", "find_id", "summaries"]
+__all__ = ["Expected", "Image", "ImageStore", "Look", "find", "find_id", "summaries"]
 
 _SHORTEST_PREFIX = 3  # an image that a spec calls "db" is no id
 _HEX = frozenset("0123456789abcdef")
@@ -56,6 +54,23 @@ class _Here(NamedTuple):
     image: Image
     digest: str
     named: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A tag, and the digest that it has in its registry if all is as it shall be."""
+
+    tag: Reference
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is here of an image; ``moving`` is what its registry must be asked before one knows
+    whether that is still what the source means, None when that is settled."""
+
+    state: ObservedImage
+    moving: Expected | None = None
 
 
 class ImageStore:
@@ -100,18 +115,16 @@ class ImageStore:
                 break
         return tuple(folders.values()) or (self.layout.empty,)
 
-    def state(self, spec: ImageSpec, access: Sequence[RegistryAccess]) -> ObservedImage:
-        """What is here of an image, and whether it is still what its source means. A registry
-        is asked only under the policies ``always`` and ``newer``; one that does not answer has
-        nothing newer to say."""
+    def look(self, spec: ImageSpec) -> Look:
+        """What is here of an image, and whether it is still what its source means, as far as that
+        is known here; its tags are left to others."""
         match spec.source:
             case RegistrySource():
-                found = self._registry_state(spec, spec.source, access)
+                return self._registry_state(spec, spec.source)
             case ArchiveSource(path=path):
-                found = self._archive_state(spec, path)
+                return Look(state=self._archive_state(spec, path))
             case _:
-                found = self._rootfs_state(spec, spec.source)
-        return self._with_tags(found, spec, access) if spec.tags and found.id else found
+                return Look(state=self._rootfs_state(spec, spec.source))
 
     # --- making -----------------------------------------------------------------------------
 
@@ -235,37 +248,17 @@ class ImageStore:
                     return _Here(meant[0], image, meant[0].digest, named=False)
         return None
 
-    def _registry_state(
-        self, spec: ImageSpec, source: RegistrySource, access: Sequence[RegistryAccess]
-    ) -> ObservedImage:
+    def _registry_state(self, spec: ImageSpec, source: RegistrySource) -> Look:
+        """A registry is asked only under the policies ``always`` and ``newer``."""
         here = self._here(source)
         if here is None:
-            return ObservedImage(name=spec.name)
+            return Look(state=ObservedImage(name=spec.name))
+        moving = None
         stale = _platform_staleness(here.image, source)
         if not stale and _is_asked_again(source) and not here.reference.digest:
-            with suppress(Fault):
-                now = _digest(here.reference, access)
-                stale = "" if now == here.digest else f"the registry has {now[:19]} now"
-        return ObservedImage(name=spec.name, id=here.image.id, stale=stale, named=here.named)
-
-    def _with_tags(
-        self, found: ObservedImage, spec: ImageSpec, access: Sequence[RegistryAccess]
-    ) -> ObservedImage:
-        """Which of the spec's tags mean the image here, and in their registries. A registry that
-        does not answer has nothing."""
-        assert found.id
-        meant = {tag: self._read(partial(Rows.reference, reference=tag)) for tag in spec.tags}
-        tags = tuple(tag for tag, row in meant.items() if row and row[0] == found.id)
-        pushed: list[str] = []
-        given = [tag for tag in spec.push if tag in tags]
-        if given:
-            with suppress(ArchiveMissing, ImageAbsent):
-                own = manifests.outgoing(self.index, self.layout, found.id).digest
-                for tag in map(parse, given):
-                    with suppress(Fault):
-                        if _digest(tag, access) == own:
-                            pushed.append(str(tag))
-        return msgspec.structs.replace(found, tags=tags, pushed=tuple(pushed))
+            moving = Expected(tag=here.reference, digest=here.digest)
+        state = ObservedImage(name=spec.name, id=here.image.id, stale=stale, named=here.named)
+        return Look(state=state, moving=moving)
 
     def _archive_state(self, spec: ImageSpec, path: str) -> ObservedImage:
         stamp = self._read(lambda rows: rows.file(path))
@@ -452,11 +445,3 @@ def _file_staleness(path: str, stamp: FileStamp) -> str:
     from runtime.embedded.store.local import is_unchanged
 
     return "" if is_unchanged(path, stamp) else f"{os.path.basename(path)} changed"
-
-
-def _digest(reference: Reference, access: Sequence[RegistryAccess]) -> str:
-    """The digest that a tag has in its registry, asked once."""
-    from runtime.embedded.registry.client import Client
-    from runtime.embedded.registry.endpoints import first_answer
-
-    return first_answer(reference, access, Client.digest, tries=1)

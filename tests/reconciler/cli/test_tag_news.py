@@ -44,6 +44,16 @@ def test_status_tells_of_a_tag_that_has_moved(shop: World) -> None:
     assert [len(each.get("news", ())) for each in found if "nginx" in each["object"]] == [1]
 
 
+def test_offline_no_registry_is_asked_whether_it_has_what_is_pushed(shop: World) -> None:
+    tag = "r.lab/mine:1"
+    more = f"images: {{x: {{from: nginx:1.27, tags: [{tag}], push: true}}}}\n"
+    shop.spec.write_text(shop.spec.read_text() + more)
+    _pulled(shop, 2)
+    del shop.runtime.images.pushed[tag]
+    assert _image(shop) == "pending: change"
+    assert _image(shop, "--offline") == "in sync"
+
+
 def test_status_compares_with_what_is_locked(shop: World) -> None:
     shop.run("lock")
     assert _image(shop) == "pending: create"

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from runtime.api import (
     ImageSpec,
+    ObservedImage,
     Progress,
     PullPolicy,
     RegistrySource,
 )
 from runtime.embedded.layers import overlay
 from runtime.embedded.store.images import Image, ImageStore
+from runtime.embedded.store.states import states
 from tests.images import layers, oci
 from tests.images.registry import Registry
 from tests.runtime.embedded.layers import tars
@@ -23,6 +25,11 @@ def silent(progress: Progress) -> None:
 
 def from_registry(reference: str, pull: PullPolicy = PullPolicy.MISSING) -> ImageSpec:
     return ImageSpec(name=reference, source=RegistrySource(reference=reference, pull=pull))
+
+
+def state(store: ImageStore, spec: ImageSpec) -> ObservedImage:
+    """The state of one image."""
+    return states(store, [spec], ())[spec.name]
 
 
 def layer_folders(store: ImageStore) -> list[str]:

@@ -45,6 +45,7 @@ from tests.runtime.embedded.store.stocks import (
     layer_folders,
     nothing_is_left,
     silent,
+    state,
 )
 
 pytestmark = pytest.mark.root
@@ -78,7 +79,7 @@ def test_archives_are_loaded(
     assert store.find("site") == image
     assert store.pull(images.nginx, (), silent).layers == image.layers
     assert os.listdir(store.layout.tmp) == []
-    assert store.state(archive_spec(path), ()).id == image.id
+    assert state(store, archive_spec(path)).id == image.id
 
 
 def test_an_archive_of_several_images_is_refused(store: ImageStore, tmp_path: Path) -> None:
@@ -300,15 +301,15 @@ def test_an_archive_that_changed_is_stale_one_that_was_touched_is_not(
     path = copied(tmp_path, "docker-archive")
     image = store.ensure(archive_spec(path), (), silent)
     os.utime(path, (1, 1))
-    assert store.state(archive_spec(path), ()).stale == ""
+    assert state(store, archive_spec(path)).stale == ""
     assert store.ensure(archive_spec(path), (), silent) == image
     assert [each.names for each in store.list()] == [(archive_spec(path).name,)]
     path.write_bytes(oci_archive())
-    state = store.state(archive_spec(path), ())
-    assert (state.id, state.stale) == (image.id, f"{path.name} changed")
+    found = state(store, archive_spec(path))
+    assert (found.id, found.stale) == (image.id, f"{path.name} changed")
     assert store.ensure(archive_spec(path), (), silent).id != image.id
     path.unlink()
-    assert store.state(archive_spec(path), ()).stale == ""
+    assert state(store, archive_spec(path)).stale == ""
 
 
 def rootfs_spec(path: Path, **defaults: tuple[str, ...]) -> ImageSpec:
@@ -323,11 +324,11 @@ def test_a_bare_file_system_is_imported(
     path = tmp_path / "rootfs.tar"
     path.write_bytes(gzip.compress(PLAIN) if compressed else PLAIN)
     spec = rootfs_spec(path, cmd=("/bin/sh",))
-    assert store.state(spec, ()).id is None
+    assert state(store, spec).id is None
     image = store.ensure(spec, (), silent)
     assert (image.layers, image.defaults.cmd) == ((digest(PLAIN),), ("/bin/sh",))
     assert image.created == pytest.approx(time.time(), abs=60)
-    assert store.state(spec, ()).id == store.ensure(spec, (), silent).id == image.id
+    assert state(store, spec).id == store.ensure(spec, (), silent).id == image.id
 
 
 def test_other_defaults_make_another_image_of_the_same_layer(
@@ -337,10 +338,10 @@ def test_other_defaults_make_another_image_of_the_same_layer(
     path.write_bytes(PLAIN)
     first = store.ensure(rootfs_spec(path, cmd=("a",)), (), silent)
     changed = rootfs_spec(path, cmd=("b",))
-    assert store.state(changed, ()).id is None
+    assert state(store, changed).id is None
     told: list[Progress] = []
     assert store.ensure(changed, (), told.append).id != first.id
     assert told == []
     assert len(layer_folders(store)) == 1
     path.write_bytes(tars.archive(tars.member(b"new")))
-    assert store.state(changed, ()).stale == "rootfs.tar changed"
+    assert state(store, changed).stale == "rootfs.tar changed"

@@ -35,6 +35,7 @@ from tests.runtime.embedded.store.stocks import (
     from_registry,
     move,
     silent,
+    state,
 )
 
 pytestmark = pytest.mark.root
@@ -43,7 +44,7 @@ pytestmark = pytest.mark.root
 def test_an_empty_store_is_looked_at_without_making_it(store: ImageStore) -> None:
     assert store.list() == ()
     assert store.find("nginx") is None
-    assert store.state(from_registry("127.0.0.1:1/x:latest"), ()).id is None
+    assert state(store, from_registry("127.0.0.1:1/x:latest")).id is None
     assert Remover(store, dict).prune(everything=True, chosen=lambda _: True) == Removal()
     with pytest.raises(ImageAbsent):
         Remover(store, dict).remove("nginx", force=True)
@@ -67,7 +68,7 @@ def test_looking_writes_nothing(store: ImageStore, images: Images) -> None:
     before = everything(store.layout.root)
     fresh = ImageStore(store.layout.root)
     for policy in PullPolicy:
-        assert fresh.state(from_registry(images.busybox, policy), ()).id == image.id
+        assert state(fresh, from_registry(images.busybox, policy)).id == image.id
     fresh.list()
     fresh.find("nginx")
     fresh.layers(image.id)
@@ -85,7 +86,7 @@ def test_an_image_counts_as_here_only_while_its_layers_are(
     image = store.pull(images.busybox, (), silent)
     shutil.rmtree(store.layers(image.id)[0])
     assert store.find(images.busybox) is None
-    assert store.state(from_registry(images.busybox), ()).id is None
+    assert state(store, from_registry(images.busybox)).id is None
     assert store.ensure(from_registry(images.busybox), (), silent).id == image.id
     assert store.layers(image.id)[0].is_dir()
 
@@ -163,14 +164,14 @@ def test_a_tag_that_moved_is_stale_where_the_policy_asks(
     old = store.ensure(from_registry(moving), (), silent)
     move(registry, "2")
     for policy in (PullPolicy.MISSING, PullPolicy.NEVER):
-        assert store.state(from_registry(moving, policy), ()).stale == ""
+        assert state(store, from_registry(moving, policy)).stale == ""
         assert store.ensure(from_registry(moving, policy), (), silent) == old
     for policy in (PullPolicy.ALWAYS, PullPolicy.NEWER):
-        state = store.state(from_registry(moving, policy), ())
-        assert (state.id, state.stale[:24]) == (old.id, "the registry has sha256:")
+        found = state(store, from_registry(moving, policy))
+        assert (found.id, found.stale[:24]) == (old.id, "the registry has sha256:")
     new = store.ensure(from_registry(moving, PullPolicy.NEWER), (), silent)
     assert new.id != old.id
-    assert store.state(from_registry(moving, PullPolicy.ALWAYS), ()).stale == ""
+    assert state(store, from_registry(moving, PullPolicy.ALWAYS)).stale == ""
     assert store.image(old.id).references == ()
 
 
@@ -180,8 +181,8 @@ def test_without_its_registry_an_image_stays_what_it_is(store: ImageStore, serve
     image = store.ensure(from_registry(reference), (), silent)
     server.close()
     for policy in PullPolicy:
-        state = store.state(from_registry(reference, policy), ())
-        assert (state.id, state.stale) == (image.id, "")
+        found = state(store, from_registry(reference, policy))
+        assert (found.id, found.stale) == (image.id, "")
     assert store.ensure(from_registry(reference), (), silent) == image
 
 
@@ -191,7 +192,7 @@ def test_a_digest_is_never_asked_for_again(store: ImageStore, server: Server) ->
     store.ensure(from_registry(reference, PullPolicy.ALWAYS), (), silent)
     before = len(server.asked)
     store.ensure(from_registry(reference, PullPolicy.ALWAYS), (), silent)
-    assert store.state(from_registry(reference, PullPolicy.ALWAYS), ()).stale == ""
+    assert state(store, from_registry(reference, PullPolicy.ALWAYS)).stale == ""
     assert len(server.asked) == before
 
 

@@ -32,6 +32,7 @@ from tests.runtime.embedded.store.stocks import (
     Mounted,
     layer_folders,
     silent,
+    state,
 )
 
 pytestmark = pytest.mark.root
@@ -230,12 +231,12 @@ def test_another_platform_is_pulled_where_that_is_asked(store: ImageStore, serve
 
     ours = store.ensure(spec(None), (), silent)
     assert ours.layers == (digest(plain[oci.architecture()]),)
-    assert store.state(spec("linux/mips"), ()).stale == f"it is for {ours.platform}, not linux/mips"
+    assert state(store, spec("linux/mips")).stale == f"it is for {ours.platform}, not linux/mips"
     other = store.ensure(spec("linux/mips"), (), silent)
     assert (other.layers, other.platform) == ((digest(plain["mips"]),), "linux/mips")
-    assert store.state(spec("linux/mips"), ()).stale == ""
+    assert state(store, spec("linux/mips")).stale == ""
     assert store.find(reference) == other
-    assert store.state(spec(None), ()).stale == f"it is for linux/mips, not {ours.platform}"
+    assert state(store, spec(None)).stale == f"it is for linux/mips, not {ours.platform}"
     assert store.ensure(spec(None), (), silent) == ours
 
 

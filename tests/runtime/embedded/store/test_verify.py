@@ -22,7 +22,14 @@ from tests.images import layers, oci
 from tests.images.registry import Registry
 from tests.runtime.embedded.layers.unpacking import tree
 from tests.runtime.embedded.registry.hostile import Server, digest, publish
-from tests.runtime.embedded.store.stocks import BLOB, PLAIN, layer_folders, nothing_is_left, silent
+from tests.runtime.embedded.store.stocks import (
+    BLOB,
+    PLAIN,
+    layer_folders,
+    nothing_is_left,
+    silent,
+    state,
+)
 
 pytestmark = pytest.mark.root
 
@@ -177,10 +184,10 @@ def test_an_image_whose_manifest_is_damaged_does_not_leave_under_another_digest(
         manifests.outgoing(store.index, store.layout, image.id)
     source = RegistrySource(reference=f"{server.host}/app")
     spec = ImageSpec(name="app", source=source, tags=image.references, push=image.references)
-    assert store.state(spec, ()).pushed == ()
+    assert state(store, spec).pushed == ()
     store.pull(f"{server.host}/app", (), silent)
     assert manifests.outgoing(store.index, store.layout, image.id) == own
-    assert store.state(spec, ()).pushed == image.references
+    assert state(store, spec).pushed == image.references
     assert whats(store) == []
 
 

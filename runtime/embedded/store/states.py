@@ -1,0 +1,111 @@
+"""What is here of a project's images, and whether it is what the spec and the registries say.
+
+First all is collected that only registries know: what tags mean there under the policies ``always``
+and ``newer``, and of those that are pushed. Then all of it is asked at once, and the states follow
+from the answers: registries that are gone must not hold up a look at the machine.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from runtime.api import ImageSpec, ObservedImage, RegistryAccess
+from runtime.asking import ask_each
+from runtime.embedded.store import manifests
+from runtime.embedded.store.faults import ArchiveMissing, ImageAbsent
+from runtime.embedded.store.images import Expected, ImageStore, Look
+from runtime.errors import Fault
+from runtime.reference import Reference, parse
+
+PATIENCE = 3.0  # seconds for all that one look asks
+
+# What registries say of tags: the digest that one has now, or why that is not known.
+Answers = Mapping[Reference, str | Fault]
+
+
+def states(
+    store: ImageStore,
+    images: Sequence[ImageSpec],
+    access: Sequence[RegistryAccess],
+    *,
+    offline: bool = False,
+) -> dict[str, ObservedImage]:
+    """The state of each image by its name. Of a registry that gives no answer nothing is known;
+    ``offline`` asks none and takes it that each has what it shall have."""
+    looks = [store.look(image) for image in images]
+    sent = [_sent(store, image, look) for image, look in zip(images, looks, strict=True)]
+    expected = [
+        *(look.moving for look in looks if look.moving is not None),
+        *(each for _, pushed in sent for each in pushed),
+    ]
+    answers = _as_expected(expected) if offline else _ask(expected, access)
+    return {
+        look.state.name: _judged(look, tags, pushed, answers)
+        for look, (tags, pushed) in zip(looks, sent, strict=True)
+    }
+
+
+def _sent(
+    store: ImageStore, image: ImageSpec, look: Look
+) -> tuple[tuple[str, ...], tuple[Expected, ...]]:
+    """The spec's tags that mean the image here, and what those that are pushed must mean in their
+    registries."""
+    id = look.state.id
+    if not id or not image.tags:
+        return (), ()
+    with store.index.reading() as rows:
+        meant = {tag: rows.reference(tag) if rows else None for tag in image.tags}
+    tags = tuple(tag for tag, row in meant.items() if row and row[0] == id)
+    return tags, tuple(_pushed(store, id, [tag for tag in image.push if tag in tags]))
+
+
+def _pushed(store: ImageStore, id: str, tags: Sequence[str]) -> Iterator[Expected]:
+    """Nothing of an image that cannot leave."""
+    if not tags:
+        return
+    try:
+        own = manifests.outgoing(store.index, store.layout, id).digest
+    except (ArchiveMissing, ImageAbsent):
+        return
+    yield from (Expected(tag=parse(tag), digest=own) for tag in tags)
+
+
+def _as_expected(expected: Sequence[Expected]) -> Answers:
+    return {each.tag: each.digest for each in expected}
+
+
+def _ask(expected: Sequence[Expected], access: Sequence[RegistryAccess]) -> Answers:
+    """Each tag is asked for once. Mirrors come before their registry and may be silent, so each
+    gets its share of the time."""
+    if not expected:
+        return {}
+    from runtime.embedded.registry.client import Client
+    from runtime.embedded.registry.endpoints import access_to, first_answer
+    from runtime.embedded.registry.transport import Pace
+
+    def ask(tag: Reference) -> str:
+        share = PATIENCE / (1 + len(access_to(tag.host, access).mirrors))
+        pace = Pace(connect=share, silence=share)
+        return first_answer(tag, access, Client.digest, tries=1, pace=pace)
+
+    return ask_each((each.tag for each in expected), ask, within=PATIENCE)
+
+
+def _judged(
+    look: Look, tags: tuple[str, ...], pushed: Sequence[Expected], answers: Answers
+) -> ObservedImage:
+    return msgspec.structs.replace(
+        look.state,
+        stale=look.state.stale or _moved(look.moving, answers),
+        tags=tags,
+        pushed=tuple(str(each.tag) for each in pushed if answers[each.tag] == each.digest),
+    )
+
+
+def _moved(moving: Expected | None, answers: Answers) -> str:
+    """Why what is here is not what its tag means any more. A registry that gives no answer has
+    nothing newer to say."""
+    now = answers[moving.tag] if moving else None
+    if moving is None or isinstance(now, Fault) or now == moving.digest:
+        return ""
+    return f"the registry has {str(now)[:19]} now"

@@ -1,0 +1,94 @@
+"""What is asked of registries for a look, and how long for."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from runtime.api import ImageSpec, PullPolicy, RegistryAccess, RegistrySource
+from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.states import states
+from runtime.reference import parse
+from tests.images import oci
+from tests.runtime.embedded.registry.hostile import Answer, Asked, Server, digest, publish, serving
+from tests.runtime.embedded.store.stocks import BLOB, PLAIN, from_registry, silent, state
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def pushing(store: ImageStore, server: Server) -> ImageSpec:
+    """An image that is here, whose tag may move, and that is pushed under two names."""
+    publish(server, (PLAIN, BLOB))
+    image = store.pull(f"{server.host}/app:latest", (), silent)
+    tags = (f"{server.host}/mine:1", f"{server.host}/mine:2")
+    for tag in tags:
+        store.tag(image.id, parse(tag))
+    spec = from_registry(f"{server.host}/app:latest", PullPolicy.ALWAYS)
+    return msgspec.structs.replace(spec, tags=tags, push=tags)
+
+
+ASKED = ("app/manifests/latest", "mine/manifests/1", "mine/manifests/2")
+
+
+@contextmanager
+def silent_meanwhile(server: Server) -> Iterator[None]:
+    """It takes what a look asks and does not answer."""
+    over = threading.Event()
+
+    def wait(_: Asked) -> Answer:
+        over.wait(60)
+        return Answer(status=503)
+
+    server.routes |= {f"/v2/{path}": wait for path in ASKED}
+    yield
+    over.set()
+
+
+def test_a_registry_that_says_nothing_is_asked_all_at_once_and_soon_left(
+    store: ImageStore, server: Server, pushing: ImageSpec
+) -> None:
+    began = time.monotonic()
+    with silent_meanwhile(server):
+        found = state(store, pushing)
+    assert time.monotonic() - began < 20, "three silences of 30 s would be more"
+    assert {f"/v2/{path}" for path in ASKED} <= set(server.paths())
+    assert (found.stale, found.tags, found.pushed) == ("", pushing.tags, ())
+
+
+def test_offline_nobody_is_asked_and_all_is_taken_for_granted(
+    store: ImageStore, server: Server, pushing: ImageSpec
+) -> None:
+    before = server.paths()
+    found = states(store, [pushing], (), offline=True)[pushing.name]
+    assert (found.stale, found.pushed) == ("", pushing.tags)
+    assert server.paths() == before
+
+
+def test_a_tag_that_has_moved_is_heard_of_behind_a_silent_mirror(
+    store: ImageStore, server: Server, pushing: ImageSpec
+) -> None:
+    publish(server, (PLAIN, BLOB), architecture="amd64")
+    with serving() as mirror, silent_meanwhile(mirror):
+        access = [RegistryAccess(host=server.host, mirrors=(mirror.host,))]
+        found = states(store, [pushing], access)[pushing.name]
+    assert found.stale.startswith("the registry has sha256:")
+
+
+def test_what_is_settled_is_not_asked(store: ImageStore, server: Server) -> None:
+    published = publish(server, (PLAIN, BLOB), architecture=oci.architecture())
+    reference = f"{server.host}/app:latest"
+    exact = f"{reference}@{digest(published.manifest)}"
+    store.pull(reference, (), silent)
+    before = server.paths()
+    for source in (
+        RegistrySource(reference=reference),
+        RegistrySource(reference=exact, pull=PullPolicy.ALWAYS),
+        RegistrySource(reference=reference, pull=PullPolicy.ALWAYS, platform="linux/s390x"),
+        RegistrySource(reference=f"{server.host}/other:1", pull=PullPolicy.ALWAYS),
+    ):
+        state(store, ImageSpec(name="app", source=source))
+    assert server.paths() == before
