@@ -58,10 +58,12 @@ class _Here(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A tag, and the digest that it has in its registry if all is as it shall be."""
+    """A tag, and the digest that it has in its registry if all is as it shall be. ``itself``: what
+    mirrors have in the registry's place does not count."""
 
     tag: Reference
     digest: str
+    itself: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

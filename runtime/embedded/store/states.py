@@ -15,12 +15,12 @@ from runtime.embedded.store import manifests
 from runtime.embedded.store.faults import ArchiveMissing, ImageAbsent
 from runtime.embedded.store.images import Expected, ImageStore, Look
 from runtime.errors import Fault
-from runtime.reference import Reference, parse
+from runtime.reference import parse
 
 PATIENCE = 3.0  # seconds for all that one look asks
 
 # What registries say of tags: the digest that one has now, or why that is not known.
-Answers = Mapping[Reference, str | Fault]
+Answers = Mapping[Expected, str | Fault]
 
 
 def states(
@@ -60,18 +60,19 @@ def _sent(
 
 
 def _pushed(store: ImageStore, id: str, tags: Sequence[str]) -> Iterator[Expected]:
-    """Nothing of an image that cannot leave."""
+    """Nothing of an image that cannot leave. Since it is sent to the registry itself, no mirror can
+    tell whether it is there."""
     if not tags:
         return
     try:
         own = manifests.outgoing(store.index, store.layout, id).digest
     except (ArchiveMissing, ImageAbsent):
         return
-    yield from (Expected(tag=parse(tag), digest=own) for tag in tags)
+    yield from (Expected(tag=parse(tag), digest=own, itself=True) for tag in tags)
 
 
 def _as_expected(expected: Sequence[Expected]) -> Answers:
-    return {each.tag: each.digest for each in expected}
+    return {each: each.digest for each in expected}
 
 
 def _ask(expected: Sequence[Expected], access: Sequence[RegistryAccess]) -> Answers:
@@ -83,12 +84,17 @@ def _ask(expected: Sequence[Expected], access: Sequence[RegistryAccess]) -> Answ
     from runtime.embedded.registry.endpoints import access_to, first_answer
     from runtime.embedded.registry.transport import Pace
 
-    def ask(tag: Reference) -> str:
-        share = PATIENCE / (1 + len(access_to(tag.host, access).mirrors))
+    def ask(expected: Expected) -> str:
+        there = access_to(expected.tag.host, access)
+        ways: Sequence[RegistryAccess] = access
+        if expected.itself:
+            there = msgspec.structs.replace(there, mirrors=())
+            ways = (there,)
+        share = PATIENCE / (1 + len(there.mirrors))
         pace = Pace(connect=share, silence=share)
-        return first_answer(tag, access, Client.digest, tries=1, pace=pace)
+        return first_answer(expected.tag, ways, Client.digest, tries=1, pace=pace)
 
-    return ask_each((each.tag for each in expected), ask, within=PATIENCE)
+    return ask_each(expected, ask, within=PATIENCE)
 
 
 def _judged(
@@ -98,14 +104,14 @@ def _judged(
         look.state,
         stale=look.state.stale or _moved(look.moving, answers),
         tags=tags,
-        pushed=tuple(str(each.tag) for each in pushed if answers[each.tag] == each.digest),
+        pushed=tuple(str(each.tag) for each in pushed if answers[each] == each.digest),
     )
 
 
 def _moved(moving: Expected | None, answers: Answers) -> str:
     """Why what is here is not what its tag means any more. A registry that gives no answer has
     nothing newer to say."""
-    now = answers[moving.tag] if moving else None
+    now = answers[moving] if moving else None
     if moving is None or isinstance(now, Fault) or now == moving.digest:
         return ""
     return f"the registry has {str(now)[:19]} now"

@@ -78,6 +78,21 @@ def test_a_tag_that_has_moved_is_heard_of_behind_a_silent_mirror(
     assert found.stale.startswith("the registry has sha256:")
 
 
+def test_whether_a_tag_is_pushed_is_not_for_mirrors_to_say(
+    store: ImageStore, server: Server, pushing: ImageSpec
+) -> None:
+    """One has an older image, another one has what the registry has lost."""
+    one, two = (f"/v2/mine/manifests/{number}" for number in (1, 2))
+    ours = server.routes["/v2/app/manifests/latest"]
+    with serving() as mirror:
+        publish(mirror, (PLAIN, BLOB), architecture="mips")
+        server.routes[one] = mirror.routes[two] = ours
+        mirror.routes[one] = mirror.routes.pop("/v2/app/manifests/latest")
+        access = [RegistryAccess(host=server.host, mirrors=(mirror.host,))]
+        found = states(store, [pushing], access)[pushing.name]
+    assert found.pushed == (f"{server.host}/mine:1",)
+
+
 def test_what_is_settled_is_not_asked(store: ImageStore, server: Server) -> None:
     published = publish(server, (PLAIN, BLOB), architecture=oci.architecture())
     reference = f"{server.host}/app:latest"
