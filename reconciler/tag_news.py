@@ -39,7 +39,8 @@ def tag_news(
 ) -> TagNews:
     """Ask for every tag of the spec whose image is here or locked, all at a time and for
     ``PATIENCE`` seconds at most; a registry that does not answer is no fault. What must never be
-    pulled is not asked for. ``now`` is in seconds since the epoch."""
+    pulled is not asked for, nor what has just been asked for in vain. ``now`` is in seconds since
+    the epoch."""
     if not desired.locking.wanted:
         return TagNews(texts={})
     images = {each.id: each for each in runtime.images.list()}
@@ -47,7 +48,7 @@ def tag_news(
     known = {
         each: digests
         for each in desired.locking.wanted
-        if not _is_left_alone(desired, each)
+        if not _is_left_alone(desired, observed, each)
         and (digests := _known(desired.locking, each, _here(desired, observed, images, each)))
     }
     answers = ask_each(
@@ -68,9 +69,12 @@ def tag_news(
     )
 
 
-def _is_left_alone(desired: Desired, wanted: Wanted) -> bool:
-    source = desired.images[desired.locking.called(wanted.name)].source
-    return isinstance(source, RegistrySource) and source.pull is PullPolicy.NEVER
+def _is_left_alone(desired: Desired, observed: Observed, wanted: Wanted) -> bool:
+    name = desired.locking.called(wanted.name)
+    source, there = desired.images[name].source, observed.images.get(name)
+    never = isinstance(source, RegistrySource) and source.pull is PullPolicy.NEVER
+    unheard = there.unheard if there else {}
+    return never or any(str(each) in unheard for each in wanted.candidates)
 
 
 def _here(

@@ -67,7 +67,8 @@ def _whole(name: str) -> str:
 
 class FakeImages:
     """``registry`` is what every registry has, ``local`` what is here, each by name; ``stale``
-    says why what is here is not what is meant any more; ``pushed`` is what we sent where.
+    says why what is here is not what is meant any more; ``pushed`` is what we sent where;
+    ``silent`` says why a registry does not tell what a reference means.
 
     ``facts`` are details of images by id, ``used`` ids that containers were made from, ``damage``
     is what ``verify`` finds; ``archive`` is what every archive holds. ``told`` is reported by each
@@ -79,6 +80,7 @@ class FakeImages:
         self.local: dict[str, str] = {}
         self.stale: dict[str, str] = {}
         self.pushed: dict[str, str] = {}
+        self.silent: dict[str, str] = {}
         self.facts: dict[str, ImageDetails] = {}
         self.used: set[str] = set()
         self.damage: list[Damage] = []
@@ -97,10 +99,16 @@ class FakeImages:
             id=id,
             stale=self.stale.get(name, ""),
             tags=tuple(tag for tag in image.tags if id and self.local.get(tag) == id),
-            pushed=tuple(
-                tag for tag in image.push if id and (offline or self.pushed.get(tag) == id)
-            ),
+            pushed=tuple(tag for tag in image.push if id and (offline or self._has(tag, id))),
+            unheard={
+                each: self.silent[each]
+                for each in (name, *image.push)
+                if id and each in self.silent and not offline
+            },
         )
+
+    def _has(self, tag: str, id: str) -> bool:
+        return self.pushed.get(tag) == id and tag not in self.silent
 
     def list(self) -> tuple[ImageSummary, ...]:
         return tuple(map(self._summary, sorted({*self.facts, *self.local.values()})))

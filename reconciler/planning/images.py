@@ -11,9 +11,12 @@ from runtime.api import ImageSpec, Observed, ObservedImage, PullPolicy, Registry
 from runtime.reference import parse
 
 MISSING = "not here yet"
+_UNHEARD = "its registry does not tell what it is now"
 
 
-def needed(desired: Desired, observed: Observed, names: Collection[str]) -> list[str]:
+def needed(
+    desired: Desired, observed: Observed, names: Collection[str], *, explicit: bool
+) -> list[str]:
     """Those of ``names`` that are not here or not what the spec means any more.
 
     An image that the project alone calls so, of a file or one that several registries may have, is
@@ -25,7 +28,16 @@ def needed(desired: Desired, observed: Observed, names: Collection[str]) -> list
         if why(observed, name)
         or not observed.images[name].named
         or _is_called_by_project(desired.images[name])
+        or (explicit and is_unsure(desired, observed, name))
     ]
+
+
+def is_unsure(desired: Desired, observed: Observed, name: str) -> bool:
+    """Whether an image that must be asked for each time could not be. Who says apply wants to know
+    that it failed; the loop, which asks again by itself, must not be held up by it each time."""
+    image, there = desired.images[name], observed.images.get(name)
+    always = isinstance(image.source, RegistrySource) and image.source.pull is PullPolicy.ALWAYS
+    return always and there is not None and not there.unheard.keys() <= {*image.push}
 
 
 def why(observed: Observed, name: str) -> str:
@@ -43,9 +55,27 @@ def pulls(desired: Desired, observed: Observed, names: Collection[str]) -> Itera
             name=("pull", name),
             action=PullImage(image=image),
             object=f"image {image_label(image)}",
-            reasons=(why(observed, name),) if why(observed, name) else (),
+            reasons=_reasons(desired, observed, name),
             places=(desired.place("image", name),),
         )
+
+
+def _reasons(desired: Desired, observed: Observed, name: str) -> tuple[str, ...]:
+    if reason := why(observed, name):
+        return (reason,)
+    return (f"{_UNHEARD} (pull: always)",) if is_unsure(desired, observed, name) else ()
+
+
+def notes(observed: Observed) -> Iterator[str]:
+    """Of each registry that did not tell what its tags mean one note, and why."""
+    silent: dict[str, dict[str, str]] = {}
+    for image in observed.images.values():
+        for text, cause in image.unheard.items():
+            asked = parse(text)
+            silent.setdefault(asked.host, {})[asked.familiar] = cause
+    for host, causes in sorted(silent.items()):
+        tags = sorted(causes)
+        yield f"registry {host}, asked for {', '.join(tags)}: {causes[tags[0]]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ def plan(
             *(note for each in found.values() for fate in each for note in fate.notes),
             *volumes.notes(desired, observed, recreate),
             *observed.warnings,
+            *images.notes(observed),
             *port_notes,
         ),
         problems=(
@@ -125,16 +126,24 @@ def _mounted(fates: Iterable[Fate]) -> set[str]:
 
 
 def _pulled(outlook: Outlook, found: Fates, *, whole: bool) -> list[str]:
+    desired, observed = outlook.desired, outlook.observed
     made = (fate for each in found.values() for fate in each if fate.create is not None)
     names = {*(fate.spec.image for fate in made), *_tags(outlook, found, whole=whole)}
-    return images.needed(outlook.desired, outlook.observed, names)
+    if outlook.explicit:
+        asked = _images(outlook, found, whole=whole)
+        names |= {name for name in asked if images.is_unsure(desired, observed, name)}
+    return images.needed(desired, observed, names, explicit=outlook.explicit)
 
 
 def _tags(outlook: Outlook, found: Fates, *, whole: bool) -> dict[str, images.Tags]:
     """Of the whole project every declared image has its tags, used or not."""
-    used = {fate.spec.image for each in found.values() for fate in each}
-    names = outlook.desired.images if whole else used
+    names = _images(outlook, found, whole=whole)
     return images.tags(outlook.desired, outlook.observed, names)
+
+
+def _images(outlook: Outlook, found: Fates, *, whole: bool) -> Collection[str]:
+    used = {fate.spec.image for each in found.values() for fate in each}
+    return outlook.desired.images if whole else used
 
 
 def _lives(

@@ -14,7 +14,7 @@ from runtime.asking import ask_each
 from runtime.embedded.store import manifests
 from runtime.embedded.store.faults import ArchiveMissing, ImageAbsent
 from runtime.embedded.store.images import Expected, ImageStore, Look
-from runtime.errors import Fault
+from runtime.errors import Absent, Fault
 from runtime.reference import parse
 
 PATIENCE = 3.0  # seconds for all that one look asks
@@ -105,7 +105,22 @@ def _judged(
         stale=look.state.stale or _moved(look.moving, answers),
         tags=tags,
         pushed=tuple(str(each.tag) for each in pushed if answers[each] == each.digest),
+        unheard=_unheard(look.moving, pushed, answers),
     )
+
+
+def _unheard(
+    moving: Expected | None, pushed: Sequence[Expected], answers: Answers
+) -> dict[str, str]:
+    """Why it is not known what tags mean now. Of a tag that is pushed it is an answer that the
+    registry has not got it; one that an image comes from means nothing then."""
+    found: dict[str, str] = {}
+    for each in (moving, *pushed):
+        answer = answers[each] if each else ""
+        known = isinstance(answer, Absent) and each is not moving
+        if each and isinstance(answer, Fault) and not known:
+            found[str(each.tag)] = _words(answer)
+    return found
 
 
 def _moved(moving: Expected | None, answers: Answers) -> str:
@@ -115,3 +130,7 @@ def _moved(moving: Expected | None, answers: Answers) -> str:
     if moving is None or isinstance(now, Fault) or now == moving.digest:
         return ""
     return f"the registry has {str(now)[:19]} now"
+
+
+def _words(fault: Fault) -> str:
+    return f"{fault.what}: {fault.why}" if fault.why else fault.what

@@ -87,6 +87,17 @@ def test_a_registry_that_does_not_answer_is_told_of_quietly(shop: World) -> None
     )
 
 
+def test_who_was_asked_in_vain_already_is_told_of_once(shop: World) -> None:
+    _pulled(shop, 2)
+    shop.spec.write_text(shop.spec.read_text() + "images: {x: {from: nginx:1.27, pull: newer}}\n")
+    shop.runtime.images.silent[NGINX] = "no answer within 3 s"
+    shop.runtime.registries.resolved[NGINX] = Fault("no answer within 3 s")
+    assert shop.run("status").out.endswith(
+        "\n\nregistry docker.io, asked for nginx:1.27: no answer within 3 s\n"
+    )
+    assert "registry docker.io" not in shop.run("status", "--offline").out
+
+
 def test_what_must_never_be_pulled_is_not_asked_for(shop: World) -> None:
     _pulled(shop, 2)
     shop.spec.write_text(shop.spec.read_text() + "images: {x: {from: nginx:1.27, pull: never}}\n")

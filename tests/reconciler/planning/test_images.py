@@ -10,7 +10,17 @@ from runtime.api import ArchiveSource, ImageSpec, PullPolicy, RegistrySource
 from runtime.errors import Fault
 from tests.fake_images import image_id
 from tests.fake_runtime import FakeRuntime
-from tests.reconciler.world import NGINX, applied, carry_out, events, plan_for, shop, show, spec
+from tests.reconciler.world import (
+    MYSQL,
+    NGINX,
+    applied,
+    carry_out,
+    events,
+    plan_for,
+    shop,
+    show,
+    spec,
+)
 
 APP, LATEST = "r.lab:5000/app:1", "r.lab:5000/app:latest"
 SITE = ImageSpec(name="site@shop", source=ArchiveSource(path="/srv/shop/site.tar"))
@@ -142,6 +152,53 @@ def test_a_part_of_the_project_tags_only_what_it_uses() -> None:
         if step.action.__class__.__name__ == "TagImage"
     ]
     assert tagged == ["image nginx:1.27"]
+
+
+REFUSED = "no access to docker.io/library/nginx: it asks for a login"
+
+
+def test_a_registry_that_does_not_tell_what_a_tag_is_now_is_noted_once() -> None:
+    newer = [
+        ImageSpec(name=name, source=RegistrySource(reference=name, pull=PullPolicy.NEWER))
+        for name in (NGINX, MYSQL)
+    ]
+    desired = replace(shop({"web": spec()}), images={each.name: each for each in newer})
+    runtime = applied(desired)
+    runtime.images.local[MYSQL] = "sha256:here"
+    runtime.images.silent = {NGINX: REFUSED, MYSQL: REFUSED}
+    for explicit in (True, False):
+        found = plan_for(desired, runtime, explicit=explicit)
+        assert found.converged
+        assert found.notes == (f"registry docker.io, asked for mysql:8.4, nginx:1.27: {REFUSED}",)
+
+
+def test_what_is_always_pulled_and_cannot_be_asked_for_is_a_step_that_fails() -> None:
+    desired = shop({"web": spec()}, pull=PullPolicy.ALWAYS)
+    runtime = applied(desired)
+    runtime.images.silent[NGINX] = REFUSED
+    assert (
+        show(desired, runtime)
+        == f"""\
+1 pull image nginx:1.27: its registry does not tell what it is now (pull: always)
+note: registry docker.io, asked for nginx:1.27: {REFUSED}
+"""
+    )
+    runtime.faults["pull", NGINX] = Fault(REFUSED)
+    outcome = carry_out(plan_for(desired, runtime), runtime)
+    assert [step.object for step, _ in outcome.failed] == ["image nginx:1.27"]
+    assert [each.generation for each in runtime.containers()] == [1]
+    assert plan_for(desired, runtime, only=frozenset({"web"})).steps
+
+
+def test_the_loop_goes_on_with_what_is_here_and_says_so() -> None:
+    """It asks again by itself, and other projects wait meanwhile."""
+    desired = shop({"web": spec(), "more": spec()}, pull=PullPolicy.ALWAYS)
+    runtime = applied(shop({"web": spec()}))
+    runtime.images.silent[NGINX] = REFUSED
+    found = plan_for(desired, runtime, explicit=False)
+    assert not [step for step in found.steps if step.object.startswith("image")]
+    assert [change.object for change in found.changes] == ["container more"]
+    assert found.notes == (f"registry docker.io, asked for nginx:1.27: {REFUSED}",)
 
 
 def test_an_image_that_must_not_be_pulled_cannot_be_tagged() -> None:

@@ -57,6 +57,8 @@ def test_a_registry_that_says_nothing_is_asked_all_at_once_and_soon_left(
     assert time.monotonic() - began < 20, "three silences of 30 s would be more"
     assert {f"/v2/{path}" for path in ASKED} <= set(server.paths())
     assert (found.stale, found.tags, found.pushed) == ("", pushing.tags, ())
+    asked = (f"{server.host}/app:latest", *pushing.tags)
+    assert found.unheard == dict.fromkeys(asked, "no answer within 3 s")
 
 
 def test_offline_nobody_is_asked_and_all_is_taken_for_granted(
@@ -91,6 +93,20 @@ def test_whether_a_tag_is_pushed_is_not_for_mirrors_to_say(
         access = [RegistryAccess(host=server.host, mirrors=(mirror.host,))]
         found = states(store, [pushing], access)[pushing.name]
     assert found.pushed == (f"{server.host}/mine:1",)
+
+
+def test_why_a_registry_does_not_tell_what_a_tag_is_now(
+    store: ImageStore, server: Server, pushing: ImageSpec
+) -> None:
+    """That it has not got what is pushed is an answer."""
+    app, one, _ = (f"/v2/{path}" for path in ASKED)
+    server.routes[app], server.routes[one] = Answer(status=404), Answer(status=401)
+    found = state(store, pushing)
+    assert found.unheard == {
+        f"{server.host}/app:latest": f"{server.host}/app:latest does not exist in its registry",
+        f"{server.host}/mine:1": f"no access to {server.host}/mine: it asks for a login, or there"
+        " is no such repository",
+    }
 
 
 def test_what_is_settled_is_not_asked(store: ImageStore, server: Server) -> None:
