@@ -100,6 +100,11 @@ class FakeImages:
             stale=self.stale.get(name, ""),
             tags=tuple(tag for tag in image.tags if id and self.local.get(tag) == id),
             pushed=tuple(tag for tag in image.push if id and (offline or self._has(tag, id))),
+            astray={
+                tag: "its registry has not got it"
+                for tag in image.push
+                if id and not (offline or tag in self.pushed or tag in self.silent)
+            },
             unheard={
                 each: self.silent[each]
                 for each in (name, *image.push)

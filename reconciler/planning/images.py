@@ -2,7 +2,7 @@
 themselves, here and in their registries."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.desired import Desired, image_label, image_name
 from reconciler.plan import PullImage, PushImage, TagImage
@@ -81,10 +81,10 @@ def notes(observed: Observed) -> Iterator[str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tags:
     """The tags of an image that are not as they shall be: those that must come to mean it here,
-    and those that must be pushed."""
+    and those that must be pushed, with the reason, "" where it follows from the image's own."""
 
     here: tuple[str, ...] = ()
-    pushed: tuple[str, ...] = ()
+    pushed: Mapping[str, str] = field(default_factory=dict)
 
 
 def tags(desired: Desired, observed: Observed, names: Collection[str]) -> dict[str, Tags]:
@@ -96,10 +96,15 @@ def tags(desired: Desired, observed: Observed, names: Collection[str]) -> dict[s
         image, there = desired.images[name], observed.images.get(name)
         held = there if there and not why(observed, name) else ObservedImage(name=name)
         here = tuple(tag for tag in image.tags if tag not in held.tags)
-        pushed = tuple(tag for tag in image.push if tag not in held.pushed)
+        pushed = {tag: _astray(held, tag) for tag in image.push if tag not in held.pushed}
         if here or pushed:
             found[name] = Tags(here=here, pushed=pushed)
     return found
+
+
+def _astray(there: ObservedImage, tag: str) -> str:
+    """A tag that nobody could ask for is pushed: whoever does that hears why not."""
+    return there.astray.get(tag, "") or (_UNHEARD if tag in there.unheard else "")
 
 
 def tagging(desired: Desired, wanted: Mapping[str, Tags]) -> Iterator[Draft]:
@@ -117,13 +122,14 @@ def tagging(desired: Desired, wanted: Mapping[str, Tags]) -> Iterator[Draft]:
                 reasons=(f"gets the tag {parse(tag).familiar}{said}",),
                 places=(place,),
             )
-        for tag in each.pushed:
+        for tag, cause in each.pushed.items():
+            because = f": {cause}" if cause else ""
             yield Draft(
                 name=("push", name, tag),
                 action=PushImage(reference=tag),
                 object=f"image {label}",
                 after=frozenset({("pull", name), ("tag", name, tag)}),
-                reasons=(f"is pushed as {parse(tag).familiar}{said}",),
+                reasons=(f"is pushed as {parse(tag).familiar}{said}{because}",),
                 places=(place,),
             )
 

@@ -1,6 +1,7 @@
 """The world that a plan was made for, as digests: what is different tells that it has moved.
 
-What changes by itself (pids, times, counts, the words of health checks) is left out.
+What changes by itself (pids, times, counts, the words of health checks) is left out, and what
+registries have of tags that are pushed: to push twice does no harm.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from reconciler.planning.containers import called
-from runtime.api import Health, Observed, ObservedContainer, encode
+from runtime.api import Health, Observed, ObservedContainer, ObservedImage, encode
 
 
 def parts(observed: Observed) -> dict[str, str]:
@@ -33,7 +34,7 @@ def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def _objects(observed: Observed) -> Iterator[tuple[str, msgspec.Struct]]:
     kinds: Mapping[str, Mapping[str, msgspec.Struct]] = {
-        "image": observed.images,
+        "image": {name: _local(image) for name, image in observed.images.items()},
         "volume": observed.volumes,
         "network": observed.networks,
         "service": observed.services,
@@ -52,6 +53,10 @@ def _objects(observed: Observed) -> Iterator[tuple[str, msgspec.Struct]]:
             defects=observed.defects,
         ),
     )
+
+
+def _local(image: ObservedImage) -> ObservedImage:
+    return msgspec.structs.replace(image, pushed=(), astray={}, unheard={})
 
 
 def _still(container: ObservedContainer) -> ObservedContainer:

@@ -60,8 +60,9 @@ class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     what is here is not what the spec means any more ("site.tar changed", "registry has …").
     ``named``: the spec's name leads to it; else that takes an `ensure`, which asks no registry.
     ``tags`` are those of the spec that mean it here, ``pushed`` those of its ``push`` that mean it
-    in their registries, too. ``unheard`` leads from references whose registry was asked what they
-    mean, and did not tell, to why in words."""
+    in their registries, too; ``astray`` says what registries have in place of others of them.
+    ``unheard`` leads from references whose registry was asked what they mean, and did not tell, to
+    why in words."""
 
     name: str
     id: str | None = None
@@ -69,6 +70,7 @@ class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     named: bool = True
     tags: tuple[str, ...] = ()
     pushed: tuple[str, ...] = ()
+    astray: dict[str, str] = {}
     unheard: dict[str, str] = {}
 
 

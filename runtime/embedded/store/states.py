@@ -105,22 +105,35 @@ def _judged(
         stale=look.state.stale or _moved(look.moving, answers),
         tags=tags,
         pushed=tuple(str(each.tag) for each in pushed if answers[each] == each.digest),
+        astray={
+            str(each.tag): _instead(answer)
+            for each in pushed
+            if (answer := answers[each]) != each.digest and _is_known(answer)
+        },
         unheard=_unheard(look.moving, pushed, answers),
     )
+
+
+def _is_known(answer: str | Fault) -> bool:
+    """Of a tag that is pushed it is an answer that the registry has not got it."""
+    return isinstance(answer, str | Absent)
+
+
+def _instead(answer: str | Fault) -> str:
+    if isinstance(answer, Fault):
+        return "its registry has not got it"
+    return f"its registry has {answer[:19]} now"
 
 
 def _unheard(
     moving: Expected | None, pushed: Sequence[Expected], answers: Answers
 ) -> dict[str, str]:
-    """Why it is not known what tags mean now. Of a tag that is pushed it is an answer that the
-    registry has not got it; one that an image comes from means nothing then."""
-    found: dict[str, str] = {}
-    for each in (moving, *pushed):
-        answer = answers[each] if each else ""
-        known = isinstance(answer, Absent) and each is not moving
-        if each and isinstance(answer, Fault) and not known:
-            found[str(each.tag)] = _words(answer)
-    return found
+    """Why it is not known what tags mean now. One that is gone, and that an image came from, means
+    nothing now."""
+    silent = [each for each in pushed if not _is_known(answers[each])]
+    asked = [moving, *silent] if moving else silent
+    faults = ((each, answers[each]) for each in asked)
+    return {str(each.tag): _words(fault) for each, fault in faults if isinstance(fault, Fault)}
 
 
 def _moved(moving: Expected | None, answers: Answers) -> str:

@@ -119,6 +119,25 @@ def test_tags_and_registries_follow_an_image_that_changes() -> None:
     assert runtime.images.pushed[APP] == runtime.images.local["site@shop"]
 
 
+def test_the_plan_tells_why_a_tag_is_pushed() -> None:
+    desired = _declared(SITE, APP, LATEST, push=True)
+    runtime = applied(desired)
+    del runtime.images.pushed[APP]
+    runtime.images.silent[LATEST] = "no answer within 3 s"
+    assert (
+        render(plan_for(desired, runtime))
+        == """\
+  ~ image site
+      is pushed as r.lab:5000/app:1 (shop.yaml:5): its registry has not got it
+      is pushed as r.lab:5000/app:latest (shop.yaml:5): its registry does not tell what it is now
+
+  note: registry r.lab:5000, asked for r.lab:5000/app:latest: no answer within 3 s
+
+0 to create, 1 to change, 0 to replace, 0 to remove
+"""
+    )
+
+
 def test_without_push_no_registry_is_told() -> None:
     runtime = applied(_declared(SITE, APP))
     assert (runtime.images.local[APP], runtime.images.pushed) == (

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reconciler.passes import Exactly, Spec, WorldMoved
@@ -11,7 +12,7 @@ from reconciler.records.plan_file import KeptPlan, PlanFileBroken, PlanFileForei
 from runtime.api import Health, Healthcheck, HealthStatus, Limits, RegistryAccess
 from runtime.errors import Fault
 from tests.fake_runtime import FakeRuntime
-from tests.reconciler.world import applied, carry_out, shop, spec, the
+from tests.reconciler.world import NGINX, applied, carry_out, shop, spec, the
 
 SECRET = spec(environment={"PW": "hunter2"}, secret_environment=("PW",))
 WEB = shop({"web": SECRET}, {"web": ("8080:80",)})
@@ -67,6 +68,21 @@ def test_what_changes_by_itself_does_not_move_the_world() -> None:
     assert Exactly(kept=before, registries=()).plan(runtime) == before.plan
     runtime.change(id, health=Health(status=HealthStatus.UNHEALTHY))
     with pytest.raises(WorldMoved, match="different now: container web@1"):
+        Exactly(kept=before, registries=()).plan(runtime)
+
+
+def test_what_registries_have_of_what_is_pushed_does_not_move_the_world(tmp_path: Path) -> None:
+    tag = "r.lab/app:1"
+    image = msgspec.structs.replace(WEB.images[NGINX], tags=(tag,), push=(tag,))
+    desired = replace(WEB, images={NGINX: image})
+    runtime = applied(desired)
+    before = Spec(desired=desired, explicit=True).kept(runtime, "/srv/shop")
+    runtime.images.silent[tag] = "no answer within 3 s"
+    assert Exactly(kept=before, registries=()).plan(runtime) == before.plan
+    del runtime.images.silent[tag], runtime.images.pushed[tag]
+    assert Exactly(kept=before, registries=()).plan(runtime) == before.plan
+    runtime.images.local[tag] = "sha256:another"
+    with pytest.raises(WorldMoved, match=r"different now: image docker.io/library/nginx"):
         Exactly(kept=before, registries=()).plan(runtime)
 
 

@@ -102,11 +102,21 @@ def test_why_a_registry_does_not_tell_what_a_tag_is_now(
     app, one, _ = (f"/v2/{path}" for path in ASKED)
     server.routes[app], server.routes[one] = Answer(status=404), Answer(status=401)
     found = state(store, pushing)
+    assert found.astray == {f"{server.host}/mine:2": "its registry has not got it"}
     assert found.unheard == {
         f"{server.host}/app:latest": f"{server.host}/app:latest does not exist in its registry",
         f"{server.host}/mine:1": f"no access to {server.host}/mine: it asks for a login, or there"
         " is no such repository",
     }
+
+
+def test_what_a_registry_has_in_place_of_what_is_pushed(
+    store: ImageStore, server: Server, pushing: ImageSpec
+) -> None:
+    other = digest(publish(server, (PLAIN, BLOB), name="mine", architecture="mips").manifest)
+    server.routes["/v2/mine/manifests/1"] = server.routes["/v2/mine/manifests/latest"]
+    found = state(store, pushing)
+    assert found.astray[f"{server.host}/mine:1"] == f"its registry has {other[:19]} now"
 
 
 def test_what_is_settled_is_not_asked(store: ImageStore, server: Server) -> None:
