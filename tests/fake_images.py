@@ -68,7 +68,8 @@ def _whole(name: str) -> str:
 class FakeImages:
     """``registry`` is what every registry has, ``local`` what is here, each by name; ``stale``
     says why what is here is not what is meant any more; ``pushed`` is what we sent where;
-    ``silent`` says why a registry does not tell what a reference means.
+    ``silent`` says why a registry does not tell what a reference means; ``alone`` which of several
+    platforms is here.
 
     ``facts`` are details of images by id, ``used`` ids that containers were made from, ``damage``
     is what ``verify`` finds; ``archive`` is what every archive holds. ``told`` is reported by each
@@ -81,6 +82,7 @@ class FakeImages:
         self.stale: dict[str, str] = {}
         self.pushed: dict[str, str] = {}
         self.silent: dict[str, str] = {}
+        self.alone: dict[str, str] = {}
         self.facts: dict[str, ImageDetails] = {}
         self.used: set[str] = set()
         self.damage: list[Damage] = []
@@ -105,6 +107,7 @@ class FakeImages:
                 for tag in image.push
                 if id and not (offline or tag in self.pushed or tag in self.silent)
             },
+            alone=self.alone.get(name, "") if image.push else "",
             unheard={
                 each: self.silent[each]
                 for each in (name, *image.push)

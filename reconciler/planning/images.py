@@ -134,6 +134,18 @@ def tagging(desired: Desired, wanted: Mapping[str, Tags]) -> Iterator[Draft]:
             )
 
 
+def losses(desired: Desired, observed: Observed, wanted: Mapping[str, Tags]) -> Iterator[str]:
+    """What does not go with the images that are pushed, as far as that is known before they are
+    fetched."""
+    for name, each in wanted.items():
+        there = observed.images.get(name)
+        if each.pushed and there and there.alone:
+            yield (
+                f"image {image_label(desired.images[name])} came for several platforms, and only"
+                f" {there.alone} is pushed"
+            )
+
+
 def problems(desired: Desired, observed: Observed, names: Collection[str]) -> Iterator[str]:
     """Images that are needed, not here or not as they shall be, and not to be fetched."""
     for name in names:

@@ -64,6 +64,7 @@ def plan(
             *volumes.notes(desired, observed, recreate),
             *observed.warnings,
             *images.notes(observed),
+            *images.losses(desired, observed, _tags(outlook, found, whole=not only)),
             *port_notes,
         ),
         problems=(

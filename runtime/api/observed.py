@@ -62,7 +62,8 @@ class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ``tags`` are those of the spec that mean it here, ``pushed`` those of its ``push`` that mean it
     in their registries, too; ``astray`` says what registries have in place of others of them.
     ``unheard`` leads from references whose registry was asked what they mean, and did not tell, to
-    why in words."""
+    why in words. ``alone`` is the one platform that leaves when an image is pushed that came for
+    several, "" when nothing is left behind."""
 
     name: str
     id: str | None = None
@@ -72,6 +73,7 @@ class ObservedImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     pushed: tuple[str, ...] = ()
     astray: dict[str, str] = {}
     unheard: dict[str, str] = {}
+    alone: str = ""
 
 
 class ObservedVolume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -72,7 +72,7 @@ def _resolved(client: Client, there: Reference, reference: str, wanted: Platform
     for raw in documents.values():
         found = manifest.parse(raw)
         if isinstance(found, Index):
-            platforms |= {str(p): d.digest for d, p in found.manifests if p and p.os != "unknown"}
+            platforms |= found.platforms
     return Resolved(
         reference=reference,
         digest=top.digest,

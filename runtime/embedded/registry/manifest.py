@@ -100,6 +100,12 @@ class Index:
 
     manifests: tuple[tuple[Descriptor, Platform | None], ...]
 
+    @property
+    def platforms(self) -> dict[str, str]:
+        """The digest for each platform; what is for an unknown one is no image, but an attestation
+        of one."""
+        return {str(p): d.digest for d, p in self.manifests if p and p.os != "unknown"}
+
 
 def parse(raw: bytes, content_type: str = "") -> Manifest | Index:
     """Read a manifest or index. ``content_type`` is what the registry called it, "" for a file.

@@ -49,6 +49,18 @@ def outgoing(index: Index, layout: Layout, id: str) -> Outgoing:
         return _made(rows, image, config)
 
 
+def is_one_of_several(index: Index, layout: Layout, id: str) -> bool:
+    """Whether the image came out of an index of several platforms, which does not leave with it."""
+    with index.reading() as rows:
+        here = _documents(rows, layout, id) if rows is not None else {}
+    for raw in here.values():
+        with suppress(BadDocument):
+            found = manifest.parse(raw or b"")
+            if isinstance(found, manifest.Index) and len(found.platforms) > 1:
+                return True
+    return False
+
+
 def _documents(rows: Rows, layout: Layout, id: str) -> dict[str, bytes | None]:
     """The image's documents by digest, None for one that is gone or not what it was."""
     found: dict[str, bytes | None] = {}

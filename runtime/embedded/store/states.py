@@ -6,6 +6,7 @@ from the answers: registries that are gone must not hold up a look at the machin
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -33,30 +34,42 @@ def states(
     """The state of each image by its name. Of a registry that gives no answer nothing is known;
     ``offline`` asks none and takes it that each has what it shall have."""
     looks = [store.look(image) for image in images]
-    sent = [_sent(store, image, look) for image, look in zip(images, looks, strict=True)]
+    tagged = [_tagged(store, image, look) for image, look in zip(images, looks, strict=True)]
     expected = [
         *(look.moving for look in looks if look.moving is not None),
-        *(each for _, pushed in sent for each in pushed),
+        *(expected for each in tagged for expected in each.pushed),
     ]
     answers = _as_expected(expected) if offline else _ask(expected, access)
     return {
-        look.state.name: _judged(look, tags, pushed, answers)
-        for look, (tags, pushed) in zip(looks, sent, strict=True)
+        look.state.name: _judged(look, each, answers)
+        for look, each in zip(looks, tagged, strict=True)
     }
 
 
-def _sent(
-    store: ImageStore, image: ImageSpec, look: Look
-) -> tuple[tuple[str, ...], tuple[Expected, ...]]:
-    """The spec's tags that mean the image here, and what those that are pushed must mean in their
-    registries."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tagged:
+    """The spec's tags that mean the image here, what those that are pushed must mean in their
+    registries, and the one of several platforms that they get."""
+
+    tags: tuple[str, ...] = ()
+    pushed: tuple[Expected, ...] = ()
+    alone: str = ""
+
+
+def _tagged(store: ImageStore, image: ImageSpec, look: Look) -> _Tagged:
     id = look.state.id
     if not id or not image.tags:
-        return (), ()
+        return _Tagged()
     with store.index.reading() as rows:
         meant = {tag: rows.reference(tag) if rows else None for tag in image.tags}
+        own = rows.image(id) if rows else None
     tags = tuple(tag for tag, row in meant.items() if row and row[0] == id)
-    return tags, tuple(_pushed(store, id, [tag for tag in image.push if tag in tags]))
+    several = image.push and manifests.is_one_of_several(store.index, store.layout, id)
+    return _Tagged(
+        tags=tags,
+        pushed=tuple(_pushed(store, id, [tag for tag in image.push if tag in tags])),
+        alone=own.platform if own and several else "",
+    )
 
 
 def _pushed(store: ImageStore, id: str, tags: Sequence[str]) -> Iterator[Expected]:
@@ -97,13 +110,12 @@ def _ask(expected: Sequence[Expected], access: Sequence[RegistryAccess]) -> Answ
     return ask_each(expected, ask, within=PATIENCE)
 
 
-def _judged(
-    look: Look, tags: tuple[str, ...], pushed: Sequence[Expected], answers: Answers
-) -> ObservedImage:
+def _judged(look: Look, tagged: _Tagged, answers: Answers) -> ObservedImage:
+    pushed = tagged.pushed
     return msgspec.structs.replace(
         look.state,
         stale=look.state.stale or _moved(look.moving, answers),
-        tags=tags,
+        tags=tagged.tags,
         pushed=tuple(str(each.tag) for each in pushed if answers[each] == each.digest),
         astray={
             str(each.tag): _instead(answer)
@@ -111,6 +123,7 @@ def _judged(
             if (answer := answers[each]) != each.digest and _is_known(answer)
         },
         unheard=_unheard(look.moving, pushed, answers),
+        alone=tagged.alone,
     )
 
 

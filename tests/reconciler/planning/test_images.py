@@ -138,6 +138,18 @@ def test_the_plan_tells_why_a_tag_is_pushed() -> None:
     )
 
 
+def test_the_plan_tells_what_a_push_leaves_behind() -> None:
+    image = ImageSpec(name=NGINX, source=RegistrySource(reference=NGINX))
+    runtime = applied(_declared(image, APP))
+    runtime.images.alone[NGINX] = "linux/amd64"
+    desired = _declared(image, APP, push=True)
+    assert plan_for(desired, runtime).notes == (
+        "image nginx:1.27 came for several platforms, and only linux/amd64 is pushed",
+    )
+    runtime = applied(desired, runtime)
+    assert plan_for(desired, runtime).notes == ()
+
+
 def test_without_push_no_registry_is_told() -> None:
     runtime = applied(_declared(SITE, APP))
     assert (runtime.images.local[APP], runtime.images.pushed) == (

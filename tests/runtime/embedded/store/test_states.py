@@ -1,5 +1,6 @@
 """What is asked of registries for a look, and how long for."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,17 @@ from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.states import states
 from runtime.reference import parse
 from tests.images import oci
-from tests.runtime.embedded.registry.hostile import Answer, Asked, Server, digest, publish, serving
+from tests.runtime.embedded.registry.hostile import (
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Answer,
+    Asked,
+    Server,
+    descriptor,
+    digest,
+    publish,
+    serving,
+)
 from tests.runtime.embedded.store.stocks import BLOB, PLAIN, from_registry, silent, state
 
 pytestmark = pytest.mark.root
@@ -117,6 +128,28 @@ def test_what_a_registry_has_in_place_of_what_is_pushed(
     server.routes["/v2/mine/manifests/1"] = server.routes["/v2/mine/manifests/latest"]
     found = state(store, pushing)
     assert found.astray[f"{server.host}/mine:1"] == f"its registry has {other[:19]} now"
+
+
+@pytest.mark.parametrize("others", [(), ("unknown",), ("s390x", "unknown")])
+def test_of_several_platforms_only_the_one_that_is_here_is_pushed(
+    store: ImageStore, server: Server, pushing: ImageSpec, others: tuple[str, ...]
+) -> None:
+    ours = oci.architecture()
+    made = publish(server, (PLAIN, BLOB), architecture=ours).manifest
+    own, other = descriptor(OCI_MANIFEST, made), descriptor(OCI_MANIFEST, b"another")
+    platforms = [(own, "linux", ours)]
+    platforms += [(other, "unknown" if each == "unknown" else "linux", each) for each in others]
+    entries = [
+        {**each, "platform": {"os": system, "architecture": machine}}
+        for each, system, machine in platforms
+    ]
+    raw = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
+    index = Answer(headers={"Content-Type": OCI_INDEX}, body=raw)
+    server.routes["/v2/app/manifests/latest"] = index
+    store.pull(f"{server.host}/app:latest", (), silent)
+    assert state(store, pushing).alone == (f"linux/{ours}" if "s390x" in others else "")
+    unpushed = msgspec.structs.replace(pushing, push=())
+    assert state(store, unpushed).alone == ""
 
 
 def test_what_is_settled_is_not_asked(store: ImageStore, server: Server) -> None:
