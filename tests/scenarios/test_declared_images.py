@@ -176,6 +176,27 @@ def test_a_pull_policy_decides_who_hears_of_a_tag_that_moved(
     assert stage.pending() == ""
 
 
+def test_a_tag_that_is_gone_is_told_of_and_for_always_fails(
+    stage: Stage, registry: Registry
+) -> None:
+    publish(registry, "declared/lost", "one", "1")
+    reference = f"{registry.address}/declared/lost:1"
+    stage.make(WEB % (reference, ", pull_policy: always"))
+    pid = stage.pid("web")
+    remove(registry, "declared/lost", "1")
+    note = (
+        f"note: registry {registry.address}, asked for {reference}:"
+        f" {reference} does not exist in its registry\n"
+    )
+    assert note in stage.pending()
+    done = stage.apply(code=1)
+    assert note in done.stdout
+    assert f"{reference} does not exist in its registry" in done.stderr
+    stage.edit("always", "newer")
+    assert stage.apply().stdout == f"  {note}\nnothing to change\n"
+    assert stage.pid("web") == pid
+
+
 # --- the lock file --------------------------------------------------------------------------------
 
 
