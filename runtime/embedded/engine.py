@@ -37,24 +37,24 @@ from runtime.api import (
     container_id,
 )
 from runtime.embedded import boot, cgroups, faults, hostfacts, limits
-from runtime.embedded.containers import ContainerObserver, network, service
-from runtime.embedded.events import Changes
 from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
+from runtime.embedded.observe.containers import ContainerObserver, network, service
+from runtime.embedded.observe.events import Changes
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.ociruntime import OciRuntime
 from runtime.embedded.process.supervise import Supervisor
 from runtime.embedded.volumes import Volumes
 
 if TYPE_CHECKING:
+    from runtime.embedded.containers.generation import Generations
     from runtime.embedded.execution import Execution
-    from runtime.embedded.generation import Generations
     from runtime.embedded.health.checks import Checks
     from runtime.embedded.images import ImageVerbs
-    from runtime.embedded.network import Network
-    from runtime.embedded.observe import Observer
+    from runtime.embedded.network.kernel import Network
+    from runtime.embedded.network.services import Services
+    from runtime.embedded.observe.observer import Observer
     from runtime.embedded.process.log_keeper import LogKeeper
     from runtime.embedded.registries import RegistryVerbs
-    from runtime.embedded.services import Services
     from runtime.embedded.store.images import ImageStore
 
 
@@ -87,9 +87,9 @@ class Engine:
 
     @cached_property
     def _network(self) -> "Network":
-        from runtime.embedded import network
+        from runtime.embedded.network import kernel
 
-        return network.Network(self._paths)
+        return kernel.Network(self._paths)
 
     @cached_property
     def _store(self) -> "ImageStore":
@@ -122,7 +122,7 @@ class Engine:
 
     @cached_property
     def _services(self) -> "Services":
-        from runtime.embedded import services
+        from runtime.embedded.network import services
 
         return services.Services(
             paths=self._paths,
@@ -133,7 +133,7 @@ class Engine:
 
     @cached_property
     def _generations(self) -> "Generations":
-        from runtime.embedded import bundles, generation, mounting
+        from runtime.embedded.containers import bundles, generation, mounting
 
         mounts = mounting.Mounts(paths=self._paths, volumes=self._volumes)
 
@@ -182,9 +182,9 @@ class Engine:
 
     @cached_property
     def _observer(self) -> "Observer":
-        from runtime.embedded import observe
+        from runtime.embedded.observe import observer
 
-        return observe.Observer(
+        return observer.Observer(
             paths=self._paths,
             store=self._store,
             volumes=self._volumes,
@@ -261,7 +261,7 @@ class Engine:
 
     def _tear_down(self, state: State) -> None:
         """The last project is gone: nothing of the instance stays in the kernel."""
-        from runtime.embedded import promises
+        from runtime.embedded.network import promises
 
         self._stack.close()
         self._monitors = False

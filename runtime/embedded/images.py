@@ -16,7 +16,7 @@ from runtime.api import (
     Report,
 )
 from runtime.embedded import boot
-from runtime.embedded.export import Exporter
+from runtime.embedded.containers.export import Exporter
 from runtime.embedded.ledger import Ledger
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.details import details

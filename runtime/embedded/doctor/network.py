@@ -10,7 +10,7 @@ from runtime.api import Finding, Verdict
 from runtime.embedded.firewall import look
 from runtime.embedded.firewall.ways import SUBJECT, Place
 from runtime.embedded.ledger import State
-from runtime.embedded.network import TABLES, reachable_resolvers, resolvers
+from runtime.embedded.network.kernel import TABLES, reachable_resolvers, resolvers
 from runtime.embedded.paths import Paths
 from runtime.embedded.ports.docker import CHAIN
 from runtime.embedded.router import addresses, uplink

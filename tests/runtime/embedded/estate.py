@@ -19,9 +19,9 @@ from runtime.api import (
     ServiceSpec,
     container_id,
 )
-from runtime.embedded import allocation, promises, subnets
 from runtime.embedded.ledger import ContainerRow, Ledger, State
-from runtime.embedded.services import Services
+from runtime.embedded.network import allocation, promises, subnets
+from runtime.embedded.network.services import Services
 from tests.runtime.embedded.lab import Lab, fetch, send
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from runtime.embedded.linux.namespaces import inside
-from runtime.embedded.network import Network
+from runtime.embedded.network.kernel import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.router.wiring import Link, NetworkWire, Wiring
 from tests.hosts import Host

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.api import PortSpec
-from runtime.embedded import promises
+from runtime.embedded.network import promises
 from tests.eventually import eventually
 from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import Lab, fetch

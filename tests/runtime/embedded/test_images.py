@@ -12,9 +12,9 @@ from contextlib import suppress
 import pytest
 
 from runtime.api import ContainerSpec, ImageSummary
+from runtime.embedded.containers.generation import Generations
 from runtime.embedded.engine import Engine
 from runtime.embedded.faults import ImageMissing
-from runtime.embedded.generation import Generations
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.faults import ImageAbsent, ImageInUse, TagWithDigest
 from runtime.embedded.store.images import Image, ImageStore

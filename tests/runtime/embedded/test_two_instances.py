@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded.network import Network
+from runtime.embedded.network.kernel import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.router.wiring import Pool, Wiring
 from tests.runtime.embedded.lab import Lab

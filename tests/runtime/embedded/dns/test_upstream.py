@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from runtime.embedded import network as network_module
 from runtime.embedded.linux.namespaces import inside
+from runtime.embedded.network import kernel as network_module
 from runtime.embedded.router.wiring import AskerWire
 from tests.resolver import answering
 from tests.runtime.embedded.lab import Lab, resolve

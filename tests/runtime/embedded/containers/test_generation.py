@@ -9,7 +9,7 @@ import pytest
 
 from runtime.embedded import boot
 from runtime.embedded.bundle.files import HostileRoot
-from runtime.embedded.generation import Generations
+from runtime.embedded.containers.generation import Generations
 from runtime.embedded.layers import overlay
 from tests.runtime.embedded.boxes import Boxes, make_boxes
 

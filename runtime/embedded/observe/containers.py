@@ -13,7 +13,8 @@ from runtime.api import (
     Phase,
     PublishedPort,
 )
-from runtime.embedded import applied, boot, cgroups, limits
+from runtime.embedded import boot, cgroups, limits
+from runtime.embedded.containers import applied
 from runtime.embedded.health import record, verdict
 from runtime.embedded.ledger import ContainerRow, NetworkRow, ServiceRow, State
 from runtime.embedded.paths import Paths

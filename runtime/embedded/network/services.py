@@ -11,10 +11,11 @@ import msgspec
 from msgspec import structs
 
 from runtime.api import ContainerSpec, NetworkSpec, ServiceSpec
-from runtime.embedded import allocation, faults, promises, publishing, subnets
+from runtime.embedded import faults
 from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
 from runtime.embedded.linux import namespaces
-from runtime.embedded.network import Network
+from runtime.embedded.network import allocation, promises, publishing, subnets
+from runtime.embedded.network.kernel import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.ports.claims import NoIpv6Target
 from runtime.embedded.ports.maps import versions

@@ -6,7 +6,7 @@ import msgspec
 
 from runtime import durable, programs
 from runtime.api import ContainerSpec
-from runtime.embedded import cgroups, etc_files, faults, hostfacts, limits, sharing
+from runtime.embedded import cgroups, faults, hostfacts, limits
 from runtime.embedded.bundle import (
     capabilities,
     command,
@@ -21,9 +21,10 @@ from runtime.embedded.bundle import (
     ulimits,
     users,
 )
+from runtime.embedded.containers import etc_files, sharing
+from runtime.embedded.containers.mounting import Mounts, all_mounts
 from runtime.embedded.hostfacts import HostFacts
 from runtime.embedded.ledger import ContainerRow, State
-from runtime.embedded.mounting import Mounts, all_mounts
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.supervise import Manner
 from runtime.embedded.store.images import Image

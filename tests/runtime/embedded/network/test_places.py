@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from runtime.api import Attachment, NetworkSpec, PortSpec
-from runtime.embedded import notices, promises, subnets
-from runtime.embedded.allocation import AddressOutside, AddressTaken
 from runtime.embedded.linux import namespaces
-from runtime.embedded.subnets import NetworkInUse, SubnetNotAllowed, SubnetTaken
+from runtime.embedded.network import promises, subnets
+from runtime.embedded.network.allocation import AddressOutside, AddressTaken
+from runtime.embedded.network.subnets import NetworkInUse, SubnetNotAllowed, SubnetTaken
+from runtime.embedded.observe import notices
 from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import fetch, resolve, send
 

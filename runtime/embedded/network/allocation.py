@@ -14,8 +14,8 @@ from msgspec import structs
 from runtime.api import Attachment, ContainerKey, ContainerSpec, ServiceSpec
 from runtime.embedded.ledger import ContainerRow, NetworkRow, Place, ServiceRow, State
 from runtime.embedded.linux.rtnetlink import Address, Subnet
+from runtime.embedded.network.subnets import network_of
 from runtime.embedded.router import addresses
-from runtime.embedded.subnets import network_of
 from runtime.errors import Fault
 
 

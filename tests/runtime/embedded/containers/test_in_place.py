@@ -20,8 +20,8 @@ from runtime.api import (
 from runtime.embedded import limits
 from runtime.embedded.limits import SwapBelowMemory
 from runtime.embedded.linux import namespaces
+from runtime.embedded.network.services import Services
 from runtime.embedded.process import intent as intents
-from runtime.embedded.services import Services
 from tests.conftest import Images
 from tests.eventually import eventually
 from tests.hosts import Host

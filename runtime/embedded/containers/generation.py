@@ -20,31 +20,22 @@ from runtime.api import (
     PortSpec,
     VolumeSpec,
 )
-from runtime.embedded import (
-    allocation,
-    applied,
-    boot,
-    cgroups,
-    etc_files,
-    faults,
-    limits,
-    listeners,
-    promises,
-    sharing,
-)
+from runtime.embedded import boot, cgroups, faults, limits
 from runtime.embedded.bundle import command, files
-from runtime.embedded.bundles import Bundles
+from runtime.embedded.containers import applied, etc_files, sharing
+from runtime.embedded.containers.bundles import Bundles
+from runtime.embedded.containers.mounting import all_mounts, seeded
 from runtime.embedded.health import record as health
 from runtime.embedded.layers import overlay
 from runtime.embedded.ledger import ContainerRow, State, Writer
-from runtime.embedded.linux import namespaces, rtnetlink
+from runtime.embedded.linux import listeners, namespaces, rtnetlink
 from runtime.embedded.linux.netlink import Netlink
-from runtime.embedded.mounting import all_mounts, seeded
-from runtime.embedded.network import Network
+from runtime.embedded.linux.signals import signal_number
+from runtime.embedded.network import allocation, promises
+from runtime.embedded.network.kernel import Network
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.supervise import Supervisor
 from runtime.embedded.router.ends import FIRST_INTERFACE
-from runtime.embedded.signals import signal_number
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.volumes import Volumes, anonymous_name
 

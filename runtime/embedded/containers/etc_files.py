@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.api import ContainerSpec
-from runtime.embedded import promises, sharing
 from runtime.embedded.bundle import files
+from runtime.embedded.containers import sharing
 from runtime.embedded.ledger import ContainerRow, NetworkRow, State
+from runtime.embedded.network import promises
 from runtime.embedded.paths import Paths
 from runtime.embedded.router.wiring import Pool
 

@@ -17,10 +17,12 @@ from runtime.api import (
     PortSpec,
     Query,
 )
-from runtime.embedded import boot, notices, promises, publishing
-from runtime.embedded.containers import Broken, ContainerObserver, network, service
+from runtime.embedded import boot
 from runtime.embedded.ledger import State
-from runtime.embedded.network import Network
+from runtime.embedded.network import promises, publishing
+from runtime.embedded.network.kernel import Network
+from runtime.embedded.observe import notices
+from runtime.embedded.observe.containers import Broken, ContainerObserver, network, service
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.states import states

@@ -16,10 +16,11 @@ from runtime.api import (
     TmpfsMount,
     VolumeMount,
 )
-from runtime.embedded import boot, etc_files, faults, selinux, sharing
+from runtime.embedded import boot, faults
 from runtime.embedded.bundle import config
+from runtime.embedded.containers import etc_files, sharing
 from runtime.embedded.ledger import ContainerRow, State
-from runtime.embedded.linux import files, mounts
+from runtime.embedded.linux import files, mounts, selinux
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.images import Image
 from runtime.embedded.volumes import Volumes, anonymous_name

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from runtime.embedded import promises
 from runtime.embedded.dns.aardvark import DnsSilent
+from runtime.embedded.network import promises
 from runtime.embedded.router.wiring import Link
 from tests.eventually import eventually
 from tests.runtime.embedded.estate import Estate
@@ -72,7 +72,7 @@ def test_killed_at_any_moment(lab: Lab) -> None:
 
 def _work_and_die(lab: Lab, seconds: float, program: str = WORKER) -> None:
     command = [sys.executable, "-c", program, str(lab.paths.run.parent)]
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"ready\n"

@@ -4,8 +4,8 @@ Pure, in words for people."""
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
-from runtime.embedded import promises
 from runtime.embedded.ledger import ServiceRow, State
+from runtime.embedded.network import promises
 
 
 def unpublished(state: State, project: str) -> Iterator[str]:

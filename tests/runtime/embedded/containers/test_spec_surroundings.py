@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from runtime.api import BindMount, RestartKind, RestartPolicy, VolumeMount
+from runtime.embedded.containers.mounting import SubpathMissing
+from runtime.embedded.containers.sharing import NobodyToJoin, NotShareable
 from runtime.embedded.linux import mounts, namespaces
-from runtime.embedded.mounting import SubpathMissing
 from runtime.embedded.process.joining import NotRunning
-from runtime.embedded.sharing import NobodyToJoin, NotShareable
 from tests.conftest import Images
 from tests.eventually import eventually
 from tests.hosts import Host

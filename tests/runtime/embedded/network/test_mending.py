@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from runtime.embedded.network import Network
+from runtime.embedded.network.kernel import Network
 from runtime.embedded.ports.claims import PortTaken
 from runtime.embedded.router.events import Listener
 from runtime.embedded.router.table import NAME

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from runtime.api import Attachment, PortSpec
-from runtime.embedded.allocation import AddressOutside, AddressTaken
-from runtime.embedded.subnets import SubnetTaken
+from runtime.embedded.network.allocation import AddressOutside, AddressTaken
+from runtime.embedded.network.subnets import SubnetTaken
 from tests.eventually import eventually
 from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import Lab, fetch, send

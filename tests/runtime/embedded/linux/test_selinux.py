@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded.selinux import label_for, relabel
+from runtime.embedded.linux.selinux import label_for, relabel
 
 SHARED = b"system_u:object_r:container_file_t:s0\0"
 
