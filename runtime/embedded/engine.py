@@ -38,7 +38,11 @@ from runtime.api import (
 )
 from runtime.embedded import boot, cgroups, faults, hostfacts, limits
 from runtime.embedded.ledger import ContainerRow, Ledger, State, Writer
-from runtime.embedded.observe.containers import ContainerObserver, network, service
+from runtime.embedded.observe.containers import (
+    ContainerObserver,
+    observed_network,
+    observed_service,
+)
 from runtime.embedded.observe.events import Changes
 from runtime.embedded.paths import Paths
 from runtime.embedded.process.ociruntime import OciRuntime
@@ -136,7 +140,6 @@ class Engine:
         from runtime.embedded.containers import bundles, generation, mounting
 
         mounts = mounting.Mounts(paths=self._paths, volumes=self._volumes)
-
         return generation.Generations(
             paths=self._paths,
             store=self._store,
@@ -203,7 +206,7 @@ class Engine:
 
     def services(self) -> tuple[ObservedService, ...]:
         state = self._ledger.state()
-        return tuple(service(row, state) for row in state.services.values())
+        return tuple(observed_service(row, state) for row in state.services.values())
 
     def projects(self) -> dict[str, str]:
         return dict(sorted(self._ledger.state().projects.items()))
@@ -375,7 +378,7 @@ class Engine:
         self._services.drop_container(id)
 
     def networks(self) -> tuple[ObservedNetwork, ...]:
-        return tuple(network(row) for row in self._ledger.state().networks.values())
+        return tuple(observed_network(row) for row in self._ledger.state().networks.values())
 
     def volumes(self) -> tuple[VolumeUse, ...]:
         return self._volumes.uses()

@@ -26,7 +26,7 @@ from runtime.embedded.process.supervise import Supervisor
 Broken = Mapping[str, tuple[Defect, ...]]
 
 
-def network(row: NetworkRow) -> ObservedNetwork:
+def observed_network(row: NetworkRow) -> ObservedNetwork:
     six = row.subnet6
     return ObservedNetwork(
         applied=row.spec,
@@ -37,7 +37,7 @@ def network(row: NetworkRow) -> ObservedNetwork:
     )
 
 
-def service(row: ServiceRow, state: State) -> ObservedService:
+def observed_service(row: ServiceRow, state: State) -> ObservedService:
     """A service as the ledger promises it; what is broken of it is a defect of the host."""
     return ObservedService(
         applied=row.spec,

@@ -22,7 +22,12 @@ from runtime.embedded.ledger import State
 from runtime.embedded.network import promises, publishing
 from runtime.embedded.network.kernel import Network
 from runtime.embedded.observe import notices
-from runtime.embedded.observe.containers import Broken, ContainerObserver, network, service
+from runtime.embedded.observe.containers import (
+    Broken,
+    ContainerObserver,
+    observed_network,
+    observed_service,
+)
 from runtime.embedded.paths import Paths
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.states import states
@@ -49,7 +54,7 @@ class Observer(msgspec.Struct, frozen=True, kw_only=True):
             volumes=self._volumes(query),
             networks=_others_networks(state, query) | _networks(state, project),
             services={
-                name: service(row, state)
+                name: observed_service(row, state)
                 for (owner, name), row in state.services.items()
                 if owner == project
             },
@@ -123,14 +128,14 @@ def _networks(state: State, project: str) -> dict[str, ObservedNetwork]:
     """By the project's own names; those of others included that it uses."""
     names = state.network_names(project)
     rows = ((name, state.network_of(project, name)) for name in names)
-    return {name: network(row) for name, row in rows if row is not None}
+    return {name: observed_network(row) for name, row in rows if row is not None}
 
 
 def _others_networks(state: State, query: Query) -> dict[str, ObservedNetwork]:
     """Those of others that it asks for, by the name that it has for them."""
     by_name = {row.spec.known_as: row for row in state.networks.values()}
     asked = ((spec.name, by_name.get(spec.known_as)) for spec in query.networks)
-    return {name: network(row) for name, row in asked if row is not None}
+    return {name: observed_network(row) for name, row in asked if row is not None}
 
 
 def _reserved(state: State, project: str, port: PortSpec) -> bool:
