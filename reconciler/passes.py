@@ -21,7 +21,7 @@ from runtime.api import Observed, Query, RegistryAccess, Runtime
 from runtime.errors import Fault
 
 if TYPE_CHECKING:
-    from reconciler.executor.walk import Outcome, StepEvent
+    from reconciler.executor.events import Outcome, StepEvent
     from reconciler.records.plan_file import KeptPlan
 
 _TOLD = 5  # of the objects that moved

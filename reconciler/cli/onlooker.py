@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from reconciler.cli.defects import keep
-from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEvent
+from reconciler.executor.events import Ended, Outcome, State, StepDefect, StepEvent
 from reconciler.passes import Finished
 from reconciler.plan import (
     AdoptProject,

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from reconciler.executor.events import Ended, Outcome, State, StepEvent
 from reconciler.executor.survival import MOMENT, failure
-from reconciler.executor.walk import Ended, Outcome, State, StepEvent
 from reconciler.plan import AwaitCompleted, AwaitHealthy, AwaitReady, StartContainer, Step
 from runtime.api import ObservedContainer, Phase, Runtime
 

@@ -15,7 +15,7 @@ from runtime.errors import Fault
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from reconciler.executor.walk import StepEvent
+    from reconciler.executor.events import StepEvent
 
 
 class WatchedProject:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from reconciler.executor.walk import Ended, Outcome
+from reconciler.executor.events import Ended, Outcome
 from reconciler.plan import (
     AwaitCompleted,
     AwaitHealthy,

@@ -5,7 +5,7 @@ Counted are the objects that the plan showed, not steps: nobody has seen those.
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.executor.walk import Ended, Outcome
+from reconciler.executor.events import Ended, Outcome
 from reconciler.plan import Plan, Register, Serve, Step, Unregister
 from reconciler.views.quantities import elapsed
 from reconciler.views.terminal import escape

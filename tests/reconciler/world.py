@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from reconciler.desired import Desired
-from reconciler.executor.walk import Outcome, execute
+from reconciler.executor.events import Outcome
+from reconciler.executor.walk import execute
 from reconciler.plan import Plan
 from reconciler.planning import plan
 from reconciler.views.plan import steps

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.executor.aftermath import settle
-from reconciler.executor.walk import Ended, Outcome, State, StepEvent
+from reconciler.executor.events import Ended, Outcome, State, StepEvent
 from runtime.api import Phase, RestartKind, RestartPolicy
 from tests.fake_runtime import FakeRuntime
 from tests.reconciler.world import carry_out, plan_for, shop, spec, the

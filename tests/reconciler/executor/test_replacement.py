@@ -1,8 +1,8 @@
 """A replacement that does not come off leaves somebody running, whenever it fails."""
 
+from reconciler.executor.events import Outcome
 from reconciler.executor.replacement import close
 from reconciler.executor.steps import perform
-from reconciler.executor.walk import Outcome
 from reconciler.plan import CreateContainer, Serve, StartContainer, StopContainer
 from runtime.api import Phase, VolumeMount
 from tests.fake_runtime import FakeFault, FakeRuntime

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.executor.walk import Ended, Outcome, State, StepDefect, StepEvent, execute
+from reconciler.executor.events import Ended, Outcome, State, StepDefect, StepEvent
+from reconciler.executor.walk import execute
 from reconciler.plan import (
     AwaitCompleted,
     AwaitHealthy,
