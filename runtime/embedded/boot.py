@@ -123,26 +123,6 @@ def empty(paths: Paths) -> None:
         files.remove(paths.run)
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a folder of ours; what is mounted in it is let go, never emptied."""
-    for target in mounts.below(path):
-        mounts.unmount(target)
-    files.remove(path)
-
-
-def is_mounted(path: Path) -> bool:
-    """Whether something is mounted at ``path``."""
-    try:
-        return os.stat(path).st_dev != os.stat(path.parent).st_dev
-    except FileNotFoundError:
-        return False
-
-
-def is_bound(path: Path) -> bool:
-    """Whether something is mounted at ``path``, of the same file system or not."""
-    return bool(mounts.below(path)) and path.exists()
-
-
 def note_bundle(paths: Paths, id: str) -> None:
     """A container's bundle is complete; noted in its kept part, which outlives the bundle."""
     durable.write(_noted_bundle(paths, id), current().encode(), sync=False)

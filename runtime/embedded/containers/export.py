@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runtime.api import Progress, Report
-from runtime.embedded import boot, faults
+from runtime.embedded import faults
 from runtime.embedded.layers import overlay
 from runtime.embedded.layers.packing import pack
 from runtime.embedded.layers.tarwriter import TarWriter
@@ -53,7 +53,7 @@ class Exporter:
         mounted, kept = self.paths.bundle(row.id) / "rootfs", self.paths.container(row.id)
         with self.store.held():
             try:
-                if boot.is_mounted(mounted):
+                if mounts.is_other_file_system(mounted):
                     fd = mounts.cloned(str(mounted))
                 else:
                     fd = overlay.view((kept / "upper", *self.store.layers(row.image)), kept)

@@ -28,7 +28,7 @@ from runtime.embedded.containers.mounting import all_mounts, seeded
 from runtime.embedded.health import record as health
 from runtime.embedded.layers import overlay
 from runtime.embedded.ledger import ContainerRow, State, Writer
-from runtime.embedded.linux import listeners, namespaces, rtnetlink
+from runtime.embedded.linux import listeners, mounts, namespaces, rtnetlink
 from runtime.embedded.linux.netlink import Netlink
 from runtime.embedded.linux.signals import signal_number
 from runtime.embedded.network import allocation, promises
@@ -115,7 +115,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
     def _mount_root(self, row: ContainerRow, image: Image) -> Path:
         root = self.paths.bundle(row.id) / "rootfs"
         root.mkdir(parents=True, exist_ok=True, mode=0o755)
-        if not boot.is_mounted(root):
+        if not mounts.is_other_file_system(root):
             kept = self.paths.container(row.id)
             layers = self.store.layers(image.id)
             overlay.mount(layers, kept / "upper", kept / "work", root)
@@ -238,7 +238,7 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
         root = self.paths.bundle(row.id) / "rootfs"
         before, live = applied.last(self.paths, row), limits.read(self.layout, group, wanted)
         limited = before is not None and limits.of(before) == wanted == live
-        if boot.is_mounted(root) and not limited:
+        if mounts.is_other_file_system(root) and not limited:
             self.bundles.write(state, row, self.store.image(row.image), root)
         if self.supervisor.state(row.id).pid is not None:
             limits.write(self.layout, group, wanted)
@@ -273,8 +273,8 @@ class Generations(msgspec.Struct, frozen=True, kw_only=True):
             self.network.disconnect(promises.links(state, row, self.paths))
         namespaces.remove(self.paths.namespace(row.id))  # also one that has no links
         overlay.unmount(bundle / "rootfs")
-        boot.remove_tree(bundle)
-        boot.remove_tree(self.paths.container(row.id))
+        mounts.remove_unmounting(bundle)
+        mounts.remove_unmounting(self.paths.container(row.id))
 
 
 def _name_hardware(namespace: Path, address: str) -> None:

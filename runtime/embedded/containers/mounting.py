@@ -16,7 +16,7 @@ from runtime.api import (
     TmpfsMount,
     VolumeMount,
 )
-from runtime.embedded import boot, faults
+from runtime.embedded import faults
 from runtime.embedded.bundle import config
 from runtime.embedded.containers import etc_files, sharing
 from runtime.embedded.ledger import ContainerRow, State
@@ -83,7 +83,7 @@ class Mounts(msgspec.Struct, frozen=True, kw_only=True):
         """What is found now is bound to a place of ours: whoever changes the volume later cannot
         lead the OCI runtime elsewhere."""
         place, data = self._subpath(row, mount), self.volumes.data(row.key.project, mount.volume)
-        if boot.is_bound(place):
+        if mounts.is_mount_point(place):
             return
         fd = _open_within(data, mount, str(row.key))
         try:
@@ -210,7 +210,7 @@ def _open_within(data: Path, mount: VolumeMount, container: str) -> int:
 
 
 def _mount_shm(place: Path, spec: ContainerSpec) -> None:
-    if boot.is_bound(place):
+    if mounts.is_mount_point(place):
         return
     place.mkdir(exist_ok=True)
     size = config.SHM_SIZE if spec.shm_size is None else spec.shm_size

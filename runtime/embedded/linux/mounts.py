@@ -1,10 +1,11 @@
-"""Mounting, one call each: mount(2), umount2(2); and what is mounted: proc_pid_mountinfo(5)."""
+"""Mounting: mount(2), umount2(2); and what is mounted: proc_pid_mountinfo(5)."""
 
 import ctypes
 import os
 import re
 from pathlib import Path
 
+from runtime.embedded.linux import files
 from runtime.embedded.linux.libc import check, libc
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
@@ -61,6 +62,27 @@ def below(folder: Path) -> list[str]:
     lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
     points = [unescape(line.split(b" ")[4]) for line in lines]
     return [point for point in reversed(points) if point == real or point.startswith(f"{real}/")]
+
+
+def is_other_file_system(path: Path) -> bool:
+    """Whether ``path`` is of another file system than its folder: a mount that is no bind mount
+    of the same one. Reads no table of mounts."""
+    try:
+        return os.stat(path).st_dev != os.stat(path.parent).st_dev
+    except FileNotFoundError:
+        return False
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted at ``path`` or below, of the same file system or not."""
+    return bool(below(path)) and path.exists()
+
+
+def remove_unmounting(path: Path) -> None:
+    """Remove a folder of ours; what is mounted in it is let go, never emptied."""
+    for target in below(path):
+        unmount(target)
+    files.remove(path)
 
 
 def unescape(field: bytes) -> str:

@@ -21,7 +21,7 @@ def paths(tmp_path: Path) -> Iterator[Paths]:
     made = Paths.below(tmp_path / "i")
     yield made
     for target in (made.run / "deep", made.run):
-        while boot.is_mounted(target):
+        while mounts.is_other_file_system(target):
             mounts.unmount(str(target))
 
 
@@ -122,8 +122,8 @@ def test_a_folder_is_removed_however_deep_and_what_is_mounted_in_it_is_not(tmp_p
     deep(kept / "upper", 1200)
     (kept / "mounted").mkdir()
     mounts.bind(str(precious.parent), str(kept / "mounted"))
-    boot.remove_tree(kept)
-    boot.remove_tree(kept)
+    mounts.remove_unmounting(kept)
+    mounts.remove_unmounting(kept)
     assert os.listdir(tmp_path) == ["theirs"]
     assert precious.read_text() == "mine"
 
@@ -141,6 +141,6 @@ def test_mounts_are_found_whatever_the_names(tmp_path: Path, name: str | bytes) 
     assert mounts.below(top) == [str(top / "in")]
     assert mounts.below(tmp_path / "link" / top.name) == [str(top / "in")]
     assert mounts.below(tmp_path / "link") == []
-    boot.remove_tree(top)
+    mounts.remove_unmounting(top)
     assert mounts.below(top) == []
     assert os.listdir(theirs) == ["precious"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from runtime.embedded import boot
 from runtime.embedded.bundle.files import HostileRoot
 from runtime.embedded.containers.generation import Generations
 from runtime.embedded.layers import overlay
+from runtime.embedded.linux import mounts
 from tests.runtime.embedded.boxes import Boxes, make_boxes
 
 pytestmark = pytest.mark.root
@@ -52,4 +52,4 @@ def test_a_root_with_a_link_for_dev_is_refused_each_time_and_not_left_mounted(
     for _ in range(2):
         with pytest.raises(HostileRoot, match="/dev"):
             generations._mount_root(row, image)
-        assert not boot.is_mounted(root)
+        assert not mounts.is_other_file_system(root)
