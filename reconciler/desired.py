@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.locking import Locking, compared, wanted
+from reconciler.lock_file import Locking, compared, wanted
 from reconciler.registries import known
 from reconciler.short_names import own_name
 from reconciler.values.container import container_spec

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from reconciler.locking import Wanted
+from reconciler.lock_file import Wanted
 from reconciler.short_names import first_there
 from runtime.api import Registries, RegistryAccess, Resolved
 from runtime.errors import Absent

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from reconciler.desired import Desired
-from reconciler.locking import Locking, Wanted
+from reconciler.lock_file import Locking, Wanted
 from reconciler.resolving import Asker
 from runtime.api import ImageSummary, Observed, PullPolicy, RegistrySource, Runtime
 from runtime.asking import ask_each

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.desired import Desired, desire
-from reconciler.locking import check_frozen, read_beside
+from reconciler.lock_file import check_frozen, read_beside
 from reconciler.reach import WithinReach, reached, writable
 from reconciler.spec import read
 from runtime.errors import Fault

@@ -107,7 +107,7 @@ ORDER: dict[str, list[list[str]]] = {
         ["release", "spec", "lookup", "strays", "credentials", "short_names", "dockerfile"],
         ["registries"],
         ["values"],
-        ["locking"],
+        ["lock_file"],
         ["resolving"],
         ["desired"],
         ["tag_news"],

@@ -79,7 +79,7 @@ def wanted(path: Path, *, frozen: bool = False) -> "Desired":
     """The spec as what shall be, its images as its lock file pins them; tells on stderr what is to
     be known of both. Raises ``SpecBroken``, and ``NotLocked`` if ``frozen``."""
     from reconciler.desired import desire
-    from reconciler.locking import check_frozen, read_beside
+    from reconciler.lock_file import check_frozen, read_beside
 
     desired = desire(read_spec(path).project, lock=read_beside(path))
     if frozen:

@@ -16,7 +16,7 @@ from runtime.reference import BadReference, parse
 
 if TYPE_CHECKING:
     from reconciler.desired import Desired
-    from reconciler.locking import Locking, Wanted
+    from reconciler.lock_file import Locking, Wanted
     from specs.lock import Lock, Pin
 
 _SHORT = len("sha256:") + 12
@@ -63,7 +63,7 @@ def run(options: Options) -> int:
     """Add what the lock file lacks and take out what the spec does not use; exit 1 when a
     registry does not tell, and nothing is written then."""
     from reconciler.desired import desire
-    from reconciler.locking import read_beside
+    from reconciler.lock_file import read_beside
 
     if options.check and options.update is not None:
         raise Usage("--check goes without --update", "it asks no registry and writes nothing")

@@ -26,7 +26,7 @@ def run(options: Options) -> int:
     """Report the errors (exit 64) or say that there are none; warnings go to stderr. Images are
     looked at as apply does, with what the machine's file says of registries."""
     from reconciler.desired import desire
-    from reconciler.locking import read_beside
+    from reconciler.lock_file import read_beside
 
     if options.recursive:
         tree = told_tree(options.path)

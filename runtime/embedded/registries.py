@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from runtime.api import RegistryAccess, Resolved, SearchHit
-from runtime.embedded.registry import config, hub, manifest
+from runtime.embedded.registry import hub, image_config, manifest
 from runtime.embedded.registry.client import Client
 from runtime.embedded.registry.endpoints import access_to, first_answer, own_answer
 from runtime.embedded.registry.faults import AccessDenied, NotInRegistry
@@ -67,7 +67,7 @@ def _resolved(client: Client, there: Reference, reference: str, wanted: Platform
     top = client.manifest(there)
     documents = {top.digest: top.raw}
     made_of = client.chosen(there, top, wanted, documents)
-    image = config.parse(client.document(there, made_of.config))
+    image = image_config.parse(client.document(there, made_of.config))
     platforms: dict[str, str] = {}
     for raw in documents.values():
         found = manifest.parse(raw)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.locking import Wanted
+from reconciler.lock_file import Wanted
 from reconciler.resolving import Asker, pin
 from runtime.api import Resolved
 from runtime.reference import parse

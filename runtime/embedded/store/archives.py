@@ -29,8 +29,7 @@ from runtime.embedded.layers.streams import (
     plain,
 )
 from runtime.embedded.layers.tarstream import FILE, HARD_LINK, SYMLINK, Bytes, TarStream
-from runtime.embedded.registry import config, manifest
-from runtime.embedded.registry.config import ImageConfig
+from runtime.embedded.registry import image_config, manifest
 from runtime.embedded.registry.documents import (
     LARGEST,
     BadDocument,
@@ -39,6 +38,7 @@ from runtime.embedded.registry.documents import (
     read,
     read_list,
 )
+from runtime.embedded.registry.image_config import ImageConfig
 from runtime.embedded.registry.manifest import Index, Manifest, Platform
 from runtime.embedded.store.faults import BadArchive, WrongLayer
 from runtime.errors import DiskFull
@@ -325,10 +325,10 @@ def _contents(
     layer_names: Sequence[str],
     references: tuple[str, ...],
 ) -> Contents:
-    image = config.parse(raw)
+    image = image_config.parse(raw)
     # One for another processor was asked for when it was pulled and saved, and may be run by qemu.
     here = replace(image.platform, os=manifest.host_platform().os)
-    config.check_platform(image, here, f"the image in {members.path}")
+    image_config.check_platform(image, here, f"the image in {members.path}")
     manifest.check_layers(len(layer_names))
     if len(layer_names) != len(image.diff_ids):
         raise BadDocument(
@@ -353,7 +353,7 @@ def _reader(members: _Members, name: str) -> Callable[[], Iterator[bytes]]:
 def _blob(members: _Members, descriptor: Descriptor) -> bytes:
     """A verified document of an OCI archive."""
     raw = members.document(_blob_name(descriptor))
-    digest = config.digest_of(raw)
+    digest = image_config.digest_of(raw)
     if digest != descriptor.digest or len(raw) != descriptor.size:
         raise WrongLayer(descriptor.digest, digest)
     return raw

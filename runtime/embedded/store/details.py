@@ -5,8 +5,8 @@ from contextlib import suppress
 from typing import Any
 
 from runtime.api import HistoryRow, ImageDetails
-from runtime.embedded.registry.config import moment
 from runtime.embedded.registry.documents import BadDocument, read
+from runtime.embedded.registry.image_config import moment
 from runtime.embedded.store.faults import ImageAbsent
 from runtime.embedded.store.images import ImageStore, find
 

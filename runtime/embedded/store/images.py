@@ -35,7 +35,7 @@ from runtime.reference import BadReference, Reference, parse
 
 if TYPE_CHECKING:
     from runtime.embedded.registry.client import Client
-    from runtime.embedded.registry.config import ImageConfig
+    from runtime.embedded.registry.image_config import ImageConfig
     from runtime.embedded.store.unpack import Unpacker
 
 Found = TypeVar("Found")
@@ -158,7 +158,7 @@ class ImageStore:
         reference means one image at a time: that of the platform asked for last."""
         from runtime.embedded.registry.endpoints import first_answer
         from runtime.embedded.registry.manifest import wanted_platform
-        from runtime.embedded.store.pull import Pulled, pull
+        from runtime.embedded.store.pulling import Pulled, pull
 
         wanted = parse(reference)
 
@@ -187,7 +187,7 @@ class ImageStore:
         from runtime.embedded.store import local
 
         with self.adding():
-            made = local.load(path, self.unpacker, report)
+            made = local.from_archive(path, self.unpacker, report)
             self.keep(made.documents)
             with self.index.writing() as rows:
                 self.enter(rows, made.config, made.documents)
@@ -201,7 +201,7 @@ class ImageStore:
         with self.adding():
             stamp = self._remembered(path)
             if stamp is None or not self.unpacker.whole(stamp.result):
-                stamp = local.import_rootfs(path, self.unpacker, report)
+                stamp = local.from_tree(path, self.unpacker, report)
             image, raw = local.rootfs_image(stamp.result, config)
             self.keep({image.id: raw})
             with self.index.writing() as rows:
@@ -436,7 +436,7 @@ def _platform_staleness(image: Image, source: RegistrySource) -> str:
     """Of an image that was pulled for another platform than the one asked for."""
     if not image.platform:
         return ""
-    from runtime.embedded.registry.config import is_for
+    from runtime.embedded.registry.image_config import is_for
     from runtime.embedded.registry.manifest import wanted_platform
 
     here, wanted = wanted_platform(image.platform), wanted_platform(source.platform)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from runtime.api import ImageDefaults, Report
 from runtime.embedded.layers.faults import BadLayer
-from runtime.embedded.registry import config
+from runtime.embedded.registry import image_config
 from runtime.embedded.registry.manifest import wanted_platform
 from runtime.embedded.store.archives import stream_pieces
 from runtime.embedded.store.blobs import arrival
@@ -43,8 +43,8 @@ class Importer:
             diff_id = self._layer(source, name)
             date = datetime.fromtimestamp(self.now(), UTC).isoformat().replace("+00:00", "Z")
             step = {"created": date, "comment": message or f"Imported from {name}"}
-            raw = config.compose(diff_id, defaults, wanted_platform(platform), step)
-            image = config.parse(raw)
+            raw = image_config.compose(diff_id, defaults, wanted_platform(platform), step)
+            image = image_config.parse(raw)
             self.store.keep({image.id: raw})
             with self.store.index.writing() as rows:
                 self.store.enter(rows, image, [image.id])

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from runtime.api import ImageDefaults, Report
 from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.layers.streams import Hashed
-from runtime.embedded.registry import config
-from runtime.embedded.registry.config import ImageConfig
+from runtime.embedded.registry import image_config
+from runtime.embedded.registry.image_config import ImageConfig
 from runtime.embedded.registry.manifest import host_platform
 from runtime.embedded.store import archives
 from runtime.embedded.store.archives import file_pieces
@@ -45,7 +45,7 @@ def is_unchanged(path: str, stamp: FileStamp) -> bool:
         return True
 
 
-def load(path: str, unpacker: Unpacker, report: Report) -> Made:
+def from_archive(path: str, unpacker: Unpacker, report: Report) -> Made:
     """Bring the layers of an archive's only image here. Raises ``BadArchive``,
     ``FileUnreadable`` ..."""
     with _opened(path) as fd:
@@ -60,7 +60,7 @@ def load(path: str, unpacker: Unpacker, report: Report) -> Made:
         return Made(config=image.config, documents=image.documents, stamp=stamp)
 
 
-def import_rootfs(path: str, unpacker: Unpacker, report: Report) -> FileStamp:
+def from_tree(path: str, unpacker: Unpacker, report: Report) -> FileStamp:
     """Bring a bare file system here as one layer; the stamp's ``result`` is its diff id. Raises
     ``BadTree``, ``FileUnreadable`` ..."""
     with _opened(path) as fd:
@@ -80,8 +80,8 @@ def import_rootfs(path: str, unpacker: Unpacker, report: Report) -> FileStamp:
 
 def rootfs_image(diff_id: str, defaults: ImageDefaults) -> tuple[ImageConfig, bytes]:
     """The image of one bare layer, and its document."""
-    raw = config.compose(diff_id, defaults, host_platform())
-    return config.parse(raw), raw
+    raw = image_config.compose(diff_id, defaults, host_platform())
+    return image_config.parse(raw), raw
 
 
 def add_layers(

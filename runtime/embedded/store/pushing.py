@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from runtime.api import Progress, RegistryAccess, Report
 from runtime.embedded.registry.documents import Descriptor
 from runtime.embedded.registry.upload import Uploader
-from runtime.embedded.store import manifests
 from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.blobs import opened
 from runtime.embedded.store.faults import ImageAbsent
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import Blob, Rows
 from runtime.embedded.store.layout import Layout
+from runtime.embedded.store.outgoing import outgoing
 from runtime.embedded.store.workers import Workers
 from runtime.reference import Reference, parse
 
@@ -39,7 +39,7 @@ def push(store: ImageStore, reference: Reference, access: RegistryAccess, report
                 raise ImageAbsent(reference.familiar)
             sources = _Sources(rows, reference)
         id = row[0]
-        image = manifests.outgoing(store.index, store.layout, id)
+        image = outgoing(store.index, store.layout, id)
         own = Descriptor(media_type=image.config_media_type, digest=id, size=len(image.config))
         parcels = [Parcel(own, image.config)]
         for blob in {blob.digest: blob for blob in image.layers}.values():

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from runtime.api import ImageSummary, Removal
-from runtime.embedded.registry import config
+from runtime.embedded.registry import image_config
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.store.ballast import despite_full_disk
 from runtime.embedded.store.faults import ImageAbsent, ImageForgotten, ImageInUse, SeveralNames
@@ -147,8 +147,8 @@ def _told(layout: Layout, id: str) -> tuple[str, ...] | None:
     """The layers of an image as its configuration has them; None when that is not what it was."""
     with suppress(OSError, BadDocument):
         raw = layout.blob(id).read_bytes()
-        if config.digest_of(raw) == id:
-            return config.parse(raw).diff_ids
+        if image_config.digest_of(raw) == id:
+            return image_config.parse(raw).diff_ids
     return None
 
 

@@ -14,14 +14,14 @@ from runtime.api import ArchiveForm, Report
 from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.layers.streams import Hashed, ahead, owned, plain
 from runtime.embedded.layers.tarwriter import TarWriter, plain_file
-from runtime.embedded.registry.config import digest_of
+from runtime.embedded.registry.image_config import digest_of
 from runtime.embedded.registry.manifest import OCI_INDEX
-from runtime.embedded.store import manifests
 from runtime.embedded.store.archives import NAMES, file_pieces
 from runtime.embedded.store.blobs import opened
 from runtime.embedded.store.faults import ArchiveMissing, DamagedImage, ImageAbsent
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import Blob, Image, Rows
+from runtime.embedded.store.outgoing import outgoing
 from runtime.embedded.store.workers import Workers
 from runtime.reference import BadReference, check_digest, parse
 
@@ -123,7 +123,7 @@ class Saver:
         listed: list[dict[str, object]] = []
         entries: list[dict[str, object]] = []
         for each in images:
-            out = manifests.outgoing(self.store.index, self.store.layout, each.image.id)
+            out = outgoing(self.store.index, self.store.layout, each.image.id)
             config = _blob_name(each.image.id)
             layers = [_Member(_blob_name(blob.digest), blob, bare=False) for blob in out.layers]
             members |= {layer.name: layer for layer in layers}

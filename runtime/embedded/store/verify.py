@@ -14,7 +14,7 @@ from pathlib import Path
 from runtime.api import Damage, Report
 from runtime.embedded.layers.streams import Hashed
 from runtime.embedded.layers.trees import first_difference
-from runtime.embedded.registry.config import digest_of
+from runtime.embedded.registry.image_config import digest_of
 from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.blobs import opened
 from runtime.embedded.store.faults import ImageAbsent

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.locking import NotLocked
+from reconciler.lock_file import NotLocked
 from reconciler.trees import member, read_tree
 from specs.lock import Lock, Pin, render
 from tests.eventually import eventually

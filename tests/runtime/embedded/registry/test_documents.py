@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.api import Healthcheck, ImageDefaults
-from runtime.embedded.registry import auth, config, documents, manifest
+from runtime.embedded.registry import auth, documents, image_config, manifest
 from runtime.embedded.registry.documents import LARGEST, BadDocument
 from runtime.embedded.registry.manifest import (
     DOCKER_LIST,
@@ -222,8 +222,8 @@ def test_a_configuration_is_read_as_docker_and_buildkit_write_it() -> None:
     raw = a_config(
         settings, created="2024-02-03T04:05:06.123456789Z", os="linux", architecture="arm64"
     )
-    found = config.parse(raw)
-    assert found.id == config.digest_of(raw)
+    found = image_config.parse(raw)
+    assert found.id == image_config.digest_of(raw)
     assert found.diff_ids == (DIGEST, OTHER)
     assert found.created == pytest.approx(1706933106.123456)
     assert str(found.platform) == "linux/arm64"
@@ -241,7 +241,7 @@ def test_a_configuration_is_read_as_docker_and_buildkit_write_it() -> None:
 
 @pytest.mark.parametrize("created", [None, "", "yesterday", 5, "0001-01-01T00:00:00Z"])
 def test_a_date_that_cannot_be_read_is_no_reason_to_refuse(created: object) -> None:
-    assert config.parse(a_config(None, created=created)).created <= 0
+    assert image_config.parse(a_config(None, created=created)).created <= 0
 
 
 @pytest.mark.parametrize(
@@ -260,13 +260,13 @@ def test_a_date_that_cannot_be_read_is_no_reason_to_refuse(created: object) -> N
 )
 def test_wrong_types_are_refused(settings: object) -> None:
     with pytest.raises(BadDocument):
-        config.parse(a_config(settings or [1]))
+        image_config.parse(a_config(settings or [1]))
 
 
 @pytest.mark.parametrize("ids", [None, {}, [5], ["sha256:../x"], ["x"]])
 def test_wrong_layer_digests_are_refused(ids: object) -> None:
     with pytest.raises(BadDocument):
-        config.parse(a_config({}, rootfs={"diff_ids": ids}))
+        image_config.parse(a_config({}, rootfs={"diff_ids": ids}))
 
 
 def test_a_bare_file_systems_configuration_says_what_it_was_made_with() -> None:
@@ -274,10 +274,10 @@ def test_a_bare_file_systems_configuration_says_what_it_was_made_with() -> None:
     defaults = ImageDefaults(
         cmd=("sh",), env=("A=1",), volumes=("/v",), labels={"a": "b"}, healthcheck=check
     )
-    raw = config.compose(DIGEST, defaults, Platform(os="linux", architecture="amd64"))
-    found = config.parse(raw)
+    raw = image_config.compose(DIGEST, defaults, Platform(os="linux", architecture="amd64"))
+    found = image_config.parse(raw)
     assert (found.defaults, found.diff_ids, found.created) == (defaults, (DIGEST,), 0.0)
-    assert raw == config.compose(DIGEST, defaults, Platform(os="linux", architecture="amd64"))
+    assert raw == image_config.compose(DIGEST, defaults, Platform(os="linux", architecture="amd64"))
 
 
 # --- challenges ---------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ def test_the_health_check_of_an_image(said: object, check: Healthcheck | None) -
         "config": {"Healthcheck": said},
         "rootfs": {"type": "layers", "diff_ids": [DIGEST]},
     }
-    assert config.parse(json.dumps(document).encode()).defaults.healthcheck == check
+    assert image_config.parse(json.dumps(document).encode()).defaults.healthcheck == check
 
 
 @pytest.mark.parametrize(
@@ -386,4 +386,4 @@ def test_a_broken_health_check_is_refused(said: object) -> None:
         "rootfs": {"type": "layers", "diff_ids": [DIGEST]},
     }
     with pytest.raises(BadDocument, match="wrong type"):
-        config.parse(json.dumps(document).encode())
+        image_config.parse(json.dumps(document).encode())

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import strategies as st
 
-from runtime.embedded.registry import auth, config, manifest
+from runtime.embedded.registry import auth, image_config, manifest
 from runtime.embedded.registry.auth import Challenge, challenge
 from runtime.embedded.registry.manifest import Index, Manifest, Platform
 from runtime.errors import Fault
@@ -125,8 +125,8 @@ def understood(given: tuple[bytes, str]) -> None:
             assert all(layer.size >= 0 for layer in (found.config, *found.layers))
             assert len(found.layers) <= 500
     with suppress(Fault):
-        image = config.parse(raw)
-        config.check_platform(image, HERE, "it")
+        image = image_config.parse(raw)
+        image_config.check_platform(image, HERE, "it")
         assert all(id.startswith("sha256:") and len(id) == 71 for id in image.diff_ids)
 
 
@@ -151,7 +151,7 @@ DEEP = {
 @pytest.mark.parametrize("what", DEEP)
 def test_a_document_made_to_hurt_the_reader_is_refused_soon(what: str) -> None:
     began = time.monotonic()
-    for parse in (manifest.parse, config.parse):
+    for parse in (manifest.parse, image_config.parse):
         with pytest.raises(Fault):
             parse(DEEP[what])
     assert time.monotonic() - began < 5 * PATIENCE

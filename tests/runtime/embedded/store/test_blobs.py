@@ -18,7 +18,7 @@ from runtime.embedded.layers.faults import BadLayer
 from runtime.embedded.registry.faults import RegistryFailed, WrongContent
 from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import SCHEMA, Blob
-from runtime.embedded.store.manifests import outgoing
+from runtime.embedded.store.outgoing import outgoing
 from runtime.embedded.store.removing import Remover
 from tests.conftest import Images
 from tests.images import layers, oci

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from runtime.api import ImageSpec, RegistrySource
-from runtime.embedded.store import manifests, verify
+from runtime.embedded.store import verify
 from runtime.embedded.store.faults import ImageAbsent, NotEnoughRoom
 from runtime.embedded.store.images import Image, ImageStore
 from runtime.embedded.store.index import Blob
 from runtime.embedded.store.layout import Stage
+from runtime.embedded.store.outgoing import outgoing
 from runtime.embedded.store.removing import Remover, Users
 from runtime.embedded.store.unpack import Unpacker
 from runtime.embedded.store.verify import Verifier
@@ -177,16 +178,16 @@ def test_a_damaged_configuration_is_written_again(
 def test_an_image_whose_manifest_is_damaged_does_not_leave_under_another_digest(
     store: ImageStore, image: Image, server: Server
 ) -> None:
-    own = manifests.outgoing(store.index, store.layout, image.id)
+    own = outgoing(store.index, store.layout, image.id)
     store.layout.blob(own.digest).write_bytes(b"{}")
     assert whats(store) == [f"manifest {own.digest[:19]} is not what it was"]
     with pytest.raises(ImageAbsent):
-        manifests.outgoing(store.index, store.layout, image.id)
+        outgoing(store.index, store.layout, image.id)
     source = RegistrySource(reference=f"{server.host}/app")
     spec = ImageSpec(name="app", source=source, tags=image.references, push=image.references)
     assert state(store, spec).pushed == ()
     store.pull(f"{server.host}/app", (), silent)
-    assert manifests.outgoing(store.index, store.layout, image.id) == own
+    assert outgoing(store.index, store.layout, image.id) == own
     assert state(store, spec).pushed == image.references
     assert whats(store) == []
 
@@ -195,13 +196,13 @@ def test_damage_that_nobody_has_looked_for_does_not_leave(
     store: ImageStore, image: Image, server: Server
 ) -> None:
     """A manifest with another byte in it may still be one."""
-    own = manifests.outgoing(store.index, store.layout, image.id)
+    own = outgoing(store.index, store.layout, image.id)
     for id, raw in ((own.digest, own.raw), (image.id, own.config)):
         store.layout.blob(id).write_bytes(raw + b" ")
         with pytest.raises(ImageAbsent):
-            manifests.outgoing(store.index, store.layout, image.id)
+            outgoing(store.index, store.layout, image.id)
         store.layout.blob(id).write_bytes(raw)
-    assert manifests.outgoing(store.index, store.layout, image.id) == own
+    assert outgoing(store.index, store.layout, image.id) == own
 
 
 @pytest.mark.parametrize(

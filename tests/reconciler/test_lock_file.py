@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired import desire
-from reconciler.locking import Locking, entry
+from reconciler.lock_file import Locking, entry
 from runtime.api import RegistrySource
 from specs.load import load
 from specs.lock import Lock, Pin

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runtime.api import Progress, Report
-from runtime.embedded.registry import config
+from runtime.embedded.registry import image_config
 from runtime.embedded.registry.client import Begun, Client
-from runtime.embedded.registry.config import ImageConfig
 from runtime.embedded.registry.documents import BadDocument, Descriptor
+from runtime.embedded.registry.image_config import ImageConfig
 from runtime.embedded.registry.manifest import Manifest, Platform
 from runtime.embedded.store.blobs import Fetched
 from runtime.embedded.store.faults import NotEnoughRoom
@@ -54,8 +54,8 @@ def pull(
     made_of = client.chosen(reference, top, platform, documents)
     raw = client.document(reference, made_of.config)
     documents[made_of.config.digest] = raw
-    image = config.parse(raw)
-    config.check_platform(image, platform, reference.familiar)
+    image = image_config.parse(raw)
+    image_config.check_platform(image, platform, reference.familiar)
     _fetch_layers(client, reference, _plans(made_of, image), unpacker, report)
     return Pulled(digest=top.digest, config=image, documents=documents)
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from runtime.embedded.registry import manifest
-from runtime.embedded.registry.config import digest_of
 from runtime.embedded.registry.documents import BadDocument, Descriptor
+from runtime.embedded.registry.image_config import digest_of
 from runtime.embedded.registry.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest
 from runtime.embedded.store.faults import ArchiveMissing, ImageAbsent
 from runtime.embedded.store.index import Blob, Image, Index, Rows
