@@ -5,12 +5,8 @@ changed behind its back. A broken rule is an AssertionError: a defect of the pla
 fault to be handled.
 """
 
-import itertools
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -19,7 +15,6 @@ from runtime.api import (
     BindMount,
     ContainerKey,
     ContainerSpec,
-    Defect,
     DefectKind,
     ExecSpec,
     Finding,
@@ -29,19 +24,16 @@ from runtime.api import (
     Limits,
     LogLine,
     NetworkSpec,
-    Observed,
     ObservedContainer,
     ObservedNetwork,
     ObservedService,
     ObservedVolume,
     PartVersion,
     Phase,
-    PortHolder,
     PortSpec,
     ProcessRow,
     Progress,
     PublishedPort,
-    Query,
     Report,
     ServiceSpec,
     Stdio,
@@ -51,155 +43,13 @@ from runtime.api import (
     container_id,
 )
 from runtime.errors import Fault
-from tests.fake_images import FakeImages, FakeRegistries, image_id
+from tests.fake_world import RUNNING, FakeFault, FakeWorld, clash, of
 
-Made = TypeVar("Made", ObservedNetwork, ObservedVolume)
-RUNNING = (Phase.RUNNING, Phase.RESTARTING)
-
-
-class Killed(BaseException):
-    """The caller dies here, as if by SIGKILL: nothing of it goes on."""
+_NO = ContainerSpec(image="")
 
 
-class FakeFault(Fault):
-    """A fault that a test asked for."""
-
-
-class FakeRuntime:
-    """See the module. Attributes without underscore are knobs and facts for tests."""
-
-    def __init__(self, ready: Callable[[ContainerSpec], bool] = lambda _spec: True) -> None:
-        self.images = FakeImages(self)
-        self.registries = FakeRegistries()
-        self.faults: dict[tuple[str, str], Fault] = {}
-        self.kill_at: int | None = None
-        self.effects: list[str] = []
-        self.logs_kept: list[tuple[str, ...]] = []
-        self.foreign_ports: dict[tuple[str | None, int, str], str] = {}
-        self.foreign: set[tuple[str, str]] = set()
-        self.checks: dict[str, Healthcheck] = {}
-        self.well: Callable[[ContainerSpec], bool] = lambda _spec: True
-        self.ends: Callable[[ContainerSpec], int | None] = lambda _spec: 0
-        self.ready = ready
-        self.specs: dict[str, str] = {}
-        self.volumes_made: dict[tuple[str, str], ObservedVolume] = {}
-        self.networks_made: dict[tuple[str, str], ObservedNetwork] = {}
-        self.services_made: dict[tuple[str, str], ObservedService] = {}
-        self.generations: dict[str, ObservedContainer] = {}
-        self.last: dict[str, int] = {}
-        self.broken: list[Defect] = []
-        self.pause: dict[tuple[str, str], threading.Event] = {}
-        self._lock = threading.RLock()
-        self._dead = False
-        self._clock = itertools.count(1_700_000_000)
-
-    # --- knobs ----------------------------------------------------------------------------------
-
-    def change(self, id: str, **fields: object) -> None:
-        """Drift: change facts of a generation behind everybody's back."""
-        self.generations[id] = msgspec.structs.replace(self.generations[id], **fields)
-
-    def exit(self, id: str, code: int | None) -> None:
-        """The process ends with this exit code; None when nobody saw it."""
-        phase = Phase.LOST if code is None else Phase.EXITED
-        self.change(
-            id, phase=phase, exit_code=code, pid=None, limits=None, restart=None, health=None
-        )
-
-    def reboot(self, project: str | None = None) -> None:
-        """Every process (of one project, to tell them apart) and the host's part are gone."""
-        for id, each in self.generations.items():
-            if each.phase in RUNNING and project in (None, each.key.project):
-                self.exit(id, None)
-        if self.networks_made:
-            self.break_host("the router namespace is gone")
-
-    def break_host(self, cause: str) -> None:
-        self.broken.append(Defect(kind=DefectKind.HOST, cause=cause))
-
-    def damage(self, id: str, kind: DefectKind, cause: str) -> None:
-        defects = (*self.generations[id].defects, Defect(kind=kind, cause=cause))
-        self.change(id, defects=defects)
-
-    def publish_image(self, name: str) -> None:
-        """The registry has something newer under this name; the policy makes us look."""
-        self.images.registry[name] = image_id(name, next(self._clock))
-        if name in self.images.local:
-            self.images.stale[name] = "the registry has a newer one"
-
-    def revive(self) -> None:
-        """A new caller after the old one was killed."""
-        self._dead, self.kill_at = False, None
-        self.effects = []
-
-    # --- effects --------------------------------------------------------------------------------
-
-    @contextmanager
-    def verb(self, verb: str, what: str) -> Iterator[None]:
-        if event := self.pause.get((verb, what)):
-            assert event.wait(10)
-        with self._lock:
-            if self._dead:
-                raise Killed
-            if fault := self.faults.get((verb, what)):
-                raise fault
-            yield
-
-    def effect(self, text: str) -> None:
-        """One change of the world; the caller may be killed just before it."""
-        if self.kill_at is not None and len(self.effects) >= self.kill_at:
-            self._dead = True
-            raise Killed
-        self.effects.append(text)
-
-    # --- looking --------------------------------------------------------------------------------
-
-    def observe(self, query: Query) -> Observed:
-        project = query.project
-        with self._lock:
-            return Observed(
-                project=project,
-                spec_path=self.specs.get(project, ""),
-                images=self.images.states(query),
-                volumes={
-                    **_of(project, self.volumes_made),
-                    **_externals(query.volumes, self.volumes_made.values()),
-                },
-                networks={
-                    **_of(project, self.networks_made),
-                    **_externals(query.networks, self.networks_made.values()),
-                },
-                services=_of(project, self.services_made),
-                containers=tuple(c for c in self.containers() if c.key.project == project),
-                generations={k: n for k, n in self.last.items() if k.startswith(f"{project}/")},
-                port_holders=tuple(self._holders(query)),
-                defects=tuple(self.broken),
-            )
-
-    def _holders(self, query: Query) -> Iterator[PortHolder]:
-        for _, port in query.ports:
-            if holder := self._taken(query.project, port):
-                yield PortHolder(port=port, holder=holder)
-
-    def _taken(self, project: str, port: PortSpec) -> str | None:
-        if port.host_port is None:
-            return None
-        for owner, service in self.services_made.items():
-            if owner[0] != project and any(_clash(port, p) for p in service.applied.ports):
-                return f"project {owner[0]}, container {owner[1]}"
-        return self.foreign_ports.get((port.host_ip, port.host_port, port.protocol))
-
-    def containers(self) -> tuple[ObservedContainer, ...]:
-        with self._lock:
-            return tuple(self.generations[id] for id in sorted(self.generations))
-
-    def services(self) -> tuple[ObservedService, ...]:
-        with self._lock:
-            return tuple(each for _, each in sorted(self.services_made.items()))
-
-    def projects(self) -> dict[str, str]:
-        with self._lock:
-            return dict(sorted(self.specs.items()))
+class FakeRuntime(FakeWorld):
+    """The verbs, on what ``FakeWorld`` knows."""
 
     # --- projects, networks, volumes -----------------------------------------------------
 
@@ -210,8 +60,8 @@ class FakeRuntime:
 
     def forget_project(self, project: str) -> None:
         with self.verb("forget", project):
-            assert not _of(project, self.networks_made), "networks are left"
-            assert not _of(project, self.services_made), "services are left"
+            assert not of(project, self.networks_made), "networks are left"
+            assert not of(project, self.services_made), "services are left"
             assert all(each.key.project != project for each in self.containers())
             self.effect(f"forget {project}")
             self.specs.pop(project, None)
@@ -242,7 +92,7 @@ class FakeRuntime:
                 assert each.key.project != project or name not in joined
             assert all(
                 name not in {each.network for each in service.applied.networks}
-                for service in _of(project, self.services_made).values()
+                for service in of(project, self.services_made).values()
             )
             self.effect(f"remove network {name}")
             self.networks_made.pop((project, name), None)
@@ -294,12 +144,12 @@ class FakeRuntime:
 
     def _check_ports(self, project: str, service: ServiceSpec, changed: set[str]) -> None:
         for port in service.ports:
-            if holder := self._taken(project, port):
+            if holder := self.taken(project, port):
                 raise FakeFault(f"port {port} is taken", why=f"{holder} has it")
             for (owner, name), other in self.services_made.items():
                 if owner == project and name != service.name and name not in changed:
-                    clash = any(_clash(port, p) for p in other.applied.ports)
-                    assert not clash, f"{service.name} wants {port} of {name}"
+                    both = any(clash(port, p) for p in other.applied.ports)
+                    assert not both, f"{service.name} wants {port} of {name}"
 
     def unregister(self, project: str, names: Sequence[str]) -> None:
         with self.verb("unregister", project):
@@ -348,7 +198,7 @@ class FakeRuntime:
                     image_id=self.images.local[spec.image],
                     healthcheck=self._check(spec),
                     shares=self._joined(key, spec),
-                    created_at=float(next(self._clock)),
+                    created_at=float(next(self.clock)),
                     volumes=tuple(sorted(anonymous)),
                 )
 
@@ -399,7 +249,7 @@ class FakeRuntime:
             self.change(
                 id,
                 phase=Phase.RUNNING,
-                pid=1000 + next(self._clock) % 1000,
+                pid=1000 + next(self.clock) % 1000,
                 exit_code=None,
                 held=False,
                 stopped=False,
@@ -407,7 +257,7 @@ class FakeRuntime:
                 limits=_limits(there.applied),
                 restart=there.applied.restart,
                 health=Health() if there.healthcheck else None,
-                started_at=float(next(self._clock)),
+                started_at=float(next(self.clock)),
                 defects=left,
             )
 
@@ -487,11 +337,11 @@ class FakeRuntime:
         return iter(())
 
     def networks(self) -> tuple[ObservedNetwork, ...]:
-        with self._lock:
+        with self.lock:
             return tuple(each for _, each in sorted(self.networks_made.items()))
 
     def volumes(self) -> tuple[VolumeUse, ...]:
-        with self._lock:
+        with self.lock:
             return tuple(
                 VolumeUse(project=project, volume=each)
                 for (project, _), each in sorted(self.volumes_made.items())
@@ -546,20 +396,6 @@ class FakeRuntime:
         pass
 
 
-def _externals(wanted: Iterable[NetworkSpec | VolumeSpec], made: Iterable[Made]) -> dict[str, Made]:
-    """What belongs to other projects, by the name that the asking one has for it."""
-    by_name = {each.applied.known_as: each for each in made}
-    return {each.name: by_name[each.known_as] for each in wanted if each.known_as in by_name}
-
-
-_NO = ContainerSpec(image="")
-T = TypeVar("T")
-
-
-def _of(project: str, made: dict[tuple[str, str], T]) -> dict[str, T]:
-    return {name: made[owner, name] for owner, name in sorted(made) if owner == project}
-
-
 def _limits(spec: ContainerSpec) -> Limits:
     pids = spec.pids_limit
     return Limits(mem_limit=spec.mem_limit, cpus=spec.cpus, pids_limit=None if pids < 0 else pids)
@@ -579,9 +415,3 @@ def _written(spec: ContainerSpec) -> set[str]:
             case _:
                 pass
     return found
-
-
-def _clash(one: PortSpec, other: PortSpec) -> bool:
-    if one.host_port is None or (one.host_port, one.protocol) != (other.host_port, other.protocol):
-        return False
-    return one.host_ip is None or other.host_ip is None or one.host_ip == other.host_ip

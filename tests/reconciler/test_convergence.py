@@ -48,7 +48,8 @@ from runtime.api import (
     VolumeMount,
 )
 from tests.fake_images import image_id
-from tests.fake_runtime import RUNNING, FakeRuntime, Killed
+from tests.fake_runtime import FakeRuntime
+from tests.fake_world import RUNNING, Killed
 from tests.reconciler.world import MYSQL, NGINX, applied, plan_for, shop, spec
 
 

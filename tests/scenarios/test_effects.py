@@ -15,7 +15,9 @@ from tests.conftest import Images
 from tests.documented import block, table, write
 from tests.eventually import eventually
 from tests.images.layers import file
-from tests.scenarios.effects import CASES, Case
+from tests.scenarios.effect import Case
+from tests.scenarios.effects_in_place import IN_PLACE
+from tests.scenarios.effects_replacing import REPLACING
 from tests.scenarios.facts import pid
 from tests.scenarios.stage import Stage
 
@@ -44,6 +46,7 @@ DEFAULTS = {
     "stop_signal": "stop_signal: SIGKILL",
 }
 EFFECTS = effects(Container)
+CASES = IN_PLACE + REPLACING
 # Fields that say nothing of a container by themselves, or that cannot be edited alone.
 NOT_ALONE = {
     "env_file": "as `environment`, which it is read into",

@@ -12,9 +12,9 @@ import msgspec
 
 from runtime.api import ImageSpec, ObservedImage, RegistryAccess
 from runtime.asking import ask_each
-from runtime.embedded.store import manifests
 from runtime.embedded.store.faults import ArchiveMissing, ImageAbsent
 from runtime.embedded.store.images import Expected, ImageStore, Look
+from runtime.embedded.store.outgoing import is_one_of_several, outgoing
 from runtime.errors import Absent, Fault
 from runtime.reference import parse
 
@@ -64,7 +64,7 @@ def _tagged(store: ImageStore, image: ImageSpec, look: Look) -> _Tagged:
         meant = {tag: rows.reference(tag) if rows else None for tag in image.tags}
         own = rows.image(id) if rows else None
     tags = tuple(tag for tag, row in meant.items() if row and row[0] == id)
-    several = image.push and manifests.is_one_of_several(store.index, store.layout, id)
+    several = image.push and is_one_of_several(store.index, store.layout, id)
     return _Tagged(
         tags=tags,
         pushed=tuple(_pushed(store, id, [tag for tag in image.push if tag in tags])),
@@ -78,7 +78,7 @@ def _pushed(store: ImageStore, id: str, tags: Sequence[str]) -> Iterator[Expecte
     if not tags:
         return
     try:
-        own = manifests.outgoing(store.index, store.layout, id).digest
+        own = outgoing(store.index, store.layout, id).digest
     except (ArchiveMissing, ImageAbsent):
         return
     yield from (Expected(tag=parse(tag), digest=own, itself=True) for tag in tags)

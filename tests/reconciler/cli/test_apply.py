@@ -329,7 +329,7 @@ def test_who_waits_for_the_lock_is_told_for_whom(world: World) -> None:
 
 
 def test_an_apply_that_was_killed_is_named_and_finished(world: World) -> None:
-    from tests.fake_runtime import Killed
+    from tests.fake_world import Killed
 
     world.runtime.kill_at = 3
     with pytest.raises(Killed):

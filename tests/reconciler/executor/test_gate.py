@@ -9,7 +9,8 @@ from reconciler.executor.gate import await_passed
 from reconciler.executor.replacement import ReplacementFailed
 from reconciler.plan import AwaitHealthy, AwaitReady, Rollback
 from runtime.api import Healthcheck, PortSpec, VolumeMount
-from tests.fake_runtime import FakeFault, FakeRuntime
+from tests.fake_runtime import FakeRuntime
+from tests.fake_world import FakeFault
 from tests.reconciler.world import applied, carry_out, plan_for, shop, spec, the
 
 CHECK = Healthcheck(test=("CMD", "true"))

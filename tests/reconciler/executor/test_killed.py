@@ -9,7 +9,8 @@ from reconciler.executor.recovery import interrupted
 from reconciler.executor.walk import execute
 from reconciler.records.journal import Journal
 from runtime.api import VolumeMount
-from tests.fake_runtime import FakeRuntime, Killed
+from tests.fake_runtime import FakeRuntime
+from tests.fake_world import Killed
 from tests.reconciler.world import MYSQL, applied, plan_for, shop, spec
 
 DATA = VolumeMount(volume="data", target="/data")

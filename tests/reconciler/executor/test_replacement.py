@@ -5,7 +5,8 @@ from reconciler.executor.replacement import close
 from reconciler.executor.steps import perform
 from reconciler.plan import CreateContainer, Serve, StartContainer, StopContainer
 from runtime.api import Phase, VolumeMount
-from tests.fake_runtime import FakeFault, FakeRuntime
+from tests.fake_runtime import FakeRuntime
+from tests.fake_world import FakeFault
 from tests.reconciler.world import applied, carry_out, plan_for, shop, spec
 
 DATA = (VolumeMount(volume="data", target="/data"),)

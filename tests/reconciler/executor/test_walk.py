@@ -22,7 +22,8 @@ from reconciler.plan import (
 )
 from runtime.api import Condition, Dependency, Healthcheck, VolumeMount
 from runtime.errors import Stopped
-from tests.fake_runtime import FakeFault, FakeRuntime, Killed
+from tests.fake_runtime import FakeRuntime
+from tests.fake_world import FakeFault, Killed
 from tests.reconciler.world import NGINX, NoJournal, applied, carry_out, plan_for, shop, spec, the
 
 CHECK = Healthcheck(test=("CMD", "true"))

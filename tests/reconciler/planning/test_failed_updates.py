@@ -6,7 +6,8 @@ import pytest
 
 from reconciler.desired import Desired
 from runtime.api import ObservedContainer, Phase, VolumeMount
-from tests.fake_runtime import FakeFault, FakeRuntime
+from tests.fake_runtime import FakeRuntime
+from tests.fake_world import FakeFault
 from tests.reconciler.test_convergence import killed
 from tests.reconciler.world import applied, carry_out, plan_for, shop, show, spec, the
 

@@ -12,7 +12,8 @@ from runtime.api import (
     RestartPolicy,
     UpdatePolicy,
 )
-from tests.fake_runtime import FakeFault, FakeRuntime
+from tests.fake_runtime import FakeRuntime
+from tests.fake_world import FakeFault
 from tests.reconciler.world import (
     applied,
     carry_out,

@@ -99,6 +99,11 @@ def tree(root: Path, *, exact: bool = False) -> dict[str, tuple[object, ...]]:
     return found
 
 
+def names(root: Path) -> list[str]:
+    """Every path below ``root``."""
+    return sorted(tree(root))
+
+
 def _walk(fd: int, above: str) -> Iterator[tuple[str, tuple[os.stat_result, str, Attributes]]]:
     """Paths and facts; takes over ``fd``."""
     try:
