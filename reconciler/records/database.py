@@ -1,14 +1,14 @@
-"""``records.db``: SQLite in WAL mode, opened to write by whoever carries out a plan, and to read
-without leaving a trace.
+"""``records.db``: SQLite in WAL mode, opened to write by whoever carries out a plan.
 
 Its content explains; nothing depends on it. A damaged file is put aside and begun anew.
 """
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.at_rest import transaction
 from runtime.errors import DiskFull, Fault
 
 VERSION = 1
@@ -99,37 +99,6 @@ def _put_aside(path: Path) -> None:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(path.with_name(f"{path.name}.damaged{suffix}"))
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """BEGIN IMMEDIATE: with plain BEGIN a reader that turns writer dies "locked"."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-@contextmanager
-def opened_to_read(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """The database as it is, None when there is none that can be read.
-
-    Nothing is created: SQLite makes -wal and -shm files even for a reader, unless it is told
-    that the file does not change. It does not, as long as no -wal file shows a writer.
-    """
-    written = path.with_name(f"{path.name}-wal").exists()
-    how = "mode=ro" if written else "immutable=1"
-    try:
-        connection = sqlite3.connect(f"file:{path}?{how}", uri=True, isolation_level=None)
-    except sqlite3.Error:
-        yield None
-        return
-    with closing(connection):
-        yield connection
 
 
 @contextmanager

@@ -7,15 +7,19 @@ Results are not synced: they are a help, and what really happened is in the worl
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 from reconciler.plan import Plan, Step, decode, encode, redacted
-from reconciler.records.database import open_to_write, opened_to_read, transaction, translated
+from reconciler.records.database import open_to_write, translated
+from runtime import at_rest
 
 KEPT = 20  # runs per project
+_NOT_AS_WRITTEN = (msgspec.MsgspecError, ValueError, TypeError)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +62,7 @@ class Journal:
         Raises ``DiskFull``, ``RecordsTooNew``.
         """
         connection = self._open()
-        with translated(self.path), transaction(connection):
+        with translated(self.path), at_rest.transaction(connection):
             connection.execute(
                 "UPDATE runs SET ended = ?, outcome = 'killed' WHERE project = ? AND ended IS NULL",
                 (self.now(), plan.project),
@@ -90,14 +94,13 @@ class Journal:
         )
 
     def unended(self, project: str) -> Run | None:
-        """The run of the project that is under way, or was killed; makes and changes no file."""
-        with opened_to_read(self.path) as connection:
-            if connection is None:
-                return None
-            try:
-                return _unended(connection, project)
-            except (sqlite3.Error, msgspec.MsgspecError):
-                return None  # damaged, or written by another version: nothing depends on it
+        """The run of the project that is under way, or was killed; makes and changes no file,
+        unless somebody writes meanwhile."""
+        look = partial(_unended, project=project)
+        found = at_rest.read(self.path, look)
+        if found is None:  # somebody writes, or was killed while he did
+            found = _beside_writers(self.path, look)
+        return next(iter(found), None)
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -114,20 +117,38 @@ class Journal:
             return  # full or busy
 
 
-def _unended(connection: sqlite3.Connection, project: str) -> Run | None:
+def _beside_writers(
+    path: Path, look: Callable[[sqlite3.Connection], tuple[Run, ...]]
+) -> tuple[Run, ...]:
+    """What ``look`` finds, whoever has the database open; nothing in what cannot be read, as
+    nothing depends on it."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            return look(connection)
+    except sqlite3.Error:
+        return ()
+
+
+def _unended(connection: sqlite3.Connection, project: str) -> tuple[Run, ...]:
+    """The newest run of the project that did not end, if there is one; one that was written by
+    another version, or is just being written, is none."""
     row = connection.execute(
         "SELECT id, command, began, plan FROM runs WHERE project = ? AND ended IS NULL"
         " ORDER BY id DESC LIMIT 1",
         (project,),
     ).fetchone()
     if row is None:
-        return None
+        return ()
     run, command, began, plan = row
     done = connection.execute("SELECT step FROM results WHERE run = ? AND error = ''", (run,))
-    return Run(
-        project=project,
-        command=command,
-        began=began,
-        plan=decode(plan),
-        done=frozenset(number for (number,) in done),
-    )
+    with suppress(*_NOT_AS_WRITTEN):
+        found = Run(
+            project=project,
+            command=command,
+            began=began,
+            plan=decode(plan),
+            done=frozenset(number for (number,) in done),
+        )
+        return (found,)
+    return ()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.embedded import at_rest
+from runtime import at_rest
 from runtime.embedded.ledger.reader import read
 from runtime.embedded.ledger.rows import State
 from runtime.embedded.ledger.schema import SCHEMA, bring_up
@@ -90,15 +90,9 @@ class Ledger:
         """One transaction, durable when the block ends, undone when it raises."""
         with self._lock, _translated(self._path):
             connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with at_rest.transaction(connection):
                 writer = Writer(connection, self._current(connection))
                 yield writer
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:  # a full disk has undone it already
-                    connection.execute("ROLLBACK")
-                raise
             # Our own commits do not change data_version: what was written is what is known.
             assert self._cached is not None
             self._cached = (self._cached[0], writer.state())

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from runtime.at_rest import transaction
+
 SCHEMA = 2
 
 _TABLES = """
@@ -61,19 +63,13 @@ DROP TABLE old_addresses
 
 def bring_up(connection: sqlite3.Connection) -> None:
     """Make the tables, or make older ones today's; one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         if found == 0:
             _run(connection, _TABLES)
         elif found == 1:
             _from_1(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _from_1(connection: sqlite3.Connection) -> None:

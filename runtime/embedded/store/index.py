@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.api import ImageDefaults, encode
+from runtime.at_rest import transaction
 from runtime.embedded.store.faults import DamagedStore, NewerStore, StoreBusy
 from runtime.errors import DeviceFailed, DiskFull, Fault
 from runtime.reference import parse
@@ -109,16 +110,9 @@ class Index:
     @contextmanager
     def writing(self) -> "Iterator[Rows]":
         """The rows, to be changed: all of it is kept and durable at the end, or none."""
-        with self._opened("rwc") as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                _bring_up(connection)
-                yield Rows(connection, SCHEMA)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._opened("rwc") as connection, transaction(connection):
+            _bring_up(connection)
+            yield Rows(connection, SCHEMA)
 
     @contextmanager
     def _opened(self, mode: str) -> Iterator[sqlite3.Connection]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.plan import Plan
+from reconciler.plan import Plan, decode
 from reconciler.records.database import VERSION, RecordsTooNew
 from reconciler.records.journal import KEPT, Journal
 from tests.fake_runtime import FakeRuntime
@@ -48,6 +48,39 @@ def test_looking_changes_nothing(path: Path, plan: Plan) -> None:
     before = traces(path)
     assert Journal(path).unended("shop") is not None
     assert traces(path) == before
+
+
+def test_looking_at_a_journal_without_runs_under_way_changes_nothing(
+    path: Path, plan: Plan
+) -> None:
+    with Journal(path) as journal:
+        journal.end(journal.begin(plan), "complete")
+    before = traces(path)
+    assert Journal(path).unended("shop") is None
+    assert traces(path) == before
+
+
+def test_what_a_writer_does_while_somebody_looks_is_seen(
+    path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(path, now=lambda: 1.0) as journal:
+        run = journal.begin(plan)
+        for number in range(1, 3000):
+            journal.finished(run, number, "")
+
+    def meanwhile(text: bytes) -> Plan:
+        monkeypatch.undo()
+        with sqlite3.connect(path) as connection:
+            connection.execute("DELETE FROM results")
+        connection.close()
+        with Journal(path, now=lambda: 2.0) as journal:
+            journal.begin(plan)
+        return decode(text)
+
+    monkeypatch.setattr("reconciler.records.journal.decode", meanwhile)
+    found = Journal(path).unended("shop")
+    assert found is not None
+    assert (found.began, found.done) == (2.0, frozenset())
 
 
 def test_a_run_is_found_with_its_plan_and_what_was_done(path: Path, plan: Plan) -> None:

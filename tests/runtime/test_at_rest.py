@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded import at_rest
+from runtime import at_rest
 
 
 @pytest.fixture
