@@ -15,14 +15,11 @@ def read(pid: int) -> ProcessRow | None:
     """What ``ps`` would tell of it; None when it has gone."""
     place = Path("/proc", str(pid))
     try:
-        stat, owner = (place / "stat").read_bytes(), place.stat().st_uid
+        name, fields = _fields((place / "stat").read_bytes())
+        owner = place.stat().st_uid
         arguments = (place / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command's name may hold anything, so the fields are counted from its last parenthesis.
-    head, _, tail = stat.rpartition(b")")
-    fields = tail.split()
-    name = head.partition(b"(")[2]
     command = arguments.rstrip(b"\0").replace(b"\0", b" ") or b"[%s]" % name
     ticks = os.sysconf("SC_CLK_TCK")
     return ProcessRow(
@@ -34,6 +31,23 @@ def read(pid: int) -> ProcessRow | None:
         cpu_seconds=(int(fields[11]) + int(fields[12])) / ticks,
         command=os.fsdecode(command),
     )
+
+
+def stat(pid: int) -> tuple[str, int] | None:
+    """State letter, and the start in clock ticks since boot; None when it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            _, fields = _fields(file.read())
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return fields[0].decode(), int(fields[19])
+
+
+def _fields(text: bytes) -> tuple[bytes, list[bytes]]:
+    """The command's name, and the fields after it, the state first. The name may hold anything, so
+    they are counted from its last parenthesis."""
+    head, _, tail = text.rpartition(b")")
+    return head.partition(b"(")[2], tail.split()
 
 
 def _user(uid: int) -> str:

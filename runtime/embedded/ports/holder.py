@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from runtime import durable, programs
-from runtime.embedded.linux import pidfd
+from runtime.embedded.linux import pidfd, proc
 from runtime.embedded.linux.libc import check, libc
 from runtime.embedded.ports.claims import AddressNotHere, Claim, reserve
 from runtime.embedded.ports.strangers import taken
@@ -185,13 +185,9 @@ def _fault(claim: Claim, error: OSError) -> Fault:
 
 
 def _start_time(pid: int) -> int | None:
-    """Clock ticks after boot, proc_pid_stat(5) field 22; None for a process that ended."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            words = file.read().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if words[0] in "ZX" else int(words[19])
+    """Clock ticks after boot; None for a process that ended."""
+    found = proc.stat(pid)
+    return None if found is None or found[0] in "ZX" else found[1]
 
 
 def _end(pid: int) -> None:

@@ -3,9 +3,10 @@
 import errno
 import os
 import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from runtime.embedded.linux import sockets
 from runtime.embedded.ports.claims import (
     Claim,
     PortTaken,
@@ -59,7 +60,7 @@ def _occupied(host_ip: str | None, port: int, protocol: str, count: int) -> tupl
     numbers = sorted(
         {
             number
-            for _, number, state, _ in _sockets(protocol)
+            for _, number, state, _ in sockets.listed("thread-self", protocol)
             if port <= number < port + count and state == _WAITING[protocol]
         }
     )
@@ -93,21 +94,9 @@ def listeners(claims: Sequence[Claim], without: int | None = None) -> dict[Claim
 def _in_the_way(claim: Claim) -> Iterator[str]:
     """Inodes of sockets bound to the claim's port, "0" for closed connections that wait out
     their minute."""
-    for address, port, _, inode in _sockets(claim.protocol):
+    for address, port, _, inode in sockets.listed("thread-self", claim.protocol):
         if port == claim.port and _meets(address, claim):
             yield inode
-
-
-def _sockets(protocol: str) -> Iterator[tuple[str, int, str, str]]:
-    """Address (hex, little endian words), port, state and inode of each socket,
-    proc_net_tcp(5)."""
-    for table in (protocol, f"{protocol}6"):
-        with suppress(FileNotFoundError), open(f"/proc/thread-self/net/{table}") as file:
-            next(file)
-            for line in file:
-                words = line.split()
-                address, _, port = words[1].rpartition(":")
-                yield address, int(port, 16), words[3], words[9]
 
 
 def _meets(bound: str, claim: Claim) -> bool:
@@ -122,17 +111,14 @@ def _meets(bound: str, claim: Claim) -> bool:
     return bound.endswith("".join(words))
 
 
-def _owners(inodes: Mapping[str, Claim], without: int | None) -> Iterator[tuple[str, str]]:
+def _owners(inodes: Container[str], without: int | None) -> Iterator[tuple[str, str]]:
     """Which process has which of the sockets open; looks at every process."""
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
     pids = (pid for pid in os.listdir("/proc") if pid.isdigit() and pid != str(without))
     for pid in pids:
-        with suppress(OSError):
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    target = os.readlink(f"/proc/{pid}/fd/{fd}")
-                    if target in wanted:
-                        yield wanted[target], f"{_command(pid)}[{pid}]"
+        with suppress(OSError):  # it may end meanwhile
+            for inode in sockets.opened(int(pid)):
+                if inode in inodes:
+                    yield inode, f"{_command(pid)}[{pid}]"
 
 
 def _command(pid: str) -> str:

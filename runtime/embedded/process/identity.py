@@ -14,7 +14,7 @@ from functools import cache
 import msgspec
 
 from runtime.embedded import boot
-from runtime.embedded.linux import pidfd
+from runtime.embedded.linux import pidfd, proc
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ def boot_id() -> str:
 
 def identify(pid: int) -> Identity | None:
     """Who has ``pid`` now; None for nobody and for a zombie."""
-    found = _stat(pid)
+    found = proc.stat(pid)
     if found is None or found[0] in "ZX":
         return None
     return Identity(boot=boot_id(), pid=pid, start=found[1])
@@ -80,15 +80,3 @@ def ran_for(process: Identity, now: float | None = None) -> float:
 @cache
 def _ticks() -> int:
     return os.sysconf("SC_CLK_TCK")
-
-
-def _stat(pid: int) -> tuple[str, int] | None:
-    """State letter and start time; the command's name may hold anything, so count from the last
-    parenthesis."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = text[text.rindex(b")") + 2 :].split()
-    return chr(fields[0][0]), int(fields[19])
