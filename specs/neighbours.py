@@ -81,6 +81,7 @@ class Neighbours:
             self._wrong_addresses(),
             self._addresses_taken(),
             self._subnets_that_overlap(),
+            self._two_platforms(),
             self._ports_without_ipv6(),
         )
 
@@ -219,6 +220,20 @@ class Neighbours:
                 place = nearest_place(self.root, ("networks", second))
                 other = nearest_place(self.root, ("networks", first))
                 yield _clash(text, place, other, f"of network {quoted(first)} at")
+
+    def _two_platforms(self) -> Iterator[Problem]:
+        """An image is here once, for one platform. What is one image under two names is not known
+        here yet."""
+        said: dict[str, tuple[str, str]] = {}
+        for name, container in self.containers.items():
+            if container.platform is None:
+                continue
+            first, platform = said.setdefault(container.image, (name, container.platform))
+            if platform != container.platform:
+                text = f"{quoted(container.image)} cannot be here for two platforms at a time"
+                place = place_of(self.root, name, "platform")
+                other = place_of(self.root, first, "platform")
+                yield _clash(text, place, other, f"for {platform} at")
 
 
 def fixed_addresses(attachment: Attachment) -> Iterator[tuple[str, str]]:
