@@ -2,7 +2,7 @@
 # Both need root (namespaces, mounts, nftables) on Debian 12, Ubuntu 24.04 or newer.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help test test-vm quick lint format lock venv demo bench bench-edits bench-images clean packages
+.PHONY: help test sweep test-vm quick lint format lock venv demo bench bench-edits bench-images clean packages
 
 VENV := .venv
 PYTHON ?= python3
@@ -20,6 +20,7 @@ PYTHON_PACKAGES := python3 python3-venv
 help:
 	@echo "make demo    set up this machine and run the main job (EXAMPLE=pair, shop, site, job)"
 	@echo "make test    set up and run every check and test, as CI does"
+	@echo "make sweep   the tests that repeat a scenario at every moment; more than five minutes"
 	@echo "make test-vm boot Debian (systemd, cgroup v2) in qemu and run the scenario tests there"
 	@echo "make quick   lint, types and the tests that need no root"
 	@echo "make lint    ruff and mypy; 'make format' mends what can be mended"
@@ -29,10 +30,15 @@ help:
 	@echo "make lock    pin the newest allowed dependencies into requirements.lock"
 	@echo "make clean   remove the environment and the caches of the tools"
 
-# Quick tests come first in the run, then the slow ones, then the sweeps (tests/conftest.py).
+# Quick tests come first in the run, then the slow ones (tests/conftest.py).
 test: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(TEST_PACKAGES) $(PYTHON_PACKAGES)
 test: packages lint
-	$(VENV)/bin/pytest $(PYTEST_ARGS)
+	$(VENV)/bin/pytest -m "not sweep" $(PYTEST_ARGS)
+
+# Kills at every moment, random input for longer, cycles by the hundred: docs/sweeps.md has the last results.
+sweep: PACKAGES := $(ENGINE_PACKAGES) $(IMAGE_PACKAGES) $(TEST_PACKAGES) $(PYTHON_PACKAGES)
+sweep: packages venv
+	$(VENV)/bin/pytest -m sweep $(PYTEST_ARGS)
 
 quick: lint
 	$(VENV)/bin/pytest -m "not root and not slow and not sweep" $(PYTEST_ARGS)

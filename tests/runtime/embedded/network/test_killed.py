@@ -18,7 +18,7 @@ from tests.runtime.embedded.estate import Estate
 from tests.runtime.embedded.lab import Lab, fetch, processes_with
 from tests.runtime.embedded.wires import network, port, service
 
-pytestmark = [pytest.mark.root, pytest.mark.sweep]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 A = network(1)
 WEB, WEB_1 = "10.201.2.2", "10.201.3.0"

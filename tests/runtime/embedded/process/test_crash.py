@@ -61,7 +61,7 @@ def assert_works(box: Box) -> None:
     assert_nothing_runs(box.boxes, box)
 
 
-@pytest.mark.sweep
+@pytest.mark.slow
 @pytest.mark.parametrize("ms", [1, 2, 4, 5, 6, 7, 8, 10, 12, 15])
 def test_crun_killed_during_create(boxes: Boxes, ms: int) -> None:
     box = boxes.box("sleep", "100")
@@ -159,7 +159,7 @@ def killed(box: Box, verb: str, after: float) -> None:
         child.kill()
 
 
-@pytest.mark.sweep
+@pytest.mark.slow
 @pytest.mark.parametrize("ms", range(0, 34, 3))
 def test_we_are_killed_during_a_launch(boxes: Boxes, ms: int) -> None:
     box = boxes.box("sleep", "100")
@@ -170,7 +170,7 @@ def test_we_are_killed_during_a_launch(boxes: Boxes, ms: int) -> None:
     assert_works(box)
 
 
-@pytest.mark.sweep
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["stop", "discard"])
 @pytest.mark.parametrize("ms", [0, 1, 2, 3, 5, 8])
 def test_we_are_killed_during_an_end(boxes: Boxes, verb: str, ms: int) -> None:
@@ -182,7 +182,7 @@ def test_we_are_killed_during_an_end(boxes: Boxes, verb: str, ms: int) -> None:
     assert_works(box)
 
 
-@pytest.mark.sweep
+@pytest.mark.slow
 @pytest.mark.parametrize("ms", [0, 3, 6, 10, 14, 18, 24, 30, 40])
 def test_the_exit_command_is_killed(boxes: Boxes, ms: int) -> None:
     box = boxes.box("sleep", "100")

@@ -48,7 +48,7 @@ def test_processes_that_pull_the_same_image(store: ImageStore, images: Images) -
     assert len(store.list()) == 2
 
 
-@pytest.mark.sweep
+@pytest.mark.slow
 def test_a_pull_that_is_killed_is_finished_by_the_next(store: ImageStore, images: Images) -> None:
     context = multiprocessing.get_context("fork")
     for number in range(20):
