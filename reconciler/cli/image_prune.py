@@ -37,7 +37,7 @@ def arguments(parser: Parser) -> None:
         "-a",
         "--all",
         action="store_true",
-        help="all that no container was made from (default: only those without a name)",
+        help="all that no container was made from (default: only those without a tag)",
     )
     add("-f", "--force", action="store_true", help="do not ask")
     add_filter(parser, "--filter", keys=FILTERS)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from reconciler.short_names import undigested
 from reconciler.views.containers import image as called
 from reconciler.views.quantities import ago, decimal_size, timestamp
 from runtime.api import ImageSummary, Removal
@@ -62,8 +63,8 @@ def labelled(image: ImageSummary, wanted: str) -> bool:
 
 
 def dangling(image: ImageSummary) -> bool:
-    """Whether nothing calls it by a name."""
-    return not image.references and not image.names
+    """Whether nothing calls it by a tag."""
+    return not image.tags
 
 
 def removal(gone: Removal, untagged: str, deleted: str) -> Iterator[str]:
@@ -86,7 +87,7 @@ def _names(image: ImageSummary) -> list[tuple[str, str, str]]:
 
 def _of_file(name: str) -> str:
     """``site (shop)``: what the project shop calls an image that it has from a file."""
-    called, at, project = name.rpartition("@")
+    called, at, project = undigested(name).rpartition("@")
     return f"{called} ({project})" if at else name
 
 

@@ -29,6 +29,12 @@ class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     labels: dict[str, str] = {}
     platform: str = ""
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its names but those by digest: an image without any is called dangling, as docker does.
+        So are those that a lock file has meant before."""
+        return tuple(name for name in (*self.references, *self.names) if "@sha256:" not in name)
+
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A step by which the image was made; ``empty``: it made no layer."""

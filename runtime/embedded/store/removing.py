@@ -72,17 +72,16 @@ class Remover:
         return self._with_data(forget, begun=True)
 
     def prune(self, *, everything: bool, chosen: Callable[[ImageSummary], bool]) -> Removal:
-        """Those without a name, or all, that no container was made from and ``chosen`` takes. With
+        """Those without a tag, or all, that no container was made from and ``chosen`` takes. With
         all go the fetches that broke off, too."""
 
         def forget(rows: Rows, users: Used) -> Removal:
             untagged: list[str] = []
             deleted: list[str] = []
             for each in summaries(rows):
-                names = (*each.references, *each.names)
-                if each.id in users or (names and not everything) or not chosen(each):
+                if each.id in users or (each.tags and not everything) or not chosen(each):
                     continue
-                untagged += names
+                untagged += (*each.references, *each.names)
                 deleted.append(each.id)
                 rows.remove_image(each.id)
             return Removal(untagged=tuple(untagged), deleted=tuple(deleted))

@@ -16,7 +16,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from runtime.api import ImageDefaults, ImageSpec, Removal, RootfsSource
+from runtime.api import ImageDefaults, ImageSpec, RegistrySource, Removal, RootfsSource
 from runtime.embedded.store.details import details
 from runtime.embedded.store.faults import (
     ImageAbsent,
@@ -150,6 +150,21 @@ def test_a_name_by_digest_means_it_and_goes_alone(store: ImageStore, images: Ima
     remove(store, "elsewhere.example/box:1")
     assert [each.references for each in store.list()] == [(by_digest,)]
     assert remove(store, image.id) == Removal(untagged=(by_digest,), deleted=(image.id,), freed=ANY)
+
+
+def test_a_name_by_digest_alone_keeps_no_image_from_being_pruned(
+    store: ImageStore, images: Images
+) -> None:
+    """As docker has it; so what a lock file has meant before can go."""
+    image = store.pull(images.busybox, (), silent)
+    locked = f"{images.busybox}@{images.registry.digest('busybox')}"
+    spec = ImageSpec(name=locked, source=RegistrySource(reference=locked))
+    assert store.ensure(spec, (), silent).id == image.id
+    assert prune(store) == Removal()
+    remove(store, images.busybox)
+    assert prune(store, image.id) == Removal()
+    assert locked in prune(store).untagged
+    nothing_is_left(store)
 
 
 @pytest.mark.parametrize("runs", [False, True])
