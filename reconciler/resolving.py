@@ -9,7 +9,7 @@ import msgspec
 from reconciler.lock_file import Wanted
 from reconciler.short_names import first_there
 from runtime.api import Registries, RegistryAccess, Resolved
-from runtime.errors import Absent
+from runtime.errors import Absent, NoVariant
 from runtime.reference import Reference
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Asker:
         for tag in (*allowed[:_MOST_ASKED], *last):
             try:
                 resolved = self._resolve(msgspec.structs.replace(found, tag=tag), wanted)
-            except Absent:  # not for this platform
+            except (Absent, NoVariant):  # gone since, or not for this platform
                 continue
             if not wanted.min_age or 0 < resolved.created <= self.now - wanted.min_age:
                 return tag, resolved

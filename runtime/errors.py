@@ -32,6 +32,10 @@ class Absent(Fault):
     """What was named is not where it was looked for."""
 
 
+class NoVariant(Fault):
+    """An image is there, but not for the platform that was asked for."""
+
+
 class ProgramMissing(Fault):
     """A program that the engine needs is not installed."""
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 
 from runtime.embedded.registry.documents import BadDocument, Descriptor, Document, descriptor, read
-from runtime.errors import Fault
+from runtime.errors import NoVariant
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -46,7 +46,7 @@ _ARCHITECTURES = {
 _IMPLIED_VARIANTS = {"arm64": "v8", "amd64": "v1", "arm": "v7"}
 
 
-class NoPlatform(Fault):
+class NoPlatform(NoVariant):
     """The image exists, but not for this machine."""
 
     def __init__(self, image: str, wanted: str, offered: list[str]) -> None:
