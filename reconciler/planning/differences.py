@@ -7,7 +7,7 @@ from reconciler import compare
 from reconciler.compare import Cause, Difference
 from reconciler.desired import Desired, image_label, shortened
 from reconciler.planning.stopped import RUNNING
-from reconciler.short_names import own_name, undigested
+from reconciler.short_names import own_name
 from runtime.api import (
     ContainerSpec,
     DefectKind,
@@ -104,8 +104,6 @@ def _image(
     label = image_label(desired.images[spec.image])
     if container.applied is not None and container.applied.image != spec.image:
         same = bool(here and here.id and not here.stale and here.id == container.image_id)
-        if same and undigested(container.applied.image) == undigested(spec.image):
-            return  # locked as what it is, or let go again
         yield Difference(
             field="image",
             cause=Cause.SPEC_CHANGED,

@@ -372,7 +372,10 @@ def test_newer_tags_are_told_and_taken_only_when_locked(stage: Stage, registry: 
     assert version(stage) == "1.27.0"
     stage.trueup("lock", stage.spec)
     assert image_news(stage) == ["newer tag 1.27.10 may be taken (`trueup lock --update app`)"]
-    assert stage.pending() == ""
+    pid = stage.pid("web")
+    assert "~ container web, in place  image" in stage.pending()
+    stage.apply()
+    assert (stage.pending(), stage.pid("web")) == ("", pid)
 
     stage.trueup("lock", stage.spec, "--update", "app")
     assert 'tag: "1.27.10"' in (stage.folder / "trueup.lock").read_text()

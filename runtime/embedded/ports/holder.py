@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,13 +19,14 @@ import msgspec
 from runtime import durable, programs
 from runtime.embedded.linux import pidfd, proc
 from runtime.embedded.linux.libc import check, libc
-from runtime.embedded.ports.claims import AddressNotHere, Claim, reserve
-from runtime.embedded.ports.strangers import taken
+from runtime.embedded.ports.claims import AddressNotHere, Claim, PortTaken, reserve
+from runtime.embedded.ports.strangers import UNSEEN, taken
 from runtime.errors import Fault
 
 _PIDFD_GETFD = 438
 # By this word in its environment a holder is found again that was started but not recorded.
 _MARK = "TRUEUP_HOLDER"
+_ON_ITS_WAY = 0.5  # seconds that one may need to be seen as ours
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,11 @@ class Holder:
             if record is not None and _in_own_way(record, texts):
                 _end(record.pid)  # the sockets that are kept live in this process, too
             void, failures = _add(wanted, kept, stack)
+            end = time.monotonic() + _ON_ITS_WAY
+            while any(map(_may_be_ours, failures.values())) and time.monotonic() < end:
+                time.sleep(0.02)
+                self._end_strays(record)
+                void, failures = _add(wanted, kept, stack)
             successor = self._start(kept, void)
             self._write(successor)
         if record is not None:
@@ -182,6 +189,12 @@ def _fault(claim: Claim, error: OSError) -> Fault:
     if error.errno == errno.EADDRNOTAVAIL:
         return AddressNotHere(claim.address, claim.port, claim.protocol)
     raise error
+
+
+def _may_be_ours(failure: Fault) -> bool:
+    """Of a holder whose starter has just been killed nobody can tell that it is ours: before its
+    exec it does not have the environment that says so."""
+    return isinstance(failure, PortTaken) and failure.holder == UNSEEN
 
 
 def _start_time(pid: int) -> int | None:

@@ -16,7 +16,7 @@ from runtime.embedded.ports.claims import (
 )
 from runtime.errors import Fault
 
-_UNSEEN = "a program that holds the port without listening"
+UNSEEN = "a program that holds the port without listening"
 _CLOSING = "a connection that was closed less than a minute ago"
 _EVERY = ("0.0.0.0", "::")
 # States of sockets that wait for anybody, include/net/tcp_states.h: LISTEN, and UDP without a peer.
@@ -26,7 +26,7 @@ _WAITING = {"tcp": "0A", "udp": "07"}
 def taken(claim: Claim) -> Fault:
     """The fault for a claim that could not be bound because the address is in use."""
     wanted = (_spoken(claim), claim.port, claim.protocol)
-    return PortTaken(*wanted, holder=listeners([claim]).get(claim, _UNSEEN))
+    return PortTaken(*wanted, holder=listeners([claim]).get(claim, UNSEEN))
 
 
 def _spoken(claim: Claim) -> str | None:
@@ -51,7 +51,7 @@ def holders(
 def _named(count: int, refused: Sequence[Claim], names: Mapping[Claim, str]) -> str:
     """The first holder that has a name; of a range it is told which port he has."""
     claim = next((claim for claim in refused if claim in names), refused[0])
-    name = names.get(claim, _UNSEEN)
+    name = names.get(claim, UNSEEN)
     return name if count == 1 else f"{name} (port {claim.port})"
 
 

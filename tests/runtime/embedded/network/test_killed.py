@@ -29,9 +29,9 @@ WORKER = """
 import sys
 from msgspec.structs import replace
 from pathlib import Path
-from runtime.embedded.network import Network
+from runtime.embedded.network.kernel import Network
 from runtime.embedded.paths import Paths
-from runtime.embedded import promises
+from runtime.embedded.network import promises
 from runtime.embedded.router.wiring import Link
 from ipaddress import IPv4Address
 from tests.runtime.embedded.wires import SHOP, network, port, service
@@ -100,11 +100,11 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from runtime.api import Attachment, ContainerSpec, NetworkSpec
-from runtime.embedded import promises
+from runtime.embedded.network import promises
 from runtime.embedded.ledger import Ledger
-from runtime.embedded.network import Network
+from runtime.embedded.network.kernel import Network
 from runtime.embedded.paths import Paths
-from runtime.embedded.services import Services
+from runtime.embedded.network.services import Services
 paths = Paths.below(Path(sys.argv[1]))
 ledger, net = Ledger(paths.run / "ledger.db"), Network(paths)
 services = Services(paths=paths, ledger=ledger, network=net, host_lock=nullcontext)

@@ -3,6 +3,7 @@
 import errno
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def test_a_port_held_without_listening_is_taken_too(holder: Holder, tmp_path: Pa
         other.hold(WEB)
         found = holders([(None, 8080, "tcp", 1), (None, 8081, "tcp", 1)], set(), None)
         assert list(found) == [(None, 8080, "tcp", 1)]
-        assert found[None, 8080, "tcp", 1] == strangers._UNSEEN
+        assert found[None, 8080, "tcp", 1] == strangers.UNSEEN
         datagrams = holders([(None, 5353, "udp", 1)], set(), None)
         assert datagrams == {(None, 5353, "udp", 1): f"sleep[{other.pid()}]"}
     finally:
@@ -164,6 +165,18 @@ def test_a_holder_that_was_never_recorded_is_ended(holder: Holder, tmp_path: Pat
     assert Holder(tmp_path / "holder.json").hold(WEB) == {}
     assert stray not in processes_with(str(tmp_path / "holder.json"))
     assert _bind("0.0.0.0", 8080) == "EADDRINUSE"
+
+
+def test_a_holder_that_is_only_just_starting_is_waited_for(holder: Holder, tmp_path: Path) -> None:
+    """Its starter was killed: until its exec it looks like any other program."""
+    script = "import os, socket, sys, time\ns = socket.socket()\ns.bind(('0.0.0.0', 8080))\n"
+    script += "s.set_inheritable(True)\nprint(flush=True)\ntime.sleep(0.1)\n"
+    script += "os.execvpe('sleep', ['sleep', '1000'], {**os.environ, 'TRUEUP_HOLDER': sys.argv[1]})"
+    command = [sys.executable, "-c", script, str(tmp_path / "holder.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as starting:
+        assert starting.stdout is not None
+        assert starting.stdout.readline() == b"\n"
+        assert holder.hold(WEB) == {}
 
 
 def test_a_record_of_another_process_is_not_believed(holder: Holder, tmp_path: Path) -> None:
