@@ -14,7 +14,7 @@ from reconciler.lock_file import Locking, compared, wanted
 from reconciler.registries import known
 from reconciler.short_names import own_name
 from reconciler.values.container import container_spec
-from reconciler.values.images import image_names, images
+from reconciler.values.images import check_images, image_names, images
 from reconciler.values.names import Names
 from reconciler.values.networks import full_name, networks, service
 from reconciler.values.places import Place, places, veils
@@ -120,6 +120,7 @@ def desire(
     unlocked = image_names(project, registries.search)
     locking = compared(wanted(project, unlocked, registries.search), lock)
     called = {text: locking.called(name) for text, name in unlocked.items()}
+    check_images(project, called)  # two references may have become one
     names = Names.of(project, called)
     containers = sorted(project.containers.items())
     return Desired(

@@ -46,11 +46,13 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, then slow ones, then sweeps. Without root the tests that need it are
-    skipped."""
+    skipped; with it the host is made ready before anything reads what it has."""
     items.sort(key=lambda item: [bool(item.get_closest_marker(m)) for m in ("sweep", "slow")])
-    for item in items if os.geteuid() else ():
-        if item.get_closest_marker("root"):
-            item.add_marker(pytest.mark.skip(reason="needs root"))
+    needing = [item for item in items if item.get_closest_marker("root")]
+    if needing and os.geteuid() == 0:
+        join_controllers()
+    for item in needing if os.geteuid() else ():
+        item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -80,7 +82,6 @@ def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
 @pytest.fixture(scope="session")
 def host() -> Iterator[Host]:
     """A network namespace that plays the host, linked to `host.other`, another host."""
-    join_controllers()
     remove_strays(HOSTS)
     with make_host(f"{HOSTS}{os.getpid()}") as made:
         yield made

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from specs.model.project import Project
 
 
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
-
 def registries() -> "tuple[RegistryAccess, ...]":
     """How to reach them, for a command that is told of no spec."""
     hint = "what a registry needs may stand in the machine's registries.yaml"
@@ -98,6 +95,21 @@ def _distrust(main: str, environ: Mapping[str, str]) -> str:
             name = "the folder" if path == os.curdir else path
             if found.st_uid not in ours:
                 return f"{name} belongs to the user {found.st_uid}"
-            if found.st_mode & _OTHERS_WRITE:
+            if found.st_mode & stat.S_IWOTH or (
+                found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_uid, found.st_gid)
+            ):
                 return f"others may write {name}"
     return ""
+
+
+def _is_own_group(user: int, group: int) -> bool:
+    """Whether the group is that user's alone: with a umask of 002 all that he makes is its."""
+    import grp
+    import pwd
+
+    try:
+        owner, members = pwd.getpwuid(user), grp.getgrgid(group).gr_mem
+        others = [each for each in pwd.getpwall() if each.pw_gid == group and each.pw_uid != user]
+    except KeyError:
+        return False
+    return owner.pw_gid == group and not others and set(members) <= {owner.pw_name}

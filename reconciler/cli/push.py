@@ -71,7 +71,11 @@ def _every_tag(found: Sequence[Reference], runtime: "Runtime") -> list[Reference
     here = [reference(name) for image in runtime.images.list() for name in image.references]
     for each in found:
         named = (each.host, each.repository)
-        tags = [known for known in here if (known.host, known.repository) == named and known.tag]
+        tags = [
+            known
+            for known in here
+            if (known.host, known.repository) == named and known.tag and not known.digest
+        ]
         if tags:
             return sorted(tags, key=str)
     raise NoTags(found[0].familiar.removesuffix(f":{found[0].tag}"))

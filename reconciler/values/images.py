@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from reconciler.short_names import Search, called, candidates, pinned
+from reconciler.short_names import Search, called, candidates, pinned, undigested
 from reconciler.spec import SpecBroken
 from reconciler.values.texts import words
 from runtime.api import (
@@ -34,9 +34,15 @@ def image_names(project: "Project", search: Search) -> dict[str, str]:
     tags that would mean two images, and for images that would be for two platforms."""
     _check_short_names(project, search)
     names = _names(project, search)
+    check_images(project, names)
+    return names
+
+
+def check_images(project: "Project", names: Mapping[str, str]) -> None:
+    """By these names each tag must mean one image, and each image be for one platform. Raises
+    ``SpecBroken``, ``BadReference``."""
     _check_tags(project, names)
     _check_platforms(project, names)
-    return names
 
 
 def _names(project: "Project", search: Search) -> dict[str, str]:
@@ -165,7 +171,7 @@ def _check_tags(project: "Project", names: Mapping[str, str]) -> None:
             if owner != name:
                 told, there = "would mean two images", project.span(*first)
                 hint = f"the other one is at {there.brief}" if there else ""
-            elif str(parse(text)) == name and image.push:
+            elif str(parse(text)) == undigested(name) and image.push:
                 told, hint = "is where the image comes from", "push it under another name"
             if told:
                 text = f"the tag {quoted(text)} {told}"

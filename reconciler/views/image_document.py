@@ -14,7 +14,7 @@ def document(image: ImageDetails) -> Document:
     architecture, _, variant = rest.partition("/")
     return {
         "Id": image.id,
-        "RepoTags": [called(each) for each in image.references],
+        "RepoTags": [called(each) for each in image.references if "@" not in each],
         "RepoDigests": [called(each) for each in image.digests],
         "Comment": image.comment,
         "Created": moment(image.created),

@@ -76,7 +76,7 @@ def removal(gone: Removal, untagged: str, deleted: str) -> Iterator[str]:
 def _names(image: ImageSummary) -> list[tuple[str, str, str]]:
     """(repository, tag, digest) for each name; a digest alone is not listed beside a tag of the
     same repository, but told with it."""
-    named = [_split(reference) for reference in sorted(image.references)]
+    named = list(dict.fromkeys(_split(reference) for reference in sorted(image.references)))
     digests = {repository: digest for repository, _, digest in named if digest}
     tagged = [(repo, tag, digests.get(repo, "")) for repo, tag, _ in named if tag]
     known = {repository for repository, _, _ in tagged}
@@ -93,8 +93,8 @@ def _of_file(name: str) -> str:
 
 def _split(reference: str) -> tuple[str, str, str]:
     name = parse(reference)
-    repository = name.familiar.partition("@")[0]
-    return repository.removesuffix(f":{name.tag}"), name.tag, name.digest
+    repository = name.familiar.partition("@")[0].removesuffix(f":{name.tag}")
+    return repository, "" if name.digest else name.tag, name.digest
 
 
 def _row(

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.desired import desire
 from reconciler.lock_file import Locking, entry
+from reconciler.spec import SpecBroken
 from runtime.api import RegistrySource
 from specs.load import load
 from specs.lock import Lock, Pin
@@ -108,6 +109,35 @@ containers:
     assert source == RegistrySource(
         reference=f"r.lab/nginx:1@{DIGEST}", alternatives=(f"docker.io/library/nginx:1@{DIGEST}",)
     )
+
+
+MEETING = {
+    "two platforms": """
+images:
+  a: {from: 'r.lab/app:1.0.0', track: {semver: 1.x}, platform: linux/arm64}
+  b: {from: 'r.lab/app:1.0.4', platform: linux/amd64}
+containers: {one: {image: a}, two: {image: b}}
+""",
+    "is where the image comes from": """
+images:
+  a: {from: 'r.lab/app:1.0.0', track: {semver: 1.x}, tags: ['r.lab/app:1.0.4'], push: true}
+containers: {one: {image: a}}
+""",
+}
+
+
+@pytest.mark.parametrize("told", MEETING)
+def test_what_becomes_one_image_by_the_lock_file_is_checked_as_such(
+    tmp_path: Path, told: str
+) -> None:
+    read(tmp_path, MEETING[told])
+    pins = {
+        "r.lab/app:1.0.0": Pin(digest=DIGEST, tag="1.0.4"),
+        "r.lab/app:1.0.4": Pin(digest=DIGEST),
+    }
+    project = load(tmp_path / "shop", {}).project
+    with pytest.raises(SpecBroken, match=told):
+        desire(project, {}, Lock(path="trueup.lock", pins=pins))
 
 
 def test_without_a_lock_file_nothing_is_said_of_it(tmp_path: Path) -> None:

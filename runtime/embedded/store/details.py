@@ -8,7 +8,8 @@ from runtime.api import HistoryRow, ImageDetails
 from runtime.embedded.registry.documents import BadDocument, read
 from runtime.embedded.registry.image_config import moment
 from runtime.embedded.store.faults import ImageAbsent
-from runtime.embedded.store.images import ImageStore, find
+from runtime.embedded.store.images import ImageStore
+from runtime.embedded.store.lookup import find
 
 
 def details(store: ImageStore, name: str) -> ImageDetails:

@@ -28,10 +28,11 @@ from runtime.api import (
 from runtime.embedded.registry.faults import NotInRegistry, RegistryUnreachable
 from runtime.embedded.registry.stop import Stop
 from runtime.embedded.store import ballast
-from runtime.embedded.store.faults import AmbiguousImage, ImageAbsent
+from runtime.embedded.store.faults import ImageAbsent
 from runtime.embedded.store.index import FileStamp, Image, Index, Rows
 from runtime.embedded.store.layout import Layout
-from runtime.reference import BadReference, Reference, parse
+from runtime.embedded.store.lookup import find, summaries
+from runtime.reference import Reference, parse
 
 if TYPE_CHECKING:
     from runtime.embedded.registry.client import Client
@@ -40,15 +41,12 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-__all__ = ["Expected", "Image", "ImageStore", "Look", "find", "find_id", "summaries"]
-
-_SHORTEST_PREFIX = 3  # an image that a spec calls "db" is no id
-_HEX = frozenset("0123456789abcdef")
+__all__ = ["Expected", "Image", "ImageStore", "Look"]
 
 
 class _Here(NamedTuple):
-    """An image that is here of a registry, the reference that means it and its digest there.
-    ``named``: the reference leads to it already."""
+    """An image of a registry, the reference that means it and its digest there. ``named``: the
+    reference leads to it already."""
 
     reference: Reference
     image: Image
@@ -68,8 +66,8 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What is here of an image; ``moving`` is what its registry must be asked before one knows
-    whether that is still what the source means, None when that is settled."""
+    """What is here of an image; ``moving`` is what its registry must be asked before one knows if
+    it is still what the source means, None when that is settled."""
 
     state: ObservedImage
     moving: Expected | None = None
@@ -240,15 +238,15 @@ class ImageStore:
         """What is here of the names that the source may mean, the first of them; else by whatever
         name it has the digest."""
         meant = [parse(each) for each in (source.reference, *source.alternatives)]
-        for reference in meant:
-            if found := self._pulled(reference):
-                return _Here(reference, *found)
+        called = [_Here(each, *found) for each in meant if (found := self._pulled(each))]
+        if called and not _platform_staleness(called[0].image, source):
+            return called[0]
         for digest in filter(None, (meant[0].digest, *source.variants)):
             for id in self._read(partial(Rows.holding, digest=digest)) or ():
                 image = self._whole(partial(Rows.image, id=id))
-                if image and not _platform_staleness(image, source):
+                if image and not _platform_staleness(image, source, exactly=True):
                     return _Here(meant[0], image, meant[0].digest, named=False)
-        return None
+        return called[0] if called else None
 
     def _registry_state(self, spec: ImageSpec, source: RegistrySource) -> Look:
         """A registry is asked only under the policies ``always`` and ``newer``."""
@@ -376,53 +374,6 @@ class ImageStore:
             self.layout.write_blob(digest, raw)
 
 
-def summaries(rows: Rows) -> list[ImageSummary]:
-    """Every image as a row of a list, also one that somebody has damaged or removed in part, or of
-    which nothing but its names can be read."""
-    return [_summary(rows, rows.image(id) or Image(id=id)) for id in rows.ids()]
-
-
-def _summary(rows: Rows, image: Image) -> ImageSummary:
-    return ImageSummary(
-        id=image.id,
-        references=tuple(dict.fromkeys((*rows.references(image.id), *rows.digests(image.id)))),
-        names=rows.names(image.id),
-        created=image.created,
-        size=image.size,
-        labels=image.defaults.labels,
-        platform=image.platform,
-    )
-
-
-def find(rows: Rows, name: str) -> Image | None:
-    """The image that a name means. Raises ``AmbiguousImage``."""
-    return rows.image(find_id(rows, name))
-
-
-def find_id(rows: Rows, name: str) -> str:
-    """What a name means: first what a spec calls it, then as a reference, then as an id or the
-    beginning of one; "" for nothing. Raises ``AmbiguousImage``."""
-    id = rows.named(name)
-    if id is None:
-        with suppress(BadReference):
-            reference = parse(name)
-            if found := rows.reference(str(reference)):
-                id = found[0]
-            elif reference.digest:
-                id = rows.by_digest(reference.place, reference.digest)
-    return id or _by_prefix(rows, name)
-
-
-def _by_prefix(rows: Rows, text: str) -> str:
-    digits = text.removeprefix("sha256:")
-    if len(digits) < _SHORTEST_PREFIX or not set(digits) <= _HEX:
-        return ""
-    ids = rows.ids(digits)
-    if len(ids) > 1:
-        raise AmbiguousImage(text, ids)
-    return ids[0] if ids else ""
-
-
 def _hides_all(rows: Rows, diff_id: str) -> bool:
     layer = rows.layer(diff_id)
     return layer is not None and layer.hides_all
@@ -432,15 +383,17 @@ def _is_asked_again(source: RegistrySource) -> bool:
     return source.pull in (PullPolicy.ALWAYS, PullPolicy.NEWER)
 
 
-def _platform_staleness(image: Image, source: RegistrySource) -> str:
-    """Of an image that was pulled for another platform than the one asked for."""
+def _platform_staleness(image: Image, source: RegistrySource, *, exactly: bool = False) -> str:
+    """Of an image for another platform than the one asked for; ``exactly``: or another variant."""
     if not image.platform:
         return ""
     from runtime.embedded.registry.image_config import is_for
     from runtime.embedded.registry.manifest import wanted_platform
 
     here, wanted = wanted_platform(image.platform), wanted_platform(source.platform)
-    return "" if is_for(here, wanted) else f"it is for {image.platform}, not {wanted}"
+    varies = exactly and here.variant and wanted.variant and here.variant != wanted.variant
+    fits = is_for(here, wanted) and not varies
+    return "" if fits else f"it is for {image.platform}, not {wanted}"
 
 
 def _file_staleness(path: str, stamp: FileStamp) -> str:

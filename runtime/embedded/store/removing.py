@@ -13,9 +13,10 @@ from runtime.embedded.registry import image_config
 from runtime.embedded.registry.documents import BadDocument
 from runtime.embedded.store.ballast import despite_full_disk
 from runtime.embedded.store.faults import ImageAbsent, ImageForgotten, ImageInUse, SeveralNames
-from runtime.embedded.store.images import ImageStore, find_id, summaries
+from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import Rows
 from runtime.embedded.store.layout import Layout
+from runtime.embedded.store.lookup import find_id, summaries
 from runtime.reference import BadReference, Reference, parse
 
 _PATIENCE = 20.0  # seconds to wait for those who pull

@@ -18,8 +18,9 @@ from runtime.embedded.registry.image_config import digest_of
 from runtime.embedded.store.archives import file_pieces
 from runtime.embedded.store.blobs import opened
 from runtime.embedded.store.faults import ImageAbsent
-from runtime.embedded.store.images import ImageStore, find_id
+from runtime.embedded.store.images import ImageStore
 from runtime.embedded.store.index import Blob, Image
+from runtime.embedded.store.lookup import find_id
 from runtime.embedded.store.unpack import CONTENT_FAULTS
 from runtime.embedded.store.workers import Workers
 

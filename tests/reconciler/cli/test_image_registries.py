@@ -1,8 +1,10 @@
 """``pull``, ``push`` and ``search``, on a runtime in memory: what is asked of whom, and told."""
 
+import grp
 import io
 import json
 import os
+import pwd
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,7 +104,8 @@ def test_short_names_may_be_off(two: World, tmp_path: Path) -> None:
 
 
 def test_push_ends_with_the_digest(world: World) -> None:
-    world.runtime.images.local |= {"r.lab/web:1": ID, "r.lab/web:latest": ID, "r.lab/x:1": ID}
+    names = ("r.lab/web:1", "r.lab/web:latest", "r.lab/x:1", f"r.lab/web:1@{DIGEST}")
+    world.runtime.images.local |= dict.fromkeys(names, ID)
     ran = world.run("push", "r.lab/web")
     assert ran.out.splitlines() == [
         "The push refers to repository [r.lab/web]",
@@ -238,13 +241,45 @@ def test_the_spec_in_this_folder_is_used(world: World) -> None:
     assert _hosts(world) == (["r.lying"], "")
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
 def test_a_spec_in_a_folder_where_others_may_put_one_is_not_used(world: World, mode: int) -> None:
     world.spec.write_text(SEARCHING)
     world.folder.chmod(mode)
     told = f"{UNUSED}others may write the folder; `--spec .` uses it all the same\n"
     assert _hosts(world) == (["docker.io"], told)
     assert _hosts(world, "--spec", ".") == (["r.lying"], "")
+
+
+@pytest.mark.parametrize(
+    ("own", "members", "others", "used"),
+    [
+        (True, [], 0, True),  # as with a umask of 002 on many systems
+        (True, ["me"], 0, True),
+        (True, ["you"], 0, False),
+        (True, [], 1, False),  # another one has it as his first group
+        (False, [], 0, False),
+    ],
+)
+def test_the_group_of_the_owner_alone_may_write_it(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    own: bool,
+    members: list[str],
+    others: int,
+    used: bool,
+) -> None:
+    world.spec.write_text(SEARCHING)
+    world.folder.chmod(0o775)
+    me, group = os.getuid(), world.folder.stat().st_gid
+
+    def user(name: str, uid: int, gid: int) -> pwd.struct_passwd:
+        return pwd.struct_passwd((name, "x", uid, gid, "", "/", "/bin/sh"))
+
+    people = [user("me", me, group + (not own)), *[user("you", me + 1, group)] * others]
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: people[0])
+    monkeypatch.setattr(pwd, "getpwall", lambda: people)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("g", "x", gid, members)))
+    assert _hosts(world)[0] == (["r.lying"] if used else ["docker.io"])
 
 
 @pytest.mark.parametrize("part", ["trueup.yaml", "trueup.d", "trueup.d/a.yaml", ".env"])

@@ -28,6 +28,14 @@ def test_a_row_for_each_name_with_its_digest_beside_the_tag() -> None:
     ]
 
 
+def test_a_tag_beside_a_digest_is_told_as_none_since_it_names_nothing_by_itself() -> None:
+    references = (f"r.example/a:1@{DIGEST}", f"r.example/a@{DIGEST}")
+    shown = rows([ImageSummary(id=ID, references=references)], now=10.0, full=True)
+    assert [(row["Repository"], row["Tag"], row["Digest"]) for row in shown] == [
+        ("r.example/a", "<none>", DIGEST)
+    ]
+
+
 def test_an_image_without_a_name_and_one_known_by_digest_alone() -> None:
     nameless = ImageSummary(id=ID, created=5.0)
     digest = ImageSummary(id=ID, references=(f"r.example/a@{DIGEST}",), created=9.0)

@@ -10,13 +10,7 @@ from runtime.api import ContainerKey, ContainerSpec, Healthcheck, RestartPolicy
 from runtime.embedded.execution import Execution
 from runtime.embedded.health.checks import Checks
 from runtime.embedded.ledger import ContainerRow
-from tests.conftest import join_controllers
 from tests.runtime.embedded.boxes import PROJECT, Box, Boxes, make_boxes
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _controllers() -> None:
-    join_controllers()
 
 
 @pytest.fixture

@@ -4,13 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import join_controllers
 from tests.runtime.embedded.boxes import Boxes, make_boxes
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _controllers() -> None:
-    join_controllers()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runtime.api import (
@@ -29,6 +30,8 @@ from tests.runtime.embedded.registry.hostile import (
     publish,
 )
 from tests.runtime.embedded.store.stocks import (
+    BLOB,
+    PLAIN,
     Mounted,
     layer_folders,
     silent,
@@ -209,7 +212,8 @@ def test_an_index_leads_to_this_machines_image(store: ImageStore, server: Server
     assert store.pull(f"{server.host}/app", (), silent).layers == (digest(plain),)
 
 
-def test_another_platform_is_pulled_where_that_is_asked(store: ImageStore, server: Server) -> None:
+def serve_two(server: Server) -> tuple[bytes, dict[str, bytes]]:
+    """An index of an image for mips and one for this machine, and their layers."""
     kind = "application/vnd.oci.image.manifest.v1+json"
     plain = {
         name: tars.archive(tars.member(name.encode())) for name in ("mips", oci.architecture())
@@ -221,7 +225,45 @@ def test_another_platform_is_pulled_where_that_is_asked(store: ImageStore, serve
         listed.append({"mediaType": kind, "digest": found, "size": 1, "platform": platform})
     index = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
     headers = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
-    server.routes["/v2/app/manifests/latest"] = Answer(headers=headers, body=index)
+    for version in ("latest", digest(index)):
+        server.routes[f"/v2/app/manifests/{version}"] = Answer(headers=headers, body=index)
+    return index, plain
+
+
+def test_one_digest_is_an_image_for_each_platform(store: ImageStore, server: Server) -> None:
+    """Two projects want the same, each for its platform: neither takes it from the other."""
+    index, _ = serve_two(server)
+    exact = f"{server.host}/app:1@{digest(index)}"
+    ours, mips = (
+        ImageSpec(name=exact, source=RegistrySource(reference=exact, platform=platform))
+        for platform in (None, "linux/mips")
+    )
+    made = store.ensure(ours, (), silent)
+    other = store.ensure(mips, (), silent)
+    assert made != other
+    server.routes.clear()
+    for spec, image in ((ours, made), (mips, other)):
+        assert (state(store, spec).id, state(store, spec).stale) == (image.id, "")
+        assert store.ensure(spec, (), silent).id == image.id
+        assert state(store, spec).named
+
+
+def test_another_variant_of_the_processor_is_another_image(
+    store: ImageStore, server: Server
+) -> None:
+    published = publish(server, (PLAIN, BLOB), architecture="arm", variant="v7")
+    image = store.pull(f"{server.host}/app", (), silent, "linux/arm/v7")
+    exact = f"{server.host}/app:1@{digest(b'index')}"
+    source = RegistrySource(
+        reference=exact, variants=(digest(published.manifest),), platform="linux/arm/v7"
+    )
+    assert state(store, ImageSpec(name=exact, source=source)).id == image.id
+    source = msgspec.structs.replace(source, platform="linux/arm/v6")
+    assert state(store, ImageSpec(name=exact, source=source)).id is None
+
+
+def test_another_platform_is_pulled_where_that_is_asked(store: ImageStore, server: Server) -> None:
+    _, plain = serve_two(server)
     reference = f"{server.host}/app"
 
     def spec(platform: str | None) -> ImageSpec:
