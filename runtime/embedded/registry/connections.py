@@ -186,10 +186,16 @@ def _pools(guard: Guard, patience: float, stop: Stop) -> dict[str, type[HTTPConn
 
     class Plain(HTTPConnection):
         response_class = _Answer
+        scheme = "http"
+        wire: socket.socket | None = None  # sock, also once a last answer has taken it
 
         def _new_conn(self) -> socket.socket:
             stop.add(self)
-            return _checked(guard, stop, "http", self, super()._new_conn())
+            return _checked(guard, stop, self.scheme, self, super()._new_conn())
+
+        def connect(self) -> None:
+            super().connect()
+            self.wire = self.sock
 
         def request(self, *words: Any, **more: Any) -> None:
             if self.sock is None:
@@ -198,25 +204,17 @@ def _pools(guard: Guard, patience: float, stop: Stop) -> dict[str, type[HTTPConn
             super().request(*words, **more)
 
         def end(self) -> None:
-            _shut(self.sock)
+            _shut(self.wire)
 
-    class Secure(HTTPSConnection):
-        response_class = _Answer
-
-        def _new_conn(self) -> socket.socket:
-            stop.add(self)
-            return _checked(guard, stop, "https", self, super()._new_conn())
+    class Secure(Plain, HTTPSConnection):
+        scheme = "https"
 
         def request(self, *words: Any, **more: Any) -> None:
-            self.timeout = patience
             try:
                 super().request(*words, **more)
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
                 # As plain http calls it: urllib3 then reads the answer that may have come first.
                 raise BrokenPipeError(EPIPE, os.strerror(EPIPE)) from error
-
-        def end(self) -> None:
-            _shut(self.sock)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

@@ -165,6 +165,7 @@ class Transport:
                         raise RegistryUnreachable(self.host, slow)
         except (HTTPError, OSError) as error:
             raise Interrupted(_cause(error)) from error
+        self.stop.still()  # a body whose length was not told seems whole when it is shut
 
     def body(self, response: "Response", limit: int) -> bytes:
         """The whole body. Raises ``RegistryFailed`` when it has more than ``limit`` bytes."""

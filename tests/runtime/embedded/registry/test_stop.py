@@ -1,7 +1,9 @@
 """The end of what waits for a registry that says nothing."""
 
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from runtime.embedded.registry.client import Client
 from runtime.embedded.registry.endpoints import first_answer
 from runtime.embedded.registry.session import Session
 from runtime.embedded.registry.stop import Stop
+from runtime.embedded.registry.transport import Interrupted, Pace
 from runtime.errors import Stopped
 from runtime.reference import Reference
 from tests.runtime.embedded.registry.authority import Authority
@@ -74,6 +77,37 @@ def test_over_tls_as_well(server: Server, asked: threading.Event, tmp_path: Path
     with pytest.raises(Stopped), stop.heeded():
         session.get(f"{base}/v2/app/manifests/1", 1000)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("length", [100_000, None])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_answer_that_is_the_last_of_its_connection_ends(
+    server: Server, tmp_path: Path, scheme: str, length: int | None
+) -> None:
+    """The connection itself is closed by then; of a body without a length no part is a whole."""
+    over = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        yield bytes(2000)
+        over.wait()
+
+    headers = {"Connection": "close"}
+    server.routes["/v2/app/blobs/x"] = Answer(headers=headers, body=body(), length=length)
+    if scheme == "https":
+        server.use_tls(Authority(tmp_path / "authority").found().signed("somebody"))
+    access, stop = RegistryAccess(host=server.host, insecure=True), Stop()
+    base, pace = f"{scheme}://{server.host}", Pace(silence=10)
+    with closing(Session(access, base=base, pace=pace, stop=stop)) as session:
+        with session.ask("GET", reference(server), "blobs/x", {}) as answer:
+            pieces = session.pieces(answer)
+            assert next(pieces)
+            began = time.monotonic()
+            stop.end()
+            with pytest.raises(Stopped if length is None else Interrupted):
+                for _ in pieces:
+                    pass
+        assert time.monotonic() - began < 5
+    over.set()
 
 
 def test_nothing_begins_after_the_end(server: Server) -> None:
