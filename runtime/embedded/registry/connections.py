@@ -191,15 +191,22 @@ def _pools(guard: Guard, patience: float, stop: Stop) -> dict[str, type[HTTPConn
 
         def _new_conn(self) -> socket.socket:
             stop.add(self)
-            return _checked(guard, stop, self.scheme, self, super()._new_conn())
+            connected = super()._new_conn()
+            self.wire = connected.dup()  # of its descriptor TLS makes another socket
+            return _checked(guard, stop, self.scheme, self, connected)
 
         def connect(self) -> None:
-            super().connect()
-            self.wire = self.sock
+            try:
+                super().connect()
+            finally:
+                if self.wire is not None:
+                    self.wire.close()
+                self.wire = self.sock
 
         def request(self, *words: Any, **more: Any) -> None:
             if self.sock is None:
                 self.connect()
+            stop.still()  # a handshake may take long
             self.timeout = patience
             super().request(*words, **more)
 

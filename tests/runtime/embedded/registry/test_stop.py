@@ -1,17 +1,20 @@
 """The end of what waits for a registry that says nothing."""
 
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from runtime.api import RegistryAccess
+from runtime.embedded.registry import connections
 from runtime.embedded.registry.client import Client
 from runtime.embedded.registry.endpoints import first_answer
-from runtime.embedded.registry.session import Session
+from runtime.embedded.registry.session import PUSH, Session
 from runtime.embedded.registry.stop import Stop
 from runtime.embedded.registry.transport import Interrupted, Pace
 from runtime.errors import Stopped
@@ -108,6 +111,73 @@ def test_an_answer_that_is_the_last_of_its_connection_ends(
                     pass
         assert time.monotonic() - began < 5
     over.set()
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator["Slow"]:
+    made = Slow(Authority(tmp_path / "authority").found().signed("somebody"))
+    yield made
+    made.go_on.set()
+    made.listening.close()
+
+
+class Slow:
+    """It takes its time for the one handshake that it makes."""
+
+    def __init__(self, certificate: Path) -> None:
+        self.reached, self.go_on, self.over = (threading.Event() for _ in range(3))
+        self.heard = b""
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self.listening.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            connected, _ = self.listening.accept()
+            connected.recv(1, socket.MSG_PEEK)  # the handshake has begun
+            self.reached.set()
+            self.go_on.wait()
+            with self._context.wrap_socket(connected, server_side=True) as secure:
+                self.heard = secure.recv(1 << 16)
+        self.over.set()
+
+    def move_a_tag(self, stop: Stop) -> None:
+        access = RegistryAccess(host=self.host, insecure=True)
+        session = Session(access, base=f"https://{self.host}", actions=PUSH, stop=stop)
+        there = Reference(host=self.host, repository="app", tag="1")
+        with (
+            closing(session),
+            session.ask("PUT", there, "manifests/1", {}, accept=(201,), body=lambda: b"{}"),
+        ):
+            pass
+
+
+def test_a_handshake_ends(slow: Slow) -> None:
+    stop, began = Stop(), time.monotonic()
+    end_later(stop, slow.reached)
+    with pytest.raises(Stopped), stop.heeded():
+        slow.move_a_tag(stop)
+    assert time.monotonic() - began < 5
+
+
+def test_nothing_is_asked_after_a_handshake_that_the_end_has_not_reached(
+    slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_shut", lambda _: None)
+    stop = Stop()
+
+    def end() -> None:
+        slow.reached.wait()
+        stop.end()
+        slow.go_on.set()
+
+    threading.Thread(target=end, daemon=True).start()
+    with pytest.raises(Stopped):
+        slow.move_a_tag(stop)
+    assert slow.over.wait(5)
+    assert slow.heard == b""
 
 
 def test_nothing_begins_after_the_end(server: Server) -> None:
