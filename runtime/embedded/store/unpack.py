@@ -72,7 +72,8 @@ class Unpacker:
         """Unpack the archive that arrives, in any compression, as the layer ``diff_id``; nothing
         is fetched of one that is here already. ``still`` may raise while another process makes
         it, and while nothing comes. Raises ``WrongLayer``, ``BadLayer``, ``DiskFull`` ..."""
-        with self.layout.making(diff_id, still):
+        # The store's lock once more: our caller may leave us to ourselves and give back its own.
+        with self.layout.adding(), self.layout.making(diff_id, still):
             try:
                 here = self.whole(diff_id) or self._restored(diff_id)
                 return here or self._add(diff_id, arrival(), still)

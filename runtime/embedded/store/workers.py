@@ -28,8 +28,9 @@ class Workers:
 
     def run(self, work: Callable[[Job], object], jobs: Iterable[Job]) -> None:
         """Do ``work`` for every job; raises the first failure, or what interrupts us, after the
-        others have tidied up. One that waits even then (for a name server, for a connection) is
-        left to itself: its own time-out ends it, or the process."""
+        others have tidied up. One that waits even then (for a name server, a connection, the disk)
+        is left to itself: its own time-out ends it, or the process. It must not rely on a lock that
+        our caller holds."""
         todo, mail = SimpleQueue[Job](), SimpleQueue[BaseException | None]()
         for job in jobs:
             todo.put(job)
