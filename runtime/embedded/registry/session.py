@@ -27,7 +27,7 @@ from runtime.embedded.registry.faults import (
 )
 from runtime.embedded.registry.guests import Guests
 from runtime.embedded.registry.stop import Stop
-from runtime.embedded.registry.transport import Body, Interrupted, Pace, Transport
+from runtime.embedded.registry.transport import Body, Interrupted, Pace, Transport, origin
 from runtime.reference import DEFAULT_HOST, Reference
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Session:
         self, reference: Reference, path: str, key: str, known: re.Pattern[str]
     ) -> list[str]:
         """The texts under ``key`` of every page of a list, those that ``known`` takes; further
-        pages only from the registry itself."""
+        pages only from the registry itself, or from where it leads us for them."""
         found: dict[str, None] = {}
         page = f"{path}?n={_PAGE}"
         for _ in range(_MOST_PAGES):
@@ -238,9 +238,12 @@ class Session:
             after = self._transport.led_to(response.url, further[1]) if further else ""
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise RegistryFailed(self.host, f"its list of {key} is not one of texts")
-        if after and not self._transport.is_own(after):
+        if not after or self._transport.is_own(after):
+            return names, after
+        if self._transport.is_own(response.url) or origin(after) != origin(response.url):
             raise RegistryFailed(self.host, f"its list of {key} goes on at {after[:200]!r}")
-        return names, after
+        # A guest is who has been led there: the registry itself leads us to this page, too.
+        return names, f"{path.partition('?')[0]}?{urlsplit(after).query}"
 
     def _connect(self) -> Transport:
         """Plain http on loopback, unless something is set for it; else https. An insecure

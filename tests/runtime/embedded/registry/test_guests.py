@@ -98,6 +98,58 @@ def test_all_of_an_image_comes_from_where_we_are_led(server: Server, other: Serv
     assert server.authorizations() == []
 
 
+TAGS = "/v2/team/app/tags/list"
+
+
+def lead_to_tags(own: Server, real: Server, following: str, *, with_query: bool = True) -> None:
+    """The real registry's list has two pages, the second at ``following``."""
+    lead(own, real)
+    first = Answer(
+        body=b'{"tags": ["1", "2"]}', headers={"Link": f'<{following}?n=2&last=2>; rel="next"'}
+    )
+    rest = Answer(body=b'{"tags": ["3"]}')
+
+    def page(asked: Asked) -> Answer:
+        answer = rest if "last=2" in asked.path else first
+        return guarded(real, answer, "Bearer guest", f"{real.url}/token")(asked)
+
+    def there(asked: Asked) -> Answer:
+        query = asked.path.partition("?")[2] if with_query else ""
+        return Answer(status=307, headers={"Location": f"{real.url}{TAGS}?{query}"})
+
+    real.routes[TAGS] = page
+    own.routes["/v2/app/tags/list"] = there
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_page_of_a_list_comes_from_where_we_are_led(
+    server: Server, other: Server, whole: bool
+) -> None:
+    lead_to_tags(server, other, f"{other.url}{TAGS}" if whole else TAGS)
+    with closing(client(server)) as made:
+        assert made.tags(reference(server)) == ["1", "2", "3"]
+    ours = "/v2/app/tags/list"
+    assert server.paths() == [f"{ours}?n=1000", f"{ours}?n=2&last=2"]
+    assert server.authorizations() == []
+    assert set(other.authorizations()) == {"Bearer guest"}
+
+
+def test_the_next_page_is_not_fetched_from_a_third(
+    server: Server, other: Server, store: Server
+) -> None:
+    lead_to_tags(server, other, f"{store.url}{TAGS}")
+    with closing(client(server)) as made, pytest.raises(RegistryFailed, match="goes on at"):
+        made.tags(reference(server))
+    assert store.asked == []
+
+
+def test_who_leads_to_the_first_page_alone_is_left(server: Server, other: Server) -> None:
+    lead_to_tags(server, other, TAGS, with_query=False)
+    with closing(client(server)) as made, pytest.raises(RegistryFailed, match="nothing new"):
+        made.tags(reference(server))
+    assert len(server.asked) == 2
+
+
 def test_the_registry_itself_learns_no_token_of_a_guest(server: Server, other: Server) -> None:
     """It asks for a login of its own before it leads us elsewhere."""
     raw = lead(server, other)
