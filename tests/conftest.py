@@ -264,11 +264,18 @@ def _end(root: Path, host: Host) -> None:
 
 def join_controllers() -> None:
     """On a hybrid host crun refuses to work while a controller is left in the v2 hierarchy:
-    mount such controllers as v1, as the others are. `.ci/run` undoes it at its end."""
+    mount such controllers as v1, as the others are; one that was unmounted a moment ago would go
+    back there while the tests run. `.ci/run` undoes it at its end."""
     unified = Path("/sys/fs/cgroup/unified/cgroup.controllers")
     if not unified.exists():
         return
-    for controller in unified.read_text().split():
+    left = set(unified.read_text().split())
+    rows = [line.split() for line in Path("/proc/cgroups").read_text().splitlines()[1:]]
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    options = [words for _, _, kind, words, *_ in mounts if kind == "cgroup"]
+    mounted = {word for words in options for word in words.split(",")}
+    leaving = {name for name, hierarchy, *_ in rows if hierarchy != "0"} - mounted
+    for controller in sorted(left | leaving):
         place = unified.parent.parent / controller
         place.mkdir(exist_ok=True)
         command = ["mount", "-t", "cgroup", "-o", controller, controller, str(place)]
