@@ -20,7 +20,7 @@ PYTHON_PACKAGES := python3 python3-venv
 help:
 	@echo "make demo    set up this machine and run the main job (EXAMPLE=pair, shop, site, job)"
 	@echo "make test    set up and run every check and test, as CI does"
-	@echo "make sweep   the tests that repeat a scenario at every moment; more than five minutes"
+	@echo "make sweep   the tests that repeat a scenario at every moment, about five minutes"
 	@echo "make test-vm boot Debian (systemd, cgroup v2) in qemu and run the scenario tests there"
 	@echo "make quick   lint, types and the tests that need no root"
 	@echo "make lint    ruff and mypy; 'make format' mends what can be mended"
