@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.lock_file import Locking, compared, wanted
 from reconciler.registries import known
-from reconciler.short_names import own_name
+from reconciler.short_names import own_name, pinned
 from reconciler.values.container import container_spec
 from reconciler.values.images import check_images, image_names, images
 from reconciler.values.names import Names
@@ -119,14 +119,15 @@ def desire(
     registries = known(project, environ)
     unlocked = image_names(project, registries.search)
     locking = compared(wanted(project, unlocked, registries.search), lock)
-    called = {text: locking.called(name) for text, name in unlocked.items()}
+    pins = locking.pinned
+    called = {text: pinned(name, pins.get(name)) for text, name in unlocked.items()}
     check_images(project, called)  # two references may have become one
     names = Names.of(project, called)
     containers = sorted(project.containers.items())
     return Desired(
         project=project.name,
         spec_path=str(project.directory),
-        images=images(project, names.images, registries.search, locking.pinned),
+        images=images(project, names.images, registries.search, pins),
         volumes={
             str(name): _volume(project.name, str(name), each)
             for name, each in sorted(project.volumes.items())

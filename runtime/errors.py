@@ -18,9 +18,13 @@ class Fault(Exception):
         self.what, self.why, self.hint = what, why, hint
         super().__init__(what, why, hint)
 
+    @property
+    def brief(self) -> str:
+        """What and why, in a line."""
+        return f"{self.what}: {self.why}" if self.why else self.what
+
     def __str__(self) -> str:
-        text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}\n  {self.hint}" if self.hint else text
+        return f"{self.brief}\n  {self.hint}" if self.hint else self.brief
 
 
 class Stopped(Exception):

@@ -108,8 +108,7 @@ def _hits(
     if len(faults) == len(hosts):
         raise faults[0]
     for each in faults:
-        told = f"{each.what}: {each.why}" if each.why else each.what
-        sys.stderr.write(f"warning: {escape(told)}\n")
+        sys.stderr.write(f"warning: {escape(each.brief)}\n")
     return listed[: options.limit]
 
 

@@ -60,6 +60,6 @@ def _go_back(id: str, back: Rollback, project: str, runtime: Runtime) -> str:
         if back.service:
             runtime.serve(project, back.service, back.ids)
     except Fault as fault:
-        cause = f"{fault.what}: {fault.why}" if fault.why else fault.what
+        cause = fault.brief
         return f"the old one does not answer again: {cause}"
     return "the old one runs again" if back.start else "the old one goes on answering"

@@ -38,7 +38,7 @@ def _return(action: StartContainer, runtime: Runtime) -> str:
         runtime.stop(action.id)  # the two may not meet; and the stop records that it was tried
         runtime.start(action.fallback)
     except Fault as fault:
-        cause = f"{fault.what}: {fault.why}" if fault.why else fault.what
+        cause = fault.brief
         return f"the old one stays stopped: {cause}"
     return "the old one runs again"
 

@@ -7,6 +7,6 @@ from runtime.errors import Fault
 def describe(fault: Fault) -> str:
     """The text of a fault, over several lines where its parts have several; ends without a
     newline. Control characters in it are shown as text."""
-    what = f"{fault.what}: {fault.why}" if fault.why else fault.what
+    what = fault.brief
     lines = [*what.splitlines(), *(f"  {line}" for line in fault.hint.splitlines())]
     return "\n".join(escape(line, keep="\t") for line in lines)

@@ -21,7 +21,6 @@ class Proxy:
     """``url`` may hold a password; ``place`` is HOST:PORT, to be shown."""
 
     url: str = field(repr=False)
-    host: str
     place: str
 
 
@@ -92,4 +91,4 @@ def _read(name: str, text: str) -> Proxy:
     if parts.scheme != "http" or not plain or parts.fragment or not _SHOWN.fullmatch(parts.netloc):
         raise ProxyUnusable(name)
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Proxy(url=f"http://{parts.netloc}", host=host, place=place)
+    return Proxy(url=f"http://{parts.netloc}", place=place)

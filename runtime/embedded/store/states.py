@@ -146,7 +146,7 @@ def _unheard(
     silent = [each for each in pushed if not _is_known(answers[each])]
     asked = [moving, *silent] if moving else silent
     faults = ((each, answers[each]) for each in asked)
-    return {str(each.tag): _words(fault) for each, fault in faults if isinstance(fault, Fault)}
+    return {str(each.tag): fault.brief for each, fault in faults if isinstance(fault, Fault)}
 
 
 def _moved(moving: Expected | None, answers: Answers) -> str:
@@ -156,7 +156,3 @@ def _moved(moving: Expected | None, answers: Answers) -> str:
     if moving is None or isinstance(now, Fault) or now == moving.digest:
         return ""
     return f"the registry has {str(now)[:19]} now"
-
-
-def _words(fault: Fault) -> str:
-    return f"{fault.what}: {fault.why}" if fault.why else fault.what

@@ -107,6 +107,17 @@ def test_a_tag_means_one_image(tmp_path: Path, case: str) -> None:
     assert str(error.value).rstrip().endswith(other)
 
 
+@pytest.mark.parametrize("other", ["nginx", "docker.io/library/nginx:latest"])
+def test_an_image_is_for_one_platform_whatever_it_is_called(tmp_path: Path, other: str) -> None:
+    text = f"""images:
+  a: {{from: nginx, platform: linux/arm64}}
+  b: {{from: '{other}', platform: linux/amd64}}
+containers: {{w: {{image: a}}}}
+"""
+    with pytest.raises(SpecBroken, match="`b` cannot be here for two platforms at a time"):
+        read(tmp_path, text)
+
+
 def test_an_image_is_not_pushed_to_where_it_comes_from(tmp_path: Path) -> None:
     text = "images: {a: {from: nginx, tags: [x, nginx], push: true}}\n"
     with pytest.raises(SpecBroken, match="`nginx` is where the image comes from"):
